@@ -1,0 +1,58 @@
+#pragma once
+
+#include <cstdint>
+
+#include "models/op_graph.hpp"
+#include "sim/op.hpp"
+
+namespace foreplan {
+
+/// The ops: what a compute task of each name does, what it reads and writes, in order, and what the
+/// numbers of its shape mean. This table is the contract between the lowering, which writes such
+/// tasks, and the kernels, which run them. All matrices are stored row by row; `+=` where the key
+/// says `accumulate`.
+///
+/// | op, shape                    | pass            | reads               | writes        |
+/// |------------------------------|-----------------|---------------------|---------------|
+/// | linear [m, k, n]             | forward         | x, W, b             | y = x W + b   |
+/// |                              | backward_input  | dy, W               | dx = dy W^T   |
+/// |                              | backward_weight | x, dy               | dW = x^T dy, db =
+/// column sums of dy | | matmul [m, k, n] (no bias)   | forward         | x, W                | y |
+/// |                              | backward_input  | dy, W               | dx            |
+/// |                              | backward_weight | x, dy               | dW            |
+/// | bias_add [m, n]              | forward         | x, b                | y (may be x)  |
+/// |                              | backward_weight | dy                  | db            |
+/// | relu [n]                     | forward         | x                   | y             |
+/// |                              | backward_input  | y, dy               | dx            |
+/// | gelu [n]                     | forward         | x                   | y             |
+/// |                              | backward_input  | x, dy               | dx            |
+/// | layer_norm [m, n]            | forward         | x, gain, shift      | y, statistics (m means,
+/// then m reciprocal deviations) | |                              | backward_input  | x,
+/// statistics, gain, dy | dx        | |                              | backward_weight | x,
+/// statistics, dy   | dgain, dshift | | add [n]                      | forward         | a, b | y |
+/// | accumulate [n]               | forward         | x                   | y += x (y is read and
+/// written) | | copy [n]                     | forward         | x                   | y = x | |
+/// gather_columns [m, n, parts] | forward         | parts blocks of [m, n/parts], one after the
+/// other | y [m, n] | |                              | backward_input  | dy [m, n] from the first
+/// wanted column on | dx [m, n/parts] | | softmax_cross_entropy [m, n] | forward         | x,
+/// labels (int32)   | probabilities, loss (1 number: sum over rows / global batch) | | |
+/// backward_input  | probabilities, labels | dx = (p - onehot) / global batch | | sgd [n] |
+/// optimizer       | gradient            | parameter, momentum | | adam [n]                     |
+/// optimizer       | gradient            | parameter, first moment, second moment |
+///
+/// The op with the FLOPs and the traffic that its key implies.
+/// @throws Error(invalid_argument) if the name is unknown, the op has no such pass, the shape has
+/// the
+///   wrong number of entries or an entry is < 1
+Op make_op(OpKey key);
+
+/// FLOPs and bytes of a layer for one sample, pass by pass: what `foreplan show` prints.
+struct LayerCost {
+  std::int64_t parameters = 0;
+  Flops forward, backward_input, backward_weight;
+  Bytes forward_traffic, backward_input_traffic, backward_weight_traffic;
+  Bytes activation;  ///< the output of the layer, one sample
+};
+LayerCost layer_cost(const OpGraph& graph, LayerId layer, DType dtype);
+
+}  // namespace foreplan

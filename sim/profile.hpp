@@ -1,0 +1,103 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "sim/cost_model.hpp"
+
+namespace foreplan {
+
+/// A summary of repeated measurements of one thing.
+struct Sample {
+  Duration mean{};
+  Duration median{};
+  Duration mad{};              ///< median absolute deviation from the median
+  std::int64_t samples = 0;    ///< behind mean, median and mad
+  std::int64_t disturbed = 0;  ///< of these, how many were hit by an involuntary context switch
+  friend bool operator==(const Sample&, const Sample&) = default;
+};
+
+/// Summarises `values`; `disturbed` of them were marked. Empty input gives zeros.
+Sample summarise(std::vector<Duration> values, std::int64_t disturbed);
+
+struct ProfiledOp {
+  OpKey key;
+  Flops flops;
+  Bytes traffic;
+  Sample time;
+  friend bool operator==(const ProfiledOp&, const ProfiledOp&) = default;
+};
+
+struct ProfiledCopy {
+  DeviceId source{}, destination{};
+  Bytes bytes;
+  Sample time;
+  friend bool operator==(const ProfiledCopy&, const ProfiledCopy&) = default;
+};
+
+struct ProfiledCollective {
+  CollectiveKind kind{};
+  int ranks = 0;
+  Bytes bytes;
+  Sample time;
+  friend bool operator==(const ProfiledCollective&, const ProfiledCollective&) = default;
+};
+
+/// A straight line t = overhead + work / rate, fitted by least squares of relative error.
+struct LineFit {
+  std::string what;      ///< "linear.forward fp32" or "copy"
+  std::string variable;  ///< "flops", "bytes"
+  Duration overhead{};   ///< >= 0
+  double per_s = 0;      ///< rate: variable a second
+  double residual = 0;   ///< root mean square of (fitted / measured - 1) over what it was fitted on
+  std::int64_t points = 0;
+  std::string fitted_on;  ///< which entries of the profile
+  friend bool operator==(const LineFit&, const LineFit&) = default;
+};
+
+/// What was measured on one machine: `foreplan.profile/1`.
+struct Profile {
+  struct Device {
+    std::string name;
+    std::string backend;
+    Bytes memory;
+    double clock_mhz = 0;
+    std::string driver;
+    std::string measured_at;  ///< ISO 8601, UTC
+    int workers = 0;          ///< devices active while it was measured
+    friend bool operator==(const Device&, const Device&) = default;
+  } device;
+  std::vector<ProfiledOp> ops;
+  std::vector<ProfiledCopy> copies;
+  std::vector<ProfiledCollective> collectives;
+  Sample dispatch;  ///< between the end of a task and the start of the next of its stream
+  Sample handover;  ///< from the end of a task to a waiting task's start on another device
+  Sample barrier;   ///< all devices meet
+  std::vector<LineFit> fits;
+  friend bool operator==(const Profile&, const Profile&) = default;
+};
+
+/// The cost model of a measured machine: an op's own measurement where the profile has its shape,
+/// else the fit of its op and pass, else the fit scaled ... see profile.cpp; copies by linear
+/// interpolation between the two nearest measured sizes, beyond them by the fit.
+class ProfileModel final : public CostModel {
+ public:
+  explicit ProfileModel(Profile profile);
+  /// @throws Error(invalid_argument) naming the op if it was never measured at any shape
+  Duration compute_time(const Op& op, const DeviceSpec& spec) const override;
+  std::optional<Duration> copy_time(Bytes size, DeviceId source,
+                                    DeviceId destination) const override;
+  Duration dispatch(const DeviceSpec& spec) const override;
+  Duration handover() const override;
+  const Profile& profile() const { return profile_; }
+
+ private:
+  Profile profile_;
+  std::map<OpKey, Duration> measured_;
+  std::map<std::pair<DeviceId, DeviceId>, std::vector<std::pair<Bytes, Duration>>> copies_;
+};
+
+}  // namespace foreplan
