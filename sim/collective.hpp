@@ -1,0 +1,77 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "sim/task_graph.hpp"
+#include "sim/units.hpp"
+
+namespace foreplan {
+
+/// A hop: alpha [s] and beta's inverse [B/s].
+struct Hop {
+  Duration latency{};
+  Bandwidth bandwidth;
+};
+
+/// Time of a ring all-reduce among `ranks` devices whose neighbours are joined by `hop`.
+///
+///   t = 2 (n - 1) (alpha + S / (n beta))
+///
+/// @param size   S, the buffer each rank holds [B]; not the sum over ranks
+/// @param ranks  n >= 1; a single rank costs nothing
+/// @param hop    the slowest hop of the ring
+/// @throws Error(invalid_argument) if size < 0, ranks < 1 or the bandwidth is not positive
+///
+/// Assumes full-duplex links, no competing traffic, reduction hidden.
+/// Source: Patarasuk and Yuan, J. Parallel Distrib. Comput. 69(2), 2009.
+Duration ring_all_reduce_time(Bytes size, int ranks, const Hop& hop);
+
+/// Time of a ring reduce-scatter or all-gather: half an all-reduce, (n - 1)(alpha + S / (n beta)).
+/// Parameters, errors, assumptions and source as ring_all_reduce_time.
+Duration ring_half_time(Bytes size, int ranks, const Hop& hop);
+
+/// A collective to be added to a graph as ring copies and adds.
+struct RingSpec {
+  CollectiveKind kind = CollectiveKind::all_reduce;  ///< not all_to_all
+  std::vector<DeviceId> group;                       ///< ring order; at least one
+  Bytes
+      bytes;  ///< of the whole buffer, as Collective::bytes; whole fp32 numbers where there is data
+  StreamId stream = kCollectiveStream;
+  /// By rank: what must be done before the rank takes part. Empty: nothing.
+  std::vector<std::vector<TaskId>> after{};
+  /// By rank: where the whole buffer lies, `bytes` long; worked on in place. all_gather finds rank
+  /// r's part at its place there; reduce_scatter leaves it there. Empty: times only, no buffers and
+  /// no adds.
+  std::vector<BufferRange> data{};
+  std::int32_t node = -1;
+  std::int32_t micro_batch = -1;
+  std::string name{};
+};
+
+/// The tasks of an added ring, by rank.
+struct RingTasks {
+  std::int32_t collective = -1;
+  /// When these are done the rank holds its result. For a group of one: its `after`.
+  std::vector<std::vector<TaskId>> done;
+  /// When these are done too, no other rank reads the rank's data any more.
+  std::vector<std::vector<TaskId>> released;
+};
+
+/// The part of a buffer of `elements` that belongs to `rank` of `ranks`: [first, first + count), as
+/// even as whole elements allow, the larger parts first.
+struct ChunkRange {
+  std::int64_t first = 0, count = 0;
+};
+ChunkRange ring_chunk(std::int64_t elements, int ranks, int rank);
+
+/// Adds the copies and adds of a ring to `builder`.
+///
+/// Round r of a reduce-scatter: rank i pulls chunk (i - 1 - r) mod n ... from its left neighbour
+/// into a communication buffer of its own and adds it to its data; of an all-gather: straight into
+/// its data. Every transfer runs on the destination, the adds on the same stream right behind.
+/// Ranks are added round by round, so that each stream holds its tasks in round order.
+/// @throws Error(invalid_argument) for an empty group, all_to_all, ranges of the wrong size
+RingTasks add_ring(TaskGraphBuilder& builder, const RingSpec& spec);
+
+}  // namespace foreplan
