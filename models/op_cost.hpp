@@ -9,41 +9,41 @@ namespace foreplan {
 
 /// The ops: what a compute task of each name does, what it reads and writes, in order, and what the
 /// numbers of its shape mean. This table is the contract between the lowering, which writes such
-/// tasks, and the kernels, which run them. All matrices are stored row by row; `+=` where the key
-/// says `accumulate`.
+/// tasks, and the kernels, which run them. Matrices are stored row by row; every `=` is `+=` where
+/// the key says `accumulate`.
 ///
-/// | op, shape                    | pass            | reads               | writes        |
-/// |------------------------------|-----------------|---------------------|---------------|
-/// | linear [m, k, n]             | forward         | x, W, b             | y = x W + b   |
-/// |                              | backward_input  | dy, W               | dx = dy W^T   |
-/// |                              | backward_weight | x, dy               | dW = x^T dy, db =
-/// column sums of dy | | matmul [m, k, n] (no bias)   | forward         | x, W                | y |
-/// |                              | backward_input  | dy, W               | dx            |
-/// |                              | backward_weight | x, dy               | dW            |
-/// | bias_add [m, n]              | forward         | x, b                | y (may be x)  |
-/// |                              | backward_weight | dy                  | db            |
-/// | relu [n]                     | forward         | x                   | y             |
-/// |                              | backward_input  | y, dy               | dx            |
-/// | gelu [n]                     | forward         | x                   | y             |
-/// |                              | backward_input  | x, dy               | dx            |
-/// | layer_norm [m, n]            | forward         | x, gain, shift      | y, statistics (m means,
-/// then m reciprocal deviations) | |                              | backward_input  | x,
-/// statistics, gain, dy | dx        | |                              | backward_weight | x,
-/// statistics, dy   | dgain, dshift | | add [n]                      | forward         | a, b | y |
-/// | accumulate [n]               | forward         | x                   | y += x (y is read and
-/// written) | | copy [n]                     | forward         | x                   | y = x | |
-/// gather_columns [m, n, parts] | forward         | parts blocks of [m, n/parts], one after the
-/// other | y [m, n] | |                              | backward_input  | dy [m, n] from the first
-/// wanted column on | dx [m, n/parts] | | softmax_cross_entropy [m, n] | forward         | x,
-/// labels (int32)   | probabilities, loss (1 number: sum over rows / global batch) | | |
-/// backward_input  | probabilities, labels | dx = (p - onehot) / global batch | | sgd [n] |
-/// optimizer       | gradient            | parameter, momentum | | adam [n]                     |
-/// optimizer       | gradient            | parameter, first moment, second moment |
+///     op [shape]           pass             reads                     writes
+///     linear [m, k, n]     forward          x, W, b                   y = x W + b
+///                          backward_input   dy, W                     dx = dy W^T
+///                          backward_weight  x, dy                     dW = x^T dy, db = sum of dy rows
+///     matmul [m, k, n]     as linear, without b and db
+///     bias_add [m, n]      forward          x, b                      y = x + b (y may be x)
+///                          backward_weight  dy                        db = sum of dy rows
+///     relu [n]             forward          x                         y
+///                          backward_input   y, dy                     dx
+///     gelu [n]             forward          x                         y
+///                          backward_input   x, dy                     dx
+///     layer_norm [m, n]    forward          x, gain, shift            y, statistics
+///                          backward_input   x, statistics, gain, dy   dx
+///                          backward_weight  x, statistics, dy         dgain, dshift
+///     add [n]              forward          a, b                      y = a + b
+///     accumulate [n]       forward          x                         y += x, always
+///     copy [n]             forward          x                         y = x
+///     gather_columns       forward          `parts` blocks [m, n/parts], one behind the other
+///       [m, n, parts]                                                 y [m, n]
+///                          backward_input   dy [m, n] from the first wanted column on
+///                                                                     dx [m, n/parts]
+///     softmax_cross_entropy forward         x, labels                 probabilities, loss
+///       [m, n]             backward_input   probabilities, labels     dx = (p - onehot) / batch
+///     sgd [n]              optimizer        gradient                  parameter, momentum
+///     adam [n]             optimizer        gradient                  parameter, moment 1, moment 2
 ///
-/// The op with the FLOPs and the traffic that its key implies.
+/// statistics: m means, then m reciprocal standard deviations. labels: m times int32. loss: one
+/// number, the sum over the m rows divided by the global batch. batch: the global batch.
+
+/// The op with the FLOPs and the traffic that its key implies; the formulas stand in op_cost.cpp.
 /// @throws Error(invalid_argument) if the name is unknown, the op has no such pass, the shape has
-/// the
-///   wrong number of entries or an entry is < 1
+///   the wrong number of entries or an entry is < 1
 Op make_op(OpKey key);
 
 /// FLOPs and bytes of a layer for one sample, pass by pass: what `foreplan show` prints.

@@ -67,10 +67,11 @@ ChunkRange ring_chunk(std::int64_t elements, int ranks, int rank);
 
 /// Adds the copies and adds of a ring to `builder`.
 ///
-/// Round r of a reduce-scatter: rank i pulls chunk (i - 1 - r) mod n ... from its left neighbour
-/// into a communication buffer of its own and adds it to its data; of an all-gather: straight into
-/// its data. Every transfer runs on the destination, the adds on the same stream right behind.
-/// Ranks are added round by round, so that each stream holds its tasks in round order.
+/// Round r (0 <= r < n - 1) of a reduce-scatter: rank i pulls chunk (i - 2 - r) mod n from its left
+/// neighbour into a communication buffer of its own and adds it to its data; of an all-gather: rank
+/// i pulls chunk (i - 1 - r) mod n straight into its data. An all-reduce is one behind the other.
+/// Every transfer runs on the destination, its add on the same stream right behind. Ranks are added
+/// round by round, so that each stream holds its tasks in round order. Empty chunks have no tasks.
 /// @throws Error(invalid_argument) for an empty group, all_to_all, ranges of the wrong size
 RingTasks add_ring(TaskGraphBuilder& builder, const RingSpec& spec);
 
