@@ -41,18 +41,32 @@ namespace foreplan {
 /// statistics: m means, then m reciprocal standard deviations. labels: m times int32. loss: one
 /// number, the sum over the m rows divided by the global batch. batch: the global batch.
 
-/// The op with the FLOPs and the traffic that its key implies; the formulas stand in op_cost.cpp.
+/// The op with the FLOPs and the traffic that its key implies.
+///
+///   linear   forward          2 m k n + m n     backward_input  2 m k n
+///            backward_weight  2 m k n + m n     matmul: each without the m n of the bias
+///   an element of the others  bias_add 1, relu 1, gelu 5 and 11 (backward), layer_norm 7, 10 and 5,
+///                             add and accumulate 1, copy and gather_columns 0,
+///                             softmax_cross_entropy 5 and 2, sgd 4, adam 14
+///
+/// Traffic: every operand of the table read once and every result written once, `element_size` an
+/// element, labels 4 bytes each; the optimizers read what they update. `accumulate` reads each
+/// result once more, and adds one operation an element unless the result is a sum, which may as well
+/// start from the old value. docs/models.md counts the operations one by one.
 /// @throws Error(invalid_argument) if the name is unknown, the op has no such pass, the shape has
-///   the wrong number of entries or an entry is < 1
+///   the wrong number of entries, an entry is < 1, there are over 2^53 elements, columns do not
+///   divide into the parts, or an optimizer is to accumulate
 Op make_op(OpKey key);
 
-/// FLOPs and bytes of a layer for one sample, pass by pass: what `foreplan show` prints.
+/// FLOPs and bytes of a layer for one sample, pass by pass: what `foreplan show` prints. A pass that
+/// training does not need is zero: the gradient of the samples, and that of `add`, which is handed on
+/// as it is.
 struct LayerCost {
   std::int64_t parameters = 0;
   Flops forward, backward_input, backward_weight;
   Bytes forward_traffic, backward_input_traffic, backward_weight_traffic;
   Bytes activation;  ///< the output of the layer, one sample
 };
-LayerCost layer_cost(const OpGraph& graph, LayerId layer, DType dtype);
+LayerCost layer_cost(const OpGraph& graph, LayerId id, DType dtype);
 
 }  // namespace foreplan

@@ -46,10 +46,11 @@ struct Parameter {
 class OpGraph {
  public:
   /// @param inputs  of each layer: the layers whose outputs it takes, in operand order
-  /// @throws Error(invalid_argument) naming the layer if widths disagree, an input is missing or
-  ///   comes later (layers are listed in topological order), the number of inputs is wrong, some
-  ///   output is never used, or the last layer is not the only softmax_cross_entropy (the loss is
-  ///   the last layer of the graph)
+  /// @throws Error(invalid_argument) naming the layer if widths disagree or lie outside 1 to 10^7,
+  ///   a name is empty, "input" or used twice, an input is missing or comes later (layers are
+  ///   listed in topological order), the number of inputs is wrong, some output is never used for
+  ///   the loss, or the last layer is not the only softmax_cross_entropy (the loss is the last layer
+  ///   of the graph)
   OpGraph(std::string name, std::int64_t input_features, std::vector<Layer> layers,
           std::vector<std::vector<LayerId>> inputs);
 
