@@ -1,0 +1,67 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "models/op_graph.hpp"
+#include "planner/lowering.hpp"
+#include "planner/strategy.hpp"
+#include "sim/cluster.hpp"
+#include "sim/cost_model.hpp"
+#include "sim/memory_timeline.hpp"
+#include "sim/simulate.hpp"
+
+namespace foreplan {
+
+/// What is asked of the planner, beside the strategy.
+struct Task {
+  const OpGraph& model;
+  const Cluster& cluster;
+  const CostModel& costs;
+  std::int64_t global_batch = 0;
+  Optimizer optimizer = Optimizer::sgd;
+};
+
+/// What a strategy is short of.
+enum class Limit : std::uint8_t { compute, communication, bubble, memory };
+std::string_view name(Limit limit);
+
+/// The memory of the fullest device of a stage.
+struct StageMemory {
+  int stage = 0;
+  Bytes peak, parameters, gradients, optimizer, activations, buffers;
+};
+
+/// The forecast of one strategy.
+struct Estimate {
+  Strategy strategy;     ///< complete: micro-batch and layers told
+  bool feasible = true;  ///< every device's peak fits in its memory
+  Duration step_time{};
+  double samples_per_s = 0;
+  double mfu = 0;        ///< FLOPs of the model over step time, devices and peak; no recomputation
+  double hfu = 0;        ///< the same with every FLOP that is executed, optimizer and adds included
+  DeviceTime breakdown;  ///< mean over devices; adds up to the step
+  Bytes peak_memory;
+  std::vector<StageMemory> stages;
+  std::int64_t tasks = 0;
+  Limit limited_by = Limit::compute;
+};
+
+/// Fills in what a strategy leaves open: the micro-batch, and for pp > 1 the layers of each stage, by
+/// the partition whose slowest stage is fastest at this model's costs.
+/// @throws Error(invalid_argument) as check(strategy, ...) does
+Strategy complete(const Task& task, const Strategy& strategy);
+
+/// The options with which strategies are lowered for this task's devices.
+LoweringOptions lowering_options(const Task& task);
+
+/// Lowers, prices and simulates `strategy`.
+/// @throws Error(invalid_argument) as check(strategy, ...) does
+Estimate estimate(const Task& task, const Strategy& strategy);
+
+/// The same for a graph already lowered and simulated; `strategy` is complete.
+Estimate summarise(const Task& task, const Strategy& strategy, const TaskGraph& graph,
+                   const Timeline& timeline);
+
+}  // namespace foreplan

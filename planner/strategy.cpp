@@ -1,0 +1,203 @@
+#include "planner/strategy.hpp"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <numeric>
+
+#include "planner/partition.hpp"
+#include "planner/sharding.hpp"
+#include "sim/error.hpp"
+
+namespace foreplan {
+namespace {
+
+constexpr std::string_view kKeys =
+    "dp, tp, pp, vpp, cp, ep, micro_batch, zero, sp, recompute, schedule, layers";
+
+std::int64_t parse_integer(std::string_view key, std::string_view value, std::int64_t least) {
+  std::int64_t number = 0;
+  const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), number);
+  const bool whole = error == std::errc{} && end == value.data() + value.size();
+  if (!whole || number < least || number > 1'000'000'000) {
+    reject(fmt::format("strategy: {}: expected a whole number >= {}, got '{}'", key, least, value));
+  }
+  return number;
+}
+
+std::vector<int> parse_layers(std::string_view value) {
+  std::vector<int> layers;
+  for (std::size_t begin = 0; begin <= value.size();) {
+    const std::size_t end = std::min(value.find('+', begin), value.size());
+    layers.push_back(
+        static_cast<int>(parse_integer("layers", value.substr(begin, end - begin), 1)));
+    begin = end + 1;
+  }
+  return layers;
+}
+
+Schedule parse_schedule(std::string_view value) {
+  for (const Schedule schedule : {Schedule::gpipe, Schedule::one_f_one_b}) {
+    if (value == name(schedule)) return schedule;
+  }
+  reject(fmt::format("strategy: schedule: expected gpipe or 1f1b, got '{}'", value));
+}
+
+Recompute parse_recompute(std::string_view value) {
+  for (const Recompute kind : {Recompute::none, Recompute::selective, Recompute::full}) {
+    if (value == name(kind)) return kind;
+  }
+  reject(fmt::format("strategy: recompute: expected none, selective or full, got '{}'", value));
+}
+
+using SizeKey = std::pair<std::string_view, int Strategy::*>;
+constexpr std::array<SizeKey, 6> kSizeKeys{{{"dp", &Strategy::dp},
+                                            {"tp", &Strategy::tp},
+                                            {"pp", &Strategy::pp},
+                                            {"vpp", &Strategy::vpp},
+                                            {"cp", &Strategy::cp},
+                                            {"ep", &Strategy::ep}}};
+
+void set(Strategy& strategy, std::string_view key, std::string_view value) {
+  for (const auto& [size, member] : kSizeKeys) {
+    if (key == size) {
+      strategy.*member = static_cast<int>(parse_integer(key, value, 1));
+      return;
+    }
+  }
+  if (key == "micro_batch") {
+    strategy.micro_batch = parse_integer(key, value, 1);
+  } else if (key == "zero") {
+    strategy.zero = static_cast<int>(parse_integer(key, value, 0));
+  } else if (key == "sp") {
+    strategy.sp = parse_integer(key, value, 0) != 0;
+  } else if (key == "recompute") {
+    strategy.recompute = parse_recompute(value);
+  } else if (key == "schedule") {
+    strategy.schedule = parse_schedule(value);
+  } else if (key == "layers") {
+    strategy.layers = parse_layers(value);
+  } else {
+    reject(fmt::format("strategy: unknown key '{}', expected one of {}", key, kKeys));
+  }
+}
+
+/// Kinds that the design names and that this version does not lower yet.
+void check_supported(const Strategy& strategy) {
+  const auto refuse = [](std::string_view what) {
+    reject(fmt::format("strategy: {} is not supported yet", what));
+  };
+  if (strategy.vpp != 1) refuse("vpp > 1 (interleaved stages)");
+  if (strategy.cp != 1) refuse("cp > 1 (context parallelism)");
+  if (strategy.ep != 1) refuse("ep > 1 (expert parallelism)");
+  if (strategy.zero != 0) refuse("zero > 0 (sharded data parallelism)");
+  if (strategy.sp) refuse("sp=1 (sequence parallelism)");
+  if (strategy.recompute != Recompute::none) refuse("recompute");
+}
+
+void check_stages(const Strategy& strategy, const OpGraph& model) {
+  const int layers = static_cast<int>(model.size()) - 1;
+  if (strategy.pp > layers) {
+    reject(fmt::format("strategy: pp={} stages, but {} has only {} layers", strategy.pp,
+                       model.name(), layers));
+  }
+  if (strategy.layers.empty()) return;
+  if (static_cast<int>(strategy.layers.size()) != strategy.pp) {
+    reject(fmt::format("strategy: layers={} tells {} stages, expected pp={}",
+                       fmt::join(strategy.layers, "+"), strategy.layers.size(), strategy.pp));
+  }
+  const int total = std::accumulate(strategy.layers.begin(), strategy.layers.end(), 0);
+  if (total != layers) {
+    reject(fmt::format("strategy: layers={} adds up to {}, but {} has {} layers",
+                       fmt::join(strategy.layers, "+"), total, model.name(), layers));
+  }
+  check_cuts(model, strategy.layers);
+}
+
+}  // namespace
+
+std::string_view name(Schedule schedule) { return schedule == Schedule::gpipe ? "gpipe" : "1f1b"; }
+
+std::string_view name(Recompute recompute) {
+  switch (recompute) {
+    case Recompute::none:
+      return "none";
+    case Recompute::selective:
+      return "selective";
+    case Recompute::full:
+      return "full";
+  }
+  return "?";
+}
+
+Strategy parse_strategy(std::string_view text) {
+  Strategy strategy;
+  std::vector<std::string_view> seen;
+  for (std::size_t begin = 0; begin < text.size();) {
+    const std::size_t end = std::min(text.find(',', begin), text.size());
+    const std::string_view part = text.substr(begin, end - begin);
+    const std::size_t equals = part.find('=');
+    if (equals == std::string_view::npos) {
+      reject(fmt::format("strategy: expected key=value, got '{}'", part));
+    }
+    const std::string_view key = part.substr(0, equals);
+    if (std::find(seen.begin(), seen.end(), key) != seen.end()) {
+      reject(fmt::format("strategy: '{}' is given twice", key));
+    }
+    seen.push_back(key);
+    set(strategy, key, part.substr(equals + 1));
+    begin = end + 1;
+  }
+  return strategy;
+}
+
+std::string format(const Strategy& strategy) {
+  std::vector<std::string> parts;
+  for (const auto& [key, member] : kSizeKeys) {
+    if (strategy.*member != 1) parts.push_back(fmt::format("{}={}", key, strategy.*member));
+  }
+  if (strategy.micro_batch) parts.push_back(fmt::format("micro_batch={}", *strategy.micro_batch));
+  if (strategy.zero != 0) parts.push_back(fmt::format("zero={}", strategy.zero));
+  if (strategy.sp) parts.emplace_back("sp=1");
+  if (strategy.recompute != Recompute::none) {
+    parts.push_back(fmt::format("recompute={}", name(strategy.recompute)));
+  }
+  if (strategy.pp > 1) parts.push_back(fmt::format("schedule={}", name(strategy.schedule)));
+  if (strategy.layers.size() > 1) {
+    parts.push_back(fmt::format("layers={}", fmt::join(strategy.layers, "+")));
+  }
+  return parts.empty() ? "dp=1" : fmt::format("{}", fmt::join(parts, ","));
+}
+
+BatchSplit split_batch(const Strategy& strategy, std::int64_t global_batch) {
+  if (global_batch < 1) reject(fmt::format("global batch: expected >= 1, got {}", global_batch));
+  if (global_batch % strategy.dp != 0) {
+    reject(fmt::format("strategy: dp={} does not divide the global batch of {}", strategy.dp,
+                       global_batch));
+  }
+  const std::int64_t share = global_batch / strategy.dp;
+  const std::int64_t micro_batch = strategy.micro_batch.value_or(share);
+  if (micro_batch < 1 || share % micro_batch != 0) {
+    reject(fmt::format("strategy: micro_batch={} does not divide the {} samples of a rank",
+                       micro_batch, share));
+  }
+  return {.share = share, .micro_batch = micro_batch, .micro_batches = share / micro_batch};
+}
+
+void check(const Strategy& strategy, const OpGraph& model, int devices, std::int64_t global_batch) {
+  check_supported(strategy);
+  // In 64 bits: each size may be large enough for the product to overflow an int.
+  const std::int64_t needed = std::int64_t{strategy.dp} * strategy.tp * strategy.pp;
+  if (std::int64_t{strategy.dp} * strategy.tp > devices || needed > devices) {
+    reject(fmt::format("strategy: {} needs {} devices, the cluster has {}", format(strategy),
+                       needed, devices));
+  }
+  split_batch(strategy, global_batch);
+  check_stages(strategy, model);
+  shard(model, strategy.tp);
+}
+
+}  // namespace foreplan

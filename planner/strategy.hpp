@@ -1,0 +1,72 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "models/op_graph.hpp"
+
+namespace foreplan {
+
+/// In which order the stages of a pipeline work on their micro-batches.
+enum class Schedule : std::uint8_t {
+  gpipe,        ///< all forward, then all backward; Huang et al., GPipe, NeurIPS 2019
+  one_f_one_b,  ///< one forward, one backward; Narayanan et al., PipeDream, SOSP 2019
+};
+std::string_view name(Schedule schedule);
+
+enum class Recompute : std::uint8_t { none, selective, full };
+std::string_view name(Recompute recompute);
+
+/// How a training step is laid out over devices.
+///
+/// Device of data-parallel rank d, stage s and tensor-parallel rank t: t + tp (d + dp s).
+struct Strategy {
+  int dp = 1;  ///< data-parallel ranks: each takes an equal share of the global batch
+  int tp = 1;  ///< ranks that share each layer: W cut by columns, then by rows
+  int pp = 1;  ///< stages
+  int vpp = 1;
+  int cp = 1;
+  int ep = 1;
+  /// Samples a rank works on at a time. Empty: its whole share of the global batch.
+  std::optional<std::int64_t> micro_batch{};
+  int zero = 0;
+  bool sp = false;
+  Recompute recompute = Recompute::none;
+  Schedule schedule = Schedule::one_f_one_b;
+  /// Layers of each stage, the loss not counted. Empty: the planner's choice.
+  std::vector<int> layers{};
+
+  int devices() const { return dp * tp * pp * cp; }
+  friend auto operator<=>(const Strategy&, const Strategy&) = default;
+};
+
+/// Reads "dp=2,tp=1,micro_batch=16,schedule=gpipe,layers=4+3"; keys left out keep their default. An
+/// empty text is one device.
+/// @throws Error(invalid_argument) naming the key or value that is not understood
+Strategy parse_strategy(std::string_view text);
+
+/// The keys that differ from one device's, in the order of the struct: "dp=2,micro_batch=16"; "dp=1"
+/// where none does.
+std::string format(const Strategy& strategy);
+
+/// How a rank's work is cut.
+struct BatchSplit {
+  std::int64_t share = 0;          ///< samples of a data-parallel rank
+  std::int64_t micro_batch = 0;    ///< samples at a time
+  std::int64_t micro_batches = 0;  ///< share / micro_batch
+};
+
+/// @throws Error(invalid_argument) if dp does not divide the global batch, or the micro-batch its
+///   share
+BatchSplit split_batch(const Strategy& strategy, std::int64_t global_batch);
+
+/// Refuses what cannot be laid out.
+/// @param devices  how many there are
+/// @throws Error(invalid_argument) with the reason: more devices than there are, sizes that do not
+///   divide, more stages than layers, layers that do not add up, or a kind that is not supported
+void check(const Strategy& strategy, const OpGraph& model, int devices, std::int64_t global_batch);
+
+}  // namespace foreplan
