@@ -11,6 +11,7 @@
 #include <set>
 
 #include "sim/error.hpp"
+#include "sim/json_text.hpp"
 
 namespace foreplan {
 namespace {
@@ -18,13 +19,8 @@ namespace {
 /// Vertex 0 is the model's input, vertex i + 1 is layer i; edges follow the data.
 using Digraph = boost::adjacency_list<boost::vecS, boost::vecS, boost::bidirectionalS>;
 
-/// Keeps the parameters of ninety thousand such layers inside 64 bits.
-constexpr std::int64_t kMostFeatures = 10'000'000;
-
 constexpr std::array<std::string_view, 6> kKindNames = {
     "linear", "relu", "gelu", "layer_norm", "add", "softmax_cross_entropy"};
-
-std::size_t inputs_wanted(LayerKind kind) { return kind == LayerKind::add ? 2 : 1; }
 
 std::size_t vertex(LayerId id) { return static_cast<std::size_t>(static_cast<int>(id) + 1); }
 
@@ -33,7 +29,10 @@ class Checker {
  public:
   Checker(const std::string& model, std::int64_t input_features, const std::vector<Layer>& layers,
           const std::vector<std::vector<LayerId>>& inputs)
-      : model_(model), input_features_(input_features), layers_(layers), inputs_(inputs) {}
+      : model_(printable(model, 100)),
+        input_features_(input_features),
+        layers_(layers),
+        inputs_(inputs) {}
 
   void check() const {
     check_input();
@@ -47,11 +46,16 @@ class Checker {
 
  private:
   [[noreturn]] void fail(std::size_t layer, const std::string& what) const {
-    reject(fmt::format("model {}: layer {}: {}", model_, layers_[layer].name, what));
+    reject(
+        fmt::format("model {}: layer {}: {}", model_, printable(layers_[layer].name, 100), what));
   }
 
   void check_input() const {
     if (layers_.empty()) reject(fmt::format("model {}: has no layers", model_));
+    if (layers_.size() > kMostLayers) {
+      reject(fmt::format("model {}: expected at most {} layers, got {}", model_, kMostLayers,
+                         layers_.size()));
+    }
     if (input_features_ < 1 || input_features_ > kMostFeatures) {
       reject(fmt::format("model {}: expected 1 to {} input features, got {}", model_, kMostFeatures,
                          input_features_));
@@ -66,9 +70,9 @@ class Checker {
     const Layer& layer = layers_[i];
     if (layer.name.empty()) reject(fmt::format("model {}: layer {} has no name", model_, i));
     if (layer.name == "input") fail(i, "'input' names the model's input; choose another name");
-    if (inputs_[i].size() != inputs_wanted(layer.kind)) {
+    if (inputs_[i].size() != operands(layer.kind)) {
       fail(i, fmt::format("{} takes {} input(s), got {}", foreplan::name(layer.kind),
-                          inputs_wanted(layer.kind), inputs_[i].size()));
+                          operands(layer.kind), inputs_[i].size()));
     }
     for (const std::int64_t features : {layer.in_features, layer.out_features}) {
       if (features < 1 || features > kMostFeatures) {
@@ -105,7 +109,7 @@ class Checker {
     for (std::size_t i = 0; i < layers_.size(); ++i) {
       for (const LayerId input : inputs_[i]) {
         if (vertex(input) <= i) continue;
-        const std::string& later = layers_[vertex(input) - 1].name;
+        const std::string later = printable(layers_[vertex(input) - 1].name, 100);
         if (component[vertex(input)] == component[i + 1]) {
           fail(i, fmt::format("takes {}, which depends on it: a cycle", later));
         }
@@ -124,7 +128,8 @@ class Checker {
     for (const LayerId input : inputs_[i]) {
       if (width(input) == layer.in_features) continue;
       fail(i, fmt::format("expects {} features, but {} has {}", layer.in_features,
-                          input == kModelInput ? "the input" : layers_[vertex(input) - 1].name,
+                          input == kModelInput ? "the input"
+                                               : printable(layers_[vertex(input) - 1].name, 100),
                           width(input)));
     }
     const bool loss = layer.kind == LayerKind::softmax_cross_entropy;
@@ -155,7 +160,7 @@ class Checker {
     }
   }
 
-  const std::string& model_;
+  std::string model_;
   std::int64_t input_features_;
   const std::vector<Layer>& layers_;
   const std::vector<std::vector<LayerId>>& inputs_;
@@ -182,6 +187,8 @@ std::optional<LayerKind> layer_kind_named(std::string_view name) {
   if (found == kKindNames.end()) return std::nullopt;
   return static_cast<LayerKind>(found - kKindNames.begin());
 }
+
+std::size_t operands(LayerKind kind) { return kind == LayerKind::add ? 2 : 1; }
 
 OpGraph::OpGraph(std::string name, std::int64_t input_features, std::vector<Layer> layers,
                  std::vector<std::vector<LayerId>> inputs)

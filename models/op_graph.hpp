@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -20,8 +21,14 @@ enum class LayerKind : std::uint8_t {
 };
 std::string_view name(LayerKind kind);
 std::optional<LayerKind> layer_kind_named(std::string_view name);
+/// How many inputs a layer of this kind takes.
+std::size_t operands(LayerKind kind);
 
 enum class LayerId : std::int32_t {};
+/// The widest layer and the most layers: the parameters of a graph then count in 64 bits.
+inline constexpr std::int64_t kMostFeatures = 10'000'000;
+inline constexpr std::size_t kMostLayers = 50'000;
+
 inline constexpr LayerId kModelInput{-1};  ///< as an input of a layer: the samples
 
 struct Layer {
@@ -46,10 +53,11 @@ struct Parameter {
 class OpGraph {
  public:
   /// @param inputs  of each layer: the layers whose outputs it takes, in operand order
-  /// @throws Error(invalid_argument) naming the layer if widths disagree or lie outside 1 to 10^7,
+  /// @throws Error(invalid_argument) naming the layer if widths disagree or lie outside 1 to kMostFeatures,
   ///   a name is empty, "input" or used twice, an input is missing or comes later (layers are
   ///   listed in topological order), the number of inputs is wrong, some output is never used for
-  ///   the loss, or the last layer is not the only softmax_cross_entropy (the loss is the last layer
+  ///   the loss, there are more than
+  ///   kMostLayers, or the last layer is not the only softmax_cross_entropy (the loss is the last layer
   ///   of the graph)
   OpGraph(std::string name, std::int64_t input_features, std::vector<Layer> layers,
           std::vector<std::vector<LayerId>> inputs);
