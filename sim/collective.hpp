@@ -58,11 +58,13 @@ struct RingTasks {
   std::vector<std::vector<TaskId>> released;
 };
 
-/// The part of a buffer of `elements` that belongs to `rank` of `ranks`: [first, first + count), as
-/// even as whole elements allow, the larger parts first.
+/// The part of a buffer that belongs to a rank: [first, first + count).
 struct ChunkRange {
   std::int64_t first = 0, count = 0;
 };
+
+/// The part of `elements` >= 0 that belongs to `rank` of `ranks`: as even as whole elements allow,
+/// the larger parts first.
 ChunkRange ring_chunk(std::int64_t elements, int ranks, int rank);
 
 /// Adds the copies and adds of a ring to `builder`.
@@ -74,5 +76,10 @@ ChunkRange ring_chunk(std::int64_t elements, int ranks, int rank);
 /// round by round, so that each stream holds its tasks in round order. Empty chunks have no tasks.
 /// @throws Error(invalid_argument) for an empty group, all_to_all, ranges of the wrong size
 RingTasks add_ring(TaskGraphBuilder& builder, const RingSpec& spec);
+
+/// Adds the copies of an all_to_all (spec.kind), times only: in round r every rank pulls its part,
+/// bytes / n, from rank (i - 1 - r) mod n.
+/// @throws Error(invalid_argument) as add_ring, or if the spec has data
+RingTasks add_pairwise(TaskGraphBuilder& builder, const RingSpec& spec);
 
 }  // namespace foreplan
