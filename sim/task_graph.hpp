@@ -4,6 +4,8 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
+#include <unordered_map>
 #include <vector>
 
 #include "sim/op.hpp"
@@ -202,6 +204,7 @@ class TaskGraphBuilder {
  private:
   TaskGraph graph_;
   std::vector<TaskSpec> specs_;
+  std::unordered_multimap<std::size_t, OpId> interned_;  ///< by hash of the op
 };
 
 }  // namespace foreplan
