@@ -1,0 +1,216 @@
+#include "models/op_cost.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "sim/error.hpp"
+
+namespace foreplan {
+namespace {
+
+using ::testing::HasSubstr;
+
+struct Case {
+  std::string op;
+  Pass pass;
+  std::vector<std::int64_t> shape;
+  double flops;
+  std::int64_t traffic;
+};
+
+Op fp32(const std::string& op, Pass pass, std::vector<std::int64_t> shape,
+        bool accumulate = false) {
+  return make_op({.op = op, .pass = pass, .shape = std::move(shape), .accumulate = accumulate});
+}
+
+std::string complaint(const OpKey& key) {
+  try {
+    make_op(key);
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ErrorCode::invalid_argument);
+    return error.what();
+  }
+  return "no complaint";
+}
+
+// m = 2, k = 3, n = 5: x 6, W 15, b 5, y 10 numbers, 2 m k n = 60.
+TEST(MakeOp, CountsLinearAndMatmulByHand) {
+  const Case cases[] = {
+      // 60 + 10 for the bias; x, W, b, y: 36 numbers.
+      {"linear", Pass::forward, {2, 3, 5}, 70, 36 * 4},
+      // dy 10, W 15, dx 6: 31.
+      {"linear", Pass::backward_input, {2, 3, 5}, 60, 31 * 4},
+      // 60 + 10 to sum the rows of dy; x 6, dy 10, dW 15, db 5: 36.
+      {"linear", Pass::backward_weight, {2, 3, 5}, 70, 36 * 4},
+      // The same without b and db.
+      {"matmul", Pass::forward, {2, 3, 5}, 60, 31 * 4},
+      {"matmul", Pass::backward_input, {2, 3, 5}, 60, 31 * 4},
+      {"matmul", Pass::backward_weight, {2, 3, 5}, 60, 31 * 4},
+  };
+  for (const Case& c : cases) {
+    const Op op = fp32(c.op, c.pass, c.shape);
+    EXPECT_EQ(op.flops.count, c.flops) << format(op.key);
+    EXPECT_EQ(op.traffic.count, c.traffic) << format(op.key);
+  }
+}
+
+// n = 6, or m = 2 and n = 6 (12 elements, 2 rows).
+TEST(MakeOp, CountsTheOtherOpsByHand) {
+  const Case cases[] = {
+      {"bias_add", Pass::forward, {2, 6}, 12, (12 + 6 + 12) * 4},
+      {"bias_add", Pass::backward_weight, {2, 6}, 12, (12 + 6) * 4},
+      {"relu", Pass::forward, {6}, 6, (6 + 6) * 4},
+      {"relu", Pass::backward_input, {6}, 6, (6 + 6 + 6) * 4},
+      // Scale, erf, plus 1, half, times x.
+      {"gelu", Pass::forward, {6}, 30, (6 + 6) * 4},
+      // The four of Phi; square, scale, exp, scale; times x, plus, times dy: 11.
+      {"gelu", Pass::backward_input, {6}, 66, (6 + 6 + 6) * 4},
+      // x, gain, shift in; y and two statistics a row out.
+      {"layer_norm", Pass::forward, {2, 6}, 84, (12 + 6 + 6 + 12 + 4) * 4},
+      {"layer_norm", Pass::backward_input, {2, 6}, 120, (12 + 4 + 6 + 12 + 12) * 4},
+      {"layer_norm", Pass::backward_weight, {2, 6}, 60, (12 + 4 + 12 + 6 + 6) * 4},
+      {"add", Pass::forward, {6}, 6, (6 + 6 + 6) * 4},
+      {"accumulate", Pass::forward, {6}, 6, (6 + 6 + 6) * 4},
+      {"copy", Pass::forward, {6}, 0, (6 + 6) * 4},
+      {"gather_columns", Pass::forward, {2, 6, 3}, 0, (12 + 12) * 4},
+      // One part of three: 4 elements in, 4 out.
+      {"gather_columns", Pass::backward_input, {2, 6, 3}, 0, (4 + 4) * 4},
+      // Logits and labels in, probabilities and the loss out.
+      {"softmax_cross_entropy", Pass::forward, {2, 6}, 60, (12 + 12 + 1) * 4 + 2 * 4},
+      {"softmax_cross_entropy", Pass::backward_input, {2, 6}, 24, (12 + 12) * 4 + 2 * 4},
+      // Gradient, parameter, momentum in; parameter, momentum out.
+      {"sgd", Pass::optimizer, {6}, 24, (18 + 12) * 4},
+      {"adam", Pass::optimizer, {6}, 84, (24 + 18) * 4},
+  };
+  for (const Case& c : cases) {
+    const Op op = fp32(c.op, c.pass, c.shape);
+    EXPECT_EQ(op.flops.count, c.flops) << format(op.key);
+    EXPECT_EQ(op.traffic.count, c.traffic) << format(op.key);
+  }
+}
+
+// dW and db of the case above are 20 numbers, read once more. Sums start from the old value.
+TEST(MakeOp, ReadsTheResultOnceMoreWhenItAccumulates) {
+  const Op sum = fp32("linear", Pass::backward_weight, {2, 3, 5}, true);
+  EXPECT_EQ(sum.traffic, Bytes{(36 + 20) * 4});
+  EXPECT_EQ(sum.flops.count, 70);
+  EXPECT_TRUE(sum.key.accumulate);
+  const Op each = fp32("relu", Pass::backward_input, {6}, true);
+  EXPECT_EQ(each.traffic, Bytes{(18 + 6) * 4});
+  EXPECT_EQ(each.flops.count, 12);
+}
+
+TEST(MakeOp, CountsAccumulateOnceWhateverItsFlag) {
+  const Op op = fp32("accumulate", Pass::forward, {6}, true);
+  EXPECT_EQ(op.traffic, fp32("accumulate", Pass::forward, {6}).traffic);
+  EXPECT_EQ(op.flops, fp32("accumulate", Pass::forward, {6}).flops);
+}
+
+// Two bytes an element; labels stay at four: (12 + 12 + 1) * 2 + 2 * 4 = 58.
+TEST(MakeOp, ScalesTrafficWithTheElementButNotTheLabels) {
+  const Op op = make_op({.op = "softmax_cross_entropy", .shape = {2, 6}, .dtype = DType::bf16});
+  EXPECT_EQ(op.traffic, 58_B);
+  EXPECT_EQ(op.flops.count, 60);
+}
+
+// A matrix product of 2^20 in each direction: 2^61 multiply-adds and 2^40 biases, which 64-bit
+// integers of bytes hold (4 * (3 * 2^40 + 2^20)).
+TEST(MakeOp, HoldsLargeShapes) {
+  const std::int64_t side = 1 << 20;
+  const Op op = fp32("linear", Pass::forward, {side, side, side});
+  EXPECT_EQ(op.flops.count, 0x1p61 + 0x1p40);
+  EXPECT_EQ(op.traffic.count, 4 * (3 * side * side + side));
+}
+
+// Cutting a batch in two halves the arithmetic and nothing else: weights are read twice.
+TEST(MakeOp, CostsHalvesOfABatchTogetherMoreTrafficButEqualFlops) {
+  const Op whole = fp32("linear", Pass::forward, {64, 32, 16});
+  const Op half = fp32("linear", Pass::forward, {32, 32, 16});
+  EXPECT_EQ(whole.flops.count, 2 * half.flops.count);
+  EXPECT_EQ((half.traffic * 2 - whole.traffic).count, (32 * 16 + 16) * 4);
+}
+
+TEST(MakeOp, RejectsWhatTheTableDoesNotHave) {
+  EXPECT_EQ(complaint({.op = "conv", .shape = {1}}), "unknown op 'conv'");
+  EXPECT_EQ(complaint({.op = "relu", .pass = Pass::backward_weight, .shape = {1}}),
+            "op relu has no pass backward_weight");
+  EXPECT_EQ(complaint({.op = "sgd", .pass = Pass::optimizer, .shape = {4}, .accumulate = true}),
+            "op sgd.optimizer does not accumulate");
+}
+
+TEST(MakeOp, RejectsShapesThatDoNotFit) {
+  EXPECT_EQ(complaint({.op = "linear", .shape = {2, 3}}),
+            "op linear.forward: expected a shape [m, k, n], got [2, 3]");
+  EXPECT_EQ(complaint({.op = "relu", .shape = {}}),
+            "op relu.forward: expected a shape [n], got []");
+  EXPECT_EQ(complaint({.op = "linear", .shape = {2, 0, 3}}),
+            "op linear.forward: expected positive entries in the shape [m, k, n], got [2, 0, 3]");
+  EXPECT_EQ(complaint({.op = "gather_columns", .shape = {2, 6, 4}}),
+            "op gather_columns: 6 columns do not divide into 4 parts");
+  const std::int64_t huge = std::int64_t{1} << 40;
+  EXPECT_THAT(complaint({.op = "add", .shape = {huge << 13}}), HasSubstr("too large to count"));
+  EXPECT_THAT(complaint({.op = "linear", .shape = {huge, huge, huge}}), HasSubstr("too large"));
+}
+
+/// 4 -> fc1 (3) -> gelu -> fc2 (3, no bias) -> sum with gelu -> norm -> loss of 3 classes.
+OpGraph small() {
+  const auto id = [](int number) { return LayerId{number}; };
+  return {"m",
+          4,
+          {{"fc1", LayerKind::linear, 4, 3},
+           {"gelu", LayerKind::gelu, 3, 3},
+           {"fc2", LayerKind::linear, 3, 3, false},
+           {"sum", LayerKind::add, 3, 3},
+           {"norm", LayerKind::layer_norm, 3, 3},
+           {"loss", LayerKind::softmax_cross_entropy, 3, 1}},
+          {{kModelInput}, {id(0)}, {id(1)}, {id(2), id(1)}, {id(3)}, {id(4)}}};
+}
+
+// One sample, k = 4, n = 3: forward 2*4*3 + 3; x 4, W 12, b 3, y 3 numbers. Nobody asks for dx.
+TEST(LayerCost, LeavesOutTheGradientOfTheSamples) {
+  const LayerCost cost = layer_cost(small(), LayerId{0}, DType::fp32);
+  EXPECT_EQ(cost.parameters, 15);
+  EXPECT_EQ(cost.forward.count, 27);
+  EXPECT_EQ(cost.forward_traffic, Bytes{22 * 4});
+  EXPECT_EQ(cost.backward_input.count, 0);
+  EXPECT_EQ(cost.backward_input_traffic, 0_B);
+  EXPECT_EQ(cost.backward_weight.count, 27);
+  EXPECT_EQ(cost.backward_weight_traffic, Bytes{22 * 4});
+  EXPECT_EQ(cost.activation, Bytes{3 * 4});
+}
+
+// Without a bias: 2*3*3 in each of the three passes.
+TEST(LayerCost, CountsALinearLayerWithoutBiasAsAMatmul) {
+  const LayerCost cost = layer_cost(small(), LayerId{2}, DType::fp32);
+  EXPECT_EQ(cost.parameters, 9);
+  EXPECT_EQ(cost.forward.count, 18);
+  EXPECT_EQ(cost.backward_input.count, 18);
+  EXPECT_EQ(cost.backward_weight.count, 18);
+}
+
+TEST(LayerCost, HandsTheGradientOfASumOnForNothing) {
+  const LayerCost cost = layer_cost(small(), LayerId{3}, DType::fp32);
+  EXPECT_EQ(cost.forward.count, 3);
+  EXPECT_EQ(cost.backward_input.count, 0);
+  EXPECT_EQ(cost.parameters, 0);
+}
+
+// layer_norm: 7, 10 and 5 an element; bf16 halves the bytes: x, gain, shift, y 12 + 2 statistics.
+TEST(LayerCost, CountsANormInEveryPass) {
+  const LayerCost cost = layer_cost(small(), LayerId{4}, DType::bf16);
+  EXPECT_EQ(cost.forward.count, 21);
+  EXPECT_EQ(cost.backward_input.count, 30);
+  EXPECT_EQ(cost.backward_weight.count, 15);
+  EXPECT_EQ(cost.forward_traffic, Bytes{14 * 2});
+  EXPECT_EQ(cost.parameters, 6);
+}
+
+TEST(LayerCost, GivesTheLossOneNumberOfActivation) {
+  const LayerCost cost = layer_cost(small(), LayerId{5}, DType::fp32);
+  EXPECT_EQ(cost.activation, 4_B);
+  EXPECT_EQ(cost.forward.count, 15);
+  EXPECT_EQ(cost.backward_input.count, 6);
+}
+
+}  // namespace
+}  // namespace foreplan

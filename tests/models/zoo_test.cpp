@@ -1,0 +1,153 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <vector>
+
+#include "models/model_io.hpp"
+#include "sim/cluster_io.hpp"
+#include "sim/json_reader.hpp"
+
+namespace foreplan {
+namespace {
+
+namespace fs = std::filesystem;
+
+const fs::path kModels = fs::path(FOREPLAN_SOURCE_DIR) / "models";
+
+std::vector<fs::path> files(const std::string& folder) {
+  std::vector<fs::path> found;
+  for (const auto& entry : fs::directory_iterator(kModels / folder)) found.push_back(entry.path());
+  std::sort(found.begin(), found.end());
+  return found;
+}
+
+OpGraph zoo(const std::string& name) { return read_model(kModels / "zoo" / (name + ".json")); }
+
+DeviceSpec device(const std::string& name) {
+  return read_device(kModels / "devices" / (name + ".json"));
+}
+
+Cluster cluster(const std::string& name) {
+  return read_cluster(kModels / "clusters" / (name + ".json"), device);
+}
+
+TEST(Zoo, ReadsEveryNetworkUnderItsOwnNameWithItsSource) {
+  EXPECT_GE(files("zoo").size(), 5U);
+  for (const fs::path& path : files("zoo")) {
+    const OpGraph graph = read_model(path);
+    EXPECT_EQ(graph.name(), path.stem());
+    EXPECT_FALSE(graph.source().empty()) << path;
+    EXPECT_EQ(graph.layers().back().kind, LayerKind::softmax_cross_entropy) << path;
+  }
+}
+
+TEST(Zoo, WritesEveryNetworkSoThatItReadsBackTheSame) {
+  const fs::path copy = fs::path(::testing::TempDir()) / "foreplan_zoo_copy.json";
+  for (const fs::path& path : files("zoo")) {
+    const std::string text = to_json(read_model(path));
+    write_file(copy, text);
+    EXPECT_EQ(to_json(read_model(copy)), text) << path;
+  }
+  fs::remove(copy);
+}
+
+// 784 * 128 + 128 = 100,480 and 128 * 10 + 10 = 1,290.
+TEST(Zoo, HasMnistMlpAsEveryoneKnowsIt) {
+  const OpGraph graph = zoo("mnist-mlp");
+  EXPECT_EQ(graph.parameter_count(), 101'770);
+  EXPECT_EQ(graph.input_features(), 784);
+  EXPECT_EQ(graph.classes(), 10);
+  ASSERT_EQ(graph.size(), 4U);
+  EXPECT_EQ(graph.layers()[0].name, "fc1");
+  EXPECT_EQ(graph.layers()[1].kind, LayerKind::relu);
+  EXPECT_EQ(graph.layers()[2].name, "fc2");
+}
+
+// Four times 1024 * 1024 + 1024, with a ReLU between each two: 7 layers and the loss.
+TEST(Zoo, HasFourSquareLayers) {
+  const OpGraph graph = zoo("mlp-4x1024");
+  EXPECT_EQ(graph.parameter_count(), 4'198'400);
+  EXPECT_EQ(graph.size(), 8U);
+  EXPECT_EQ(graph.classes(), 1024);
+}
+
+// embed 240*240 + 240 = 57,840; a block: norm 480, up 240*480 + 480 = 115,680, down
+// 480*240 + 240 = 115,440, together 231,600; head 240*12 + 12 = 2,892.
+TEST(Zoo, HasResidualBlocksWhoseWidthsDivideByTwoThreeAndFour) {
+  const OpGraph graph = zoo("mlp-gelu-norm");
+  EXPECT_EQ(graph.parameter_count(), 57'840 + 2 * 231'600 + 2'892);
+  for (const Layer& layer : graph.layers()) {
+    if (layer.kind != LayerKind::linear) continue;
+    EXPECT_EQ(layer.out_features % 12, 0) << layer.name;
+  }
+  EXPECT_EQ(graph.consumers(LayerId{0}).size(), 2U);
+}
+
+// left 96*144 + 144, right 96*144 without a bias, head 144*12 + 12.
+TEST(Zoo, HasBranchesFromOneInput) {
+  const OpGraph graph = zoo("mlp-branches");
+  EXPECT_EQ(graph.parameter_count(), 13'968 + 13'824 + 1'740);
+  EXPECT_EQ(graph.consumers(kModelInput).size(), 2U);
+}
+
+TEST(Zoo, HasANetworkOfOneLayer) { EXPECT_EQ(zoo("mnist-linear").parameter_count(), 7'850); }
+
+TEST(Devices, ReadEachUnderItsOwnNameWithItsSource) {
+  EXPECT_GE(files("devices").size(), 3U);
+  for (const fs::path& path : files("devices")) {
+    const DeviceSpec spec = read_device(path);
+    EXPECT_EQ(spec.name, path.stem());
+    EXPECT_FALSE(spec.source.empty()) << path;
+    EXPECT_TRUE(spec.peak.contains(DType::fp32)) << path;
+  }
+}
+
+TEST(Devices, TellThatAHostThreadDoesEverythingItself) {
+  const DeviceSpec host = device("host");
+  EXPECT_FALSE(host.concurrent_streams);
+  EXPECT_EQ(host.memory, 2_GB);
+  EXPECT_EQ(host.memory_bandwidth, 10_GBps);
+  EXPECT_EQ(host.peak.at(DType::fp32), 100_GFLOPps);
+  EXPECT_TRUE(device("a100-sxm-80gb").concurrent_streams);
+}
+
+TEST(Devices, HaveTheDensePeaksOfTheDataSheets) {
+  EXPECT_EQ(device("a100-sxm-80gb").peak.at(DType::bf16), 312_TFLOPps);
+  EXPECT_EQ(device("h100-sxm-80gb").peak.at(DType::bf16), 989_TFLOPps);
+  EXPECT_EQ(device("h100-sxm-80gb").memory, 80_GB);
+}
+
+TEST(Clusters, ReadEachUnderItsOwnName) {
+  EXPECT_GE(files("clusters").size(), 3U);
+  for (const fs::path& path : files("clusters")) {
+    EXPECT_EQ(read_cluster(path, device).name(), path.stem());
+  }
+}
+
+// One direct link of 5 GB/s and 500 ns each way.
+TEST(Clusters, JoinTheTwoHostDevicesDirectly) {
+  const Cluster host = cluster("host");
+  ASSERT_EQ(host.devices(), 2);
+  const auto route = host.route(DeviceId{0}, DeviceId{1});
+  ASSERT_EQ(route.size(), 1U);
+  const Link& link = host.links()[index(route[0])];
+  EXPECT_EQ(link.bandwidth, 5_GBps);
+  EXPECT_EQ(link.latency, std::chrono::nanoseconds(500));
+  EXPECT_NE(route, host.route(DeviceId{1}, DeviceId{0}));
+}
+
+// Up to the switch and down again, both at NVLink's rate.
+TEST(Clusters, JoinEightGpusOfANodeThroughASwitch) {
+  for (const auto& [name, rate] : {std::pair{"dgx-a100", 300_GBps}, {"dgx-h100", 450_GBps}}) {
+    const Cluster node = cluster(name);
+    ASSERT_EQ(node.devices(), 8);
+    const auto route = node.route(DeviceId{0}, DeviceId{7});
+    ASSERT_EQ(route.size(), 2U);
+    for (const LinkId link : route) EXPECT_EQ(node.links()[index(link)].bandwidth, rate);
+  }
+}
+
+}  // namespace
+}  // namespace foreplan
