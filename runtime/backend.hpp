@@ -24,13 +24,6 @@ enum class EventId : std::int32_t {};
 /// A stream of a backend: of one device, FIFO.
 enum class BackendStream : std::int32_t {};
 
-/// A step as a backend measured it.
-struct MeasuredStep {
-  Timeline timeline;
-  /// By device: an involuntary context switch hit its worker during the step.
-  std::vector<bool> disturbed;
-};
-
 /// Devices with memory, streams and events.
 ///
 /// Work is recorded once, in order of each stream, and then replayed step by step; the recording is

@@ -14,6 +14,13 @@ struct Timeline {
   std::vector<Duration> finish;
 };
 
+/// A step as it was measured on devices.
+struct MeasuredStep {
+  Timeline timeline;
+  /// By device: an involuntary context switch hit its worker during the step.
+  std::vector<bool> disturbed;
+};
+
 /// From the start of the step to the last finish; zero without tasks.
 Duration makespan(const Timeline& timeline);
 
