@@ -34,9 +34,9 @@ Duration ring_half_time(Bytes size, int ranks, const Hop& hop);
 /// A collective to be added to a graph as ring copies and adds.
 struct RingSpec {
   CollectiveKind kind = CollectiveKind::all_reduce;  ///< not all_to_all
-  std::vector<DeviceId> group;                       ///< ring order; at least one
-  Bytes
-      bytes;  ///< of the whole buffer, as Collective::bytes; whole fp32 numbers where there is data
+  std::vector<DeviceId> group{};                     ///< ring order; at least one
+  /// Of the whole buffer, as Collective::bytes; whole fp32 numbers where there is data.
+  Bytes bytes{};
   StreamId stream = kCollectiveStream;
   /// By rank: what must be done before the rank takes part. Empty: nothing.
   std::vector<std::vector<TaskId>> after{};

@@ -1,0 +1,216 @@
+#include "sim/collective.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <functional>
+#include <limits>
+#include <map>
+#include <optional>
+#include <random>
+
+#include "sim/error.hpp"
+#include "sim/roofline.hpp"
+#include "sim/simulate.hpp"
+
+namespace foreplan {
+namespace {
+
+using namespace std::chrono_literals;
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::SizeIs;
+
+constexpr Hop kHop{1us, 100_GBps};
+
+template <typename Act>
+std::string complaint(Act act) {
+  try {
+    act();
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return {};
+}
+
+std::vector<DeviceId> first_devices(int count) {
+  std::vector<DeviceId> group;
+  for (int i = 0; i < count; ++i) group.push_back(DeviceId{i});
+  return group;
+}
+
+// n = 4 and S = 400 MB: 2(4-1) = 6 rounds of 100 MB. Each takes 1 us + 100 MB / 100 GB/s =
+// 1 us + 1 ms, so 6 ms + 6 us in all; a reduce-scatter or an all-gather is half of it.
+TEST(RingTime, MatchesAHandComputedCase) {
+  EXPECT_EQ(ring_all_reduce_time(400_MB, 4, kHop), 6ms + 6us);
+  EXPECT_EQ(ring_half_time(400_MB, 4, kHop), 3ms + 3us);
+}
+
+TEST(RingTime, IsZeroForOneRankAndLatencyAloneForNothing) {
+  EXPECT_EQ(ring_all_reduce_time(400_MB, 1, kHop), 0s);
+  EXPECT_EQ(ring_half_time(400_MB, 1, kHop), 0s);
+  EXPECT_EQ(ring_all_reduce_time(0_B, 5, kHop), 8us);
+}
+
+TEST(RingTime, NearsTwiceTheBufferOverTheBandwidthForManyRanks) {
+  // Without latency t = 2 (n-1)/n S/beta, which tends to 2 S/beta = 8 ms from below.
+  const Hop hop{0s, 100_GBps};
+  Duration before = 0s;
+  for (int n = 2; n <= 1024; n *= 2) {
+    const Duration time = ring_all_reduce_time(400_MB, n, hop);
+    EXPECT_GT(time, before);
+    EXPECT_LT(time, 8ms);
+    before = time;
+  }
+  EXPECT_GT(before, 7990us);
+}
+
+TEST(RingTime, RefusesWhatHasNoMeaning) {
+  EXPECT_THAT(complaint([] { ring_all_reduce_time(Bytes{-1}, 2, kHop); }),
+              HasSubstr("expected bytes >= 0, got -1"));
+  EXPECT_THAT(complaint([] { ring_half_time(1_MB, 0, kHop); }),
+              HasSubstr("expected at least one rank, got 0"));
+  EXPECT_THAT(complaint([] {
+                ring_half_time(1_MB, 2, {1us, {}});
+              }),
+              HasSubstr("expected a positive bandwidth, got 0"));
+}
+
+TEST(RingChunk, CoversEveryElementOnceLargerPartsFirst) {
+  // 7 = 3 + 2 + 2.
+  EXPECT_EQ(ring_chunk(7, 3, 0).count, 3);
+  EXPECT_EQ(ring_chunk(7, 3, 1).first, 3);
+  EXPECT_EQ(ring_chunk(7, 3, 2).first, 5);
+  for (int ranks = 1; ranks <= 6; ++ranks) {
+    for (std::int64_t elements = 0; elements <= 13; ++elements) {
+      std::int64_t next = 0;
+      for (int rank = 0; rank < ranks; ++rank) {
+        const ChunkRange chunk = ring_chunk(elements, ranks, rank);
+        EXPECT_EQ(chunk.first, next);
+        EXPECT_LE(chunk.count, ring_chunk(elements, ranks, 0).count);
+        EXPECT_GE(chunk.count, elements / ranks);
+        next += chunk.count;
+      }
+      EXPECT_EQ(next, elements);
+    }
+  }
+}
+
+// Three ranks, 6 elements: 2 rounds of a pull and an add each, then 2 rounds of pulls, on 3 ranks.
+TEST(AddRing, AddsRoundByRoundWithStagingThatLivesFromPullToAdd) {
+  TaskGraphBuilder builder(3);
+  RingSpec spec{.group = first_devices(3), .bytes = 24_B};
+  for (const DeviceId device : spec.group) {
+    const BufferId buffer =
+        builder.add_buffer({.device = device, .bytes = 32_B, .persistent = true});
+    spec.data.push_back({buffer, 8_B, 24_B});
+  }
+  add_ring(builder, spec);
+  const TaskGraph graph = std::move(builder).build();
+  ASSERT_EQ(graph.size(), (2U * 2 + 2) * 3);
+  // The first pull: rank 0 takes chunk (0 - 2) mod 3 = 1, elements 2 and 3, from rank 2.
+  EXPECT_EQ(graph.kind[0], TaskKind::transfer);
+  EXPECT_EQ(graph.device[0], DeviceId{0});
+  EXPECT_EQ(graph.source[0], DeviceId{2});
+  EXPECT_EQ(graph.bytes[0], 8_B);
+  EXPECT_EQ(graph.reads[0][0].offset, 16_B);  // 8 + 2 * 4
+  ASSERT_THAT(graph.allocates[0], SizeIs(1));
+  const BufferId staging = graph.allocates[0][0];
+  EXPECT_EQ(graph.buffers[index(staging)].category, BufferCategory::communication);
+  EXPECT_EQ(graph.buffers[index(staging)].bytes, 8_B);
+  EXPECT_THAT(graph.frees[1], ElementsAre(staging));
+  const Op& add = graph.ops[index(graph.op[1])];
+  EXPECT_EQ(add.key, (OpKey{.op = "accumulate", .shape = {2}}));
+  EXPECT_EQ(add.flops.count, 2);  // one addition an element
+  EXPECT_EQ(add.traffic, 24_B);   // reads x and y, writes y, of 4 bytes each
+  EXPECT_EQ(graph.collective[0], 0);
+  EXPECT_EQ(graph.collective[1], 0);
+}
+
+TEST(AddRing, HasNoTasksForOneRank) {
+  TaskGraphBuilder builder(1);
+  const TaskId before = builder.add({.kind = TaskKind::host, .op = builder.add_op({})});
+  const RingTasks ring =
+      add_ring(builder, {.group = first_devices(1), .bytes = 1_MB, .after = {{before}}});
+  EXPECT_EQ(builder.size(), 1U);
+  EXPECT_THAT(ring.done, ElementsAre(ElementsAre(before)));
+  EXPECT_THAT(ring.released, ElementsAre(IsEmpty()));
+}
+
+TEST(AddRing, RefusesWhatHasNoMeaning) {
+  TaskGraphBuilder builder(2);
+  const auto adding = [&](RingSpec spec) { return complaint([&] { add_ring(builder, spec); }); };
+  EXPECT_THAT(adding({}), HasSubstr("expected at least one rank, got none"));
+  EXPECT_THAT(adding({.kind = CollectiveKind::all_to_all, .group = first_devices(2)}),
+              HasSubstr("got all_to_all"));
+  EXPECT_THAT(adding({.group = first_devices(2), .bytes = 8_B, .after = {{}}}),
+              HasSubstr("expected `after` for 2 ranks, got 1"));
+  const BufferRange range{BufferId{0}, 0_B, 4_B};
+  EXPECT_THAT(adding({.group = first_devices(2), .bytes = 8_B, .data = {range}}),
+              HasSubstr("expected data of 2 ranks, got 1"));
+  EXPECT_THAT(adding({.group = first_devices(2), .bytes = 8_B, .data = {range, range}}),
+              HasSubstr("expected 8 bytes of data on each rank, got 4"));
+  EXPECT_THAT(adding({.group = first_devices(2), .bytes = 6_B, .data = {range, range}}),
+              HasSubstr("expected whole fp32 numbers, got 6 bytes"));
+}
+
+/// `count` devices around a switch: 1 us and 100 GB/s from one to another.
+Cluster star(int count) {
+  DeviceSpec spec;
+  spec.memory_bandwidth = 1000_GBps;
+  spec.peak[DType::fp32] = 1_TFLOPps;
+  std::vector<Vertex> vertices{{"switch", VertexKind::network_switch, -1}};
+  std::vector<Cluster::LinkSpec> links;
+  for (int i = 0; i < count; ++i) {
+    vertices.push_back({"d" + std::to_string(i), VertexKind::device, 0});
+    links.push_back({VertexId{i + 1}, VertexId{0}, 100_GBps, 500ns, true});
+  }
+  return Cluster("star", {spec}, vertices, links);
+}
+
+Duration simulated(TaskGraphBuilder builder, const Cluster& cluster) {
+  const TaskGraph graph = std::move(builder).build();
+  return makespan(simulate(graph, cost(graph, cluster, RooflineModel{}), cluster).timeline);
+}
+
+// The hand-computed case again, 6 ms + 6 us, now by copies over links that nothing else uses.
+TEST(AddRing, TakesTheTimeOfTheFormulaWhereNothingCompetes) {
+  const Cluster cluster = star(4);
+  TaskGraphBuilder builder(4);
+  add_ring(builder, {.group = first_devices(4), .bytes = 400_MB});
+  EXPECT_EQ(simulated(std::move(builder), cluster), 6ms + 6us);
+}
+
+TEST(AddRing, TakesTheTimeOfTheFormulaForAnyKindAndNumberOfRanks) {
+  const Cluster cluster = star(5);
+  for (int ranks = 2; ranks <= 5; ++ranks) {
+    const Bytes size = 60_MB;  // 2, 3, 4 and 5 divide it
+    TaskGraphBuilder gather(5);
+    add_ring(gather,
+             {.kind = CollectiveKind::all_gather, .group = first_devices(ranks), .bytes = size});
+    EXPECT_EQ(simulated(std::move(gather), cluster), ring_half_time(size, ranks, kHop));
+    TaskGraphBuilder reduce(5);
+    add_ring(reduce, {.group = first_devices(ranks), .bytes = size, .stream = kNoStream});
+    EXPECT_EQ(simulated(std::move(reduce), cluster), ring_all_reduce_time(size, ranks, kHop));
+  }
+}
+
+// Pairwise: each of 3 rounds moves 400 MB / 4 from every rank to another: 3 (1 us + 1 ms).
+TEST(AddPairwise, TakesTheTimeOfItsRounds) {
+  TaskGraphBuilder builder(4);
+  add_pairwise(builder,
+               {.kind = CollectiveKind::all_to_all, .group = first_devices(4), .bytes = 400_MB});
+  EXPECT_EQ(builder.size(), 12U);
+  EXPECT_EQ(simulated(std::move(builder), star(4)), 3ms + 3us);
+}
+
+TEST(AddPairwise, RefusesOtherCollectives) {
+  TaskGraphBuilder builder(2);
+  EXPECT_THAT(complaint([&] { add_pairwise(builder, {.group = first_devices(2)}); }),
+              HasSubstr("expected an all_to_all without data"));
+}
+
+}  // namespace
+}  // namespace foreplan
