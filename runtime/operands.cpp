@@ -1,0 +1,146 @@
+#include "runtime/operands.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <cstdint>
+#include <string_view>
+
+#include "sim/error.hpp"
+
+namespace foreplan {
+namespace {
+
+using Shape = std::vector<std::int64_t>;
+using Elements = std::vector<std::int64_t>;
+
+struct Counts {
+  Elements reads, writes;
+};
+
+struct Row {
+  std::string_view op;
+  Pass pass;
+  std::size_t entries;  ///< of the shape
+  Counts (*counts)(const Shape&);
+};
+
+Counts unary(const Shape& s) { return {{s[0]}, {s[0]}}; }
+Counts binary(const Shape& s) { return {{s[0], s[0]}, {s[0]}}; }
+
+// Shapes: [m, k, n] for products, [m, n] for rows, [n] for elements.
+constexpr std::array kRows{
+    Row{"linear", Pass::forward, 3,
+        [](const Shape& s) {
+          return Counts{{s[0] * s[1], s[1] * s[2], s[2]}, {s[0] * s[2]}};
+        }},
+    Row{"linear", Pass::backward_input, 3,
+        [](const Shape& s) {
+          return Counts{{s[0] * s[2], s[1] * s[2]}, {s[0] * s[1]}};
+        }},
+    Row{"linear", Pass::backward_weight, 3,
+        [](const Shape& s) {
+          return Counts{{s[0] * s[1], s[0] * s[2]}, {s[1] * s[2], s[2]}};
+        }},
+    Row{"matmul", Pass::forward, 3,
+        [](const Shape& s) {
+          return Counts{{s[0] * s[1], s[1] * s[2]}, {s[0] * s[2]}};
+        }},
+    Row{"matmul", Pass::backward_input, 3,
+        [](const Shape& s) {
+          return Counts{{s[0] * s[2], s[1] * s[2]}, {s[0] * s[1]}};
+        }},
+    Row{"matmul", Pass::backward_weight, 3,
+        [](const Shape& s) {
+          return Counts{{s[0] * s[1], s[0] * s[2]}, {s[1] * s[2]}};
+        }},
+    Row{"bias_add", Pass::forward, 2,
+        [](const Shape& s) {
+          return Counts{{s[0] * s[1], s[1]}, {s[0] * s[1]}};
+        }},
+    Row{"bias_add", Pass::backward_weight, 2,
+        [](const Shape& s) {
+          return Counts{{s[0] * s[1]}, {s[1]}};
+        }},
+    Row{"relu", Pass::forward, 1, unary},
+    Row{"relu", Pass::backward_input, 1, binary},
+    Row{"gelu", Pass::forward, 1, unary},
+    Row{"gelu", Pass::backward_input, 1, binary},
+    Row{"layer_norm", Pass::forward, 2,
+        [](const Shape& s) {
+          return Counts{{s[0] * s[1], s[1], s[1]}, {s[0] * s[1], 2 * s[0]}};
+        }},
+    Row{"layer_norm", Pass::backward_input, 2,
+        [](const Shape& s) {
+          return Counts{{s[0] * s[1], 2 * s[0], s[1], s[0] * s[1]}, {s[0] * s[1]}};
+        }},
+    Row{"layer_norm", Pass::backward_weight, 2,
+        [](const Shape& s) {
+          return Counts{{s[0] * s[1], 2 * s[0], s[0] * s[1]}, {s[1], s[1]}};
+        }},
+    Row{"add", Pass::forward, 1, binary},
+    Row{"accumulate", Pass::forward, 1, unary},
+    Row{"copy", Pass::forward, 1, unary},
+    Row{"gather_columns", Pass::forward, 3,
+        [](const Shape& s) {
+          return Counts{{s[0] * s[1]}, {s[0] * s[1]}};
+        }},
+    // From the first wanted column of the first row to the last wanted one of the last.
+    Row{"gather_columns", Pass::backward_input, 3,
+        [](const Shape& s) {
+          return Counts{{(s[0] - 1) * s[1] + s[1] / s[2]}, {s[0] * (s[1] / s[2])}};
+        }},
+    Row{"softmax_cross_entropy", Pass::forward, 2,
+        [](const Shape& s) {
+          return Counts{{s[0] * s[1], s[0]}, {s[0] * s[1], 1}};
+        }},
+    Row{"softmax_cross_entropy", Pass::backward_input, 2,
+        [](const Shape& s) {
+          return Counts{{s[0] * s[1], s[0]}, {s[0] * s[1]}};
+        }},
+    Row{"sgd", Pass::optimizer, 1,
+        [](const Shape& s) {
+          return Counts{{s[0]}, {s[0], s[0]}};
+        }},
+    Row{"adam", Pass::optimizer, 1,
+        [](const Shape& s) {
+          return Counts{{s[0]}, {s[0], s[0], s[0]}};
+        }},
+};
+
+const Row& row_of(const OpKey& key) {
+  const auto* row = std::find_if(kRows.begin(), kRows.end(), [&](const Row& candidate) {
+    return candidate.op == key.op && candidate.pass == key.pass;
+  });
+  if (row == kRows.end()) reject(fmt::format("{}: no kernel for this op and pass", format(key)));
+  return *row;
+}
+
+std::vector<Bytes> sizes(const Elements& elements) {
+  std::vector<Bytes> result;
+  for (const std::int64_t count : elements) result.push_back({count * 4});
+  return result;
+}
+
+}  // namespace
+
+OperandBytes operand_bytes(const OpKey& key) {
+  const Row& row = row_of(key);
+  if (key.dtype != DType::fp32) reject(fmt::format("{}: kernels take fp32 only", format(key)));
+  if (key.shape.size() != row.entries) {
+    reject(fmt::format("{}: expected a shape of {} numbers, got {}", format(key), row.entries,
+                       key.shape.size()));
+  }
+  if (std::any_of(key.shape.begin(), key.shape.end(), [](std::int64_t n) { return n < 1; })) {
+    reject(fmt::format("{}: expected positive numbers in the shape", format(key)));
+  }
+  if (key.op == "gather_columns" && key.shape[1] % key.shape[2] != 0) {
+    reject(fmt::format("{}: {} columns do not divide into {} parts", format(key), key.shape[1],
+                       key.shape[2]));
+  }
+  const Counts counts = row.counts(key.shape);
+  return {sizes(counts.reads), sizes(counts.writes)};
+}
+
+}  // namespace foreplan
