@@ -1,0 +1,26 @@
+#pragma once
+
+#include <cstddef>
+#include <string>
+
+#include "sim/task_graph.hpp"
+#include "sim/timeline.hpp"
+
+namespace foreplan {
+
+/// Something that runs task graphs on devices and says when each task ran.
+///
+/// The host's is made in tools/ from the runtime's executor, timed by clocks; a GPU's reads CUPTI. The
+/// profiler knows neither.
+class Session {
+ public:
+  virtual ~Session() = default;
+  virtual int devices() const = 0;
+  /// Keeps `graph` ready to run; its number counts from 0. Graphs stay ready side by side, so that
+  /// they can be run in turn.
+  virtual std::size_t load(const TaskGraph& graph) = 0;
+  /// Runs a loaded graph once.
+  virtual MeasuredStep step(std::size_t loaded) = 0;
+};
+
+}  // namespace foreplan
