@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -48,7 +49,7 @@ struct Link {
 /// (`capacity_of`).
 class Cluster {
  public:
-  // Implementation by sim/cluster.cpp on Boost.Graph; see there.
+  /// A connection of two vertices. It becomes two links, a to b and then b to a, with ids in order.
   struct LinkSpec {
     VertexId a{}, b{};
     Bandwidth bandwidth;
@@ -56,9 +57,8 @@ class Cluster {
     bool duplex = true;
   };
 
-  /// @throws Error(invalid_argument) if there is no device, an end does not exist, or a bandwidth
-  /// is
-  ///   not positive
+  /// @throws Error(invalid_argument) if there is no device, an end does not exist, a bandwidth is
+  ///   not positive and finite, or a latency is negative
   Cluster(std::string name, std::vector<DeviceSpec> specs, std::vector<Vertex> vertices,
           std::vector<LinkSpec> links);
 
@@ -87,7 +87,8 @@ class Cluster {
   std::vector<Link> links_;
   std::vector<std::int32_t> capacity_;
   int capacities_ = 0;
-  std::vector<std::vector<LinkId>> outgoing_;
+  struct Network;
+  std::shared_ptr<const Network> network_;  ///< never changes; copies of a cluster share it
 };
 
 }  // namespace foreplan

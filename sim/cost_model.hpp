@@ -40,7 +40,8 @@ class CostModel {
 /// Prices every task of `graph`; each distinct op and copy is asked for once.
 ///
 /// An op with a given duration takes that. A transfer that has no measured time takes its route's
-/// latency, then its bytes flow over the route's links.
+/// latency, then its bytes flow over the route's links; a copy within a device that has no measured
+/// time takes none. Where kinds of devices differ in dispatch, the longest holds for all.
 /// @throws Error(invalid_argument) if the graph uses more devices than the cluster has
 Costs cost(const TaskGraph& graph, const Cluster& cluster, const CostModel& model);
 

@@ -1,0 +1,101 @@
+#include "sim/cost_model.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <unordered_map>
+
+#include "sim/error.hpp"
+
+namespace foreplan {
+namespace {
+
+/// What one transfer costs: entries of Costs.
+struct CopyCost {
+  Duration duration{};
+  Bytes flow;
+};
+
+/// Asks the model, and remembers the answers.
+class Pricer {
+ public:
+  Pricer(const TaskGraph& graph, const Cluster& cluster, const CostModel& model)
+      : graph_(graph), cluster_(cluster), model_(model) {
+    compute_.resize(graph.ops.size() * cluster.specs().size());
+  }
+
+  Duration compute(std::size_t task) {
+    const DeviceId device = graph_.device[task];
+    const Op& op = graph_.ops[index(graph_.op[task])];
+    if (op.given) return *op.given;
+    const VertexId vertex = cluster_.vertex_of(device);
+    const auto spec = static_cast<std::size_t>(cluster_.vertices()[index(vertex)].spec);
+    auto& known = compute_[index(graph_.op[task]) * cluster_.specs().size() + spec];
+    if (!known) known = model_.compute_time(op, cluster_.specs()[spec]);
+    return *known;
+  }
+
+  CopyCost copy(std::size_t task) {
+    const Copy key{graph_.source[task], graph_.device[task], graph_.bytes[task]};
+    const auto [known, added] = copies_.try_emplace(key);
+    if (added) known->second = ask(key);
+    return known->second;
+  }
+
+ private:
+  struct Copy {
+    DeviceId source{}, destination{};
+    Bytes bytes;
+    bool operator==(const Copy&) const = default;
+  };
+  struct Hash {
+    std::size_t operator()(const Copy& copy) const {
+      const std::size_t pair = index(copy.source) << 32 | index(copy.destination);
+      return (pair ^ static_cast<std::size_t>(copy.bytes.count) * 0x9E3779B97F4A7C15ULL) *
+             0xD6E8FEB86659FD93ULL;
+    }
+  };
+
+  CopyCost ask(const Copy& copy) const {
+    const auto measured = model_.copy_time(copy.bytes, copy.source, copy.destination);
+    if (measured) return {*measured, Bytes{}};
+    const std::vector<LinkId> route = cluster_.route(copy.source, copy.destination);
+    if (route.empty()) return {};
+    Duration latency{};
+    for (const LinkId link : route) latency += cluster_.links()[index(link)].latency;
+    return {latency, copy.bytes};
+  }
+
+  const TaskGraph& graph_;
+  const Cluster& cluster_;
+  const CostModel& model_;
+  std::vector<std::optional<Duration>> compute_;  ///< by op and device specification
+  std::unordered_map<Copy, CopyCost, Hash> copies_;
+};
+
+}  // namespace
+
+Costs cost(const TaskGraph& graph, const Cluster& cluster, const CostModel& model) {
+  if (graph.devices > cluster.devices()) {
+    reject(fmt::format("the task graph uses {} devices, but cluster '{}' has {}", graph.devices,
+                       cluster.name(), cluster.devices()));
+  }
+  Costs costs;
+  costs.duration.reserve(graph.size());
+  costs.flow.reserve(graph.size());
+  Pricer pricer(graph, cluster, model);
+  for (std::size_t t = 0; t < graph.size(); ++t) {
+    const CopyCost price =
+        graph.kind[t] == TaskKind::transfer ? pricer.copy(t) : CopyCost{pricer.compute(t), Bytes{}};
+    costs.duration.push_back(price.duration);
+    costs.flow.push_back(price.flow);
+  }
+  for (int d = 0; d < graph.devices; ++d) {
+    costs.dispatch = std::max(costs.dispatch, model.dispatch(cluster.device(DeviceId{d})));
+  }
+  costs.handover = model.handover();
+  return costs;
+}
+
+}  // namespace foreplan
