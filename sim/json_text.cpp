@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <cstdint>
+#include <nlohmann/json.hpp>
 
 namespace foreplan {
 namespace {
@@ -50,6 +51,24 @@ std::string escaped(char c) {
   }
 }
 
+using Json = nlohmann::ordered_json;
+
+std::string dumped(const Json& value) {
+  return value.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+bool holds_objects(const Json& value) {
+  return value.is_array() && !value.empty() && value.front().is_object();
+}
+
+void append_rows(std::string& text, const Json& rows) {
+  text += "[";
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    text += (i == 0 ? "\n    " : ",\n    ") + dumped(rows[i]);
+  }
+  text += "\n  ]";
+}
+
 }  // namespace
 
 std::string printable(std::string_view text, std::size_t most) {
@@ -62,5 +81,22 @@ std::string printable(std::string_view text, std::size_t most) {
   }
   return result;
 }
+
+std::string document_text(const Json& document) {
+  std::string text = "{";
+  const char* separator = "\n  ";
+  for (const auto& [key, value] : document.items()) {
+    text += separator + dumped(key) + ": ";
+    if (holds_objects(value)) {
+      append_rows(text, value);
+    } else {
+      text += dumped(value);
+    }
+    separator = ",\n  ";
+  }
+  return text + "\n}\n";
+}
+
+double json_seconds(Duration duration) { return static_cast<double>(duration.count()) / 1e12; }
 
 }  // namespace foreplan

@@ -20,7 +20,10 @@ struct Sample {
   friend bool operator==(const Sample&, const Sample&) = default;
 };
 
-/// Summarises `values`; `disturbed` of them were marked. Empty input gives zeros.
+/// Summarises `values` in any order; `disturbed` of them were marked. Empty input gives zeros.
+///
+/// The mean is rounded to the nearest picosecond; the median of an even number of values is the
+/// mean of the two in the middle, rounded down; mad likewise.
 Sample summarise(std::vector<Duration> values, std::int64_t disturbed);
 
 struct ProfiledOp {
@@ -48,7 +51,7 @@ struct ProfiledCollective {
 
 /// A straight line t = overhead + work / rate, fitted by least squares of relative error.
 struct LineFit {
-  std::string what;      ///< "linear.forward fp32" or "copy"
+  std::string what;      ///< "linear.forward fp32", "copy", "bytes fp32": see ProfileModel
   std::string variable;  ///< "flops", "bytes"
   Duration overhead{};   ///< >= 0
   double per_s = 0;      ///< rate: variable a second
@@ -80,13 +83,27 @@ struct Profile {
   friend bool operator==(const Profile&, const Profile&) = default;
 };
 
-/// The cost model of a measured machine: an op's own measurement where the profile has its shape,
-/// else the fit of its op and pass, else the fit scaled ... see profile.cpp; copies by linear
-/// interpolation between the two nearest measured sizes, beyond them by the fit.
+/// The cost model of a measured machine; all times are means.
+///
+/// An op takes, whichever of these the profile has first:
+///   1. its own measurement;
+///   2. that of the same key with `accumulate` the other way;
+///   3. the fit "<op>.<pass> <dtype>", with " +=" behind it where the key accumulates;
+///   4. that fit with or without the " +=", the other way;
+///   5. the longer of the fits "bytes <dtype>" and "flops <dtype>", which stand for any op.
+/// A fit says t = overhead + x / per_s, x the op's FLOPs or traffic as `variable` tells.
+///
+/// A copy between two devices takes the linear interpolation between the nearest measured sizes of
+/// that pair; below the smallest size, the time of the smallest; above the largest, the time of
+/// the largest and the extra bytes at the rate of the fit "copy" (without one: at the rate between
+/// the last two sizes; where that is not positive: at the largest copy's bytes a second). A pair that
+/// was not measured takes the mean over the measured pairs; if none was, the route's links decide.
 class ProfileModel final : public CostModel {
  public:
+  /// @throws Error(invalid_argument) if an op or a copy is listed twice, or a fit has no positive
+  ///   rate or another variable than "flops" and "bytes"
   explicit ProfileModel(Profile profile);
-  /// @throws Error(invalid_argument) naming the op if it was never measured at any shape
+  /// @throws Error(invalid_argument) naming the op if there is neither measurement nor fit
   Duration compute_time(const Op& op, const DeviceSpec& spec) const override;
   std::optional<Duration> copy_time(Bytes size, DeviceId source,
                                     DeviceId destination) const override;

@@ -9,7 +9,6 @@
 #include <random>
 
 #include "sim/error.hpp"
-#include "sim/json_text.hpp"
 
 namespace foreplan {
 namespace {
@@ -224,19 +223,6 @@ TEST_F(WriteFile, WritesThroughALinkAndIntoAPipe) {
   EXPECT_EQ(std::filesystem::file_size(path), 3U);
   write_file("/dev/null", "text");
   EXPECT_FALSE(std::filesystem::is_regular_file("/dev/null"));
-}
-
-TEST(Printable, EscapesAndShortens) {
-  EXPECT_EQ(printable("abc", 3), "abc");
-  EXPECT_EQ(printable("abcd", 3), "abc...");
-  EXPECT_EQ(printable("gr\xC3\xB6\xC3\x9F"
-                      "e\xE2\x80\x93",
-                      9),
-            "gr\xC3\xB6\xC3\x9F"
-            "e\xE2\x80\x93");
-  EXPECT_EQ(printable("\x1b\xFF\xC3", 9), "\\x1b\\xff\\xc3");
-  // U+202E turns the text that follows around; all three of its bytes are told.
-  EXPECT_EQ(printable("\xE2\x80\xAE", 9), "\\xe2\\x80\\xae");
 }
 
 }  // namespace

@@ -1,0 +1,201 @@
+#include "sim/profile.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "sim/error.hpp"
+
+namespace foreplan {
+namespace {
+
+using namespace std::chrono_literals;
+using testing::HasSubstr;
+
+template <typename Act>
+std::string complaint(Act act) {
+  try {
+    act();
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return {};
+}
+
+constexpr DeviceId kA{0}, kB{1}, kC{2};
+
+OpKey linear(std::int64_t m, bool accumulate = false) {
+  return {.op = "linear", .shape = {m, 8, 4}, .accumulate = accumulate};
+}
+
+Op op_of(OpKey key, double flops = 0, Bytes traffic = {}) {
+  return {.key = std::move(key), .flops = {flops}, .traffic = traffic};
+}
+
+ProfiledOp measured(OpKey key, Duration mean) {
+  return {.key = std::move(key), .flops = {}, .traffic = {}, .time = {.mean = mean}};
+}
+
+ProfiledCopy copied(DeviceId source, DeviceId destination, Bytes bytes, Duration mean) {
+  return {.source = source, .destination = destination, .bytes = bytes, .time = {.mean = mean}};
+}
+
+LineFit fit(std::string what, std::string variable, Duration overhead, double per_s) {
+  LineFit result;
+  result.what = std::move(what);
+  result.variable = std::move(variable);
+  result.overhead = overhead;
+  result.per_s = per_s;
+  return result;
+}
+
+Duration time_of(const Profile& profile, const Op& op) {
+  return ProfileModel(profile).compute_time(op, {});
+}
+
+// 1, 2, 6, 11: mean 20 / 4 = 5, median (2 + 6) / 2 = 4, distances from it 3, 2, 2, 7 whose median
+// is (2 + 3) / 2 = 2.5.
+TEST(Summarise, GivesMeanMedianAndSpread) {
+  const Sample sample = summarise({11us, 2us, 1us, 6us}, 3);
+  EXPECT_EQ(sample.mean, 5us);
+  EXPECT_EQ(sample.median, 4us);
+  EXPECT_EQ(sample.mad, 2500ns);
+  EXPECT_EQ(sample.samples, 4);
+  EXPECT_EQ(sample.disturbed, 3);
+}
+
+TEST(Summarise, TakesTheMiddleOneOfAnOddNumber) {
+  const Sample sample = summarise({9us, 1us, 2us}, 0);
+  EXPECT_EQ(sample.mean, 4us);
+  EXPECT_EQ(sample.median, 2us);
+  EXPECT_EQ(sample.mad, 1us);  // of 1, 0, 7
+}
+
+TEST(Summarise, GivesZerosWithoutValuesAndNoSpreadForOne) {
+  EXPECT_EQ(summarise({}, 0), Sample{});
+  EXPECT_EQ(summarise({7us}, 0), (Sample{.mean = 7us, .median = 7us, .samples = 1}));
+}
+
+// 100,000 values of 100 s each are more than a Duration holds in sum.
+TEST(Summarise, HoldsManyLongValues) {
+  EXPECT_EQ(summarise(std::vector<Duration>(100'000, 100s), 0).mean, 100s);
+}
+
+TEST(ProfileModel, TakesTheOpsOwnMeasurementBeforeAnyFit) {
+  Profile profile;
+  profile.ops = {measured(linear(16), 5us), measured(linear(16, true), 7us)};
+  profile.fits = {fit("linear.forward fp32", "flops", 1us, 1e9)};
+  EXPECT_EQ(time_of(profile, op_of(linear(16), 1e6)), 5us);
+  EXPECT_EQ(time_of(profile, op_of(linear(16, true), 1e6)), 7us);
+}
+
+TEST(ProfileModel, TakesTheMeasurementThatAccumulatesTheOtherWayNext) {
+  Profile profile;
+  profile.ops = {measured(linear(16, true), 7us)};
+  profile.fits = {fit("linear.forward fp32", "flops", 1us, 1e9)};
+  EXPECT_EQ(time_of(profile, op_of(linear(16), 1e6)), 7us);
+}
+
+// 1e6 FLOP at 1e9 FLOP/s are 1 ms, 4000 bytes at 1e9 B/s are 4 us; each behind its overhead.
+TEST(ProfileModel, TakesTheFitOfOpAndPassForShapesThatWereNotMeasured) {
+  Profile profile;
+  profile.ops = {measured(linear(16), 5us)};
+  profile.fits = {fit("linear.forward fp32", "flops", 1us, 1e9),
+                  fit("linear.forward fp32 +=", "bytes", 2us, 1e9)};
+  EXPECT_EQ(time_of(profile, op_of(linear(32), 1e6, 4000_B)), 1ms + 1us);
+  EXPECT_EQ(time_of(profile, op_of(linear(32, true), 1e6, 4000_B)), 6us);
+  profile.fits.pop_back();
+  EXPECT_EQ(time_of(profile, op_of(linear(32, true), 1e6, 4000_B)), 1ms + 1us);
+}
+
+TEST(ProfileModel, TakesTheLongerOfTheGeneralFitsLast) {
+  Profile profile;
+  profile.fits = {fit("bytes fp32", "bytes", 1us, 1e9), fit("flops fp32", "flops", 1us, 1e12)};
+  EXPECT_EQ(time_of(profile, op_of(linear(8), 1e6, 4000_B)), 5us);   // 1 + 4 against 1 + 1
+  EXPECT_EQ(time_of(profile, op_of(linear(8), 1e7, 4000_B)), 11us);  // 1 + 4 against 1 + 10
+}
+
+TEST(ProfileModel, NamesAnOpThatItCannotTellAnythingAbout) {
+  Profile profile;
+  profile.device.name = "box";
+  profile.fits = {fit("linear.forward bf16", "flops", 1us, 1e9), fit("copy", "bytes", 1us, 1e9),
+                  fit("bytes bf16", "bytes", 1us, 1e9)};
+  EXPECT_EQ(complaint([&] { time_of(profile, op_of(linear(16))); }),
+            "profile of box: expected a measurement or a fit of linear.forward[16x8x4] fp32, got "
+            "neither");
+}
+
+TEST(ProfileModel, RefusesWhatContradictsItself) {
+  Profile twice;
+  twice.ops = {measured(linear(16), 5us), measured(linear(16), 6us)};
+  EXPECT_THAT(complaint([&] { ProfileModel{twice}; }),
+              HasSubstr("expected each op once, got linear.forward[16x8x4] fp32 twice"));
+  Profile copies;
+  copies.copies = {copied(kA, kB, 1_KB, 1us), copied(kA, kB, 1_KB, 2us)};
+  EXPECT_THAT(complaint([&] { ProfileModel{copies}; }),
+              HasSubstr("expected each copy once, got 1000 bytes from 0 to 1 twice"));
+  Profile rate;
+  rate.fits = {fit("copy", "bytes", 1us, 0)};
+  EXPECT_THAT(complaint([&] { ProfileModel{rate}; }), HasSubstr("to have a positive rate"));
+}
+
+/// From 0 to 1: 1 kB in 2 us, 3 kB in 4 us, 5 kB in 10 us.
+Profile copying() {
+  Profile profile;
+  profile.copies = {copied(kA, kB, 5_KB, 10us), copied(kA, kB, 1_KB, 2us),
+                    copied(kA, kB, 3_KB, 4us)};
+  return profile;
+}
+
+TEST(ProfileModelCopy, RunsThroughTheMeasuredSizesAndStraightBetweenThem) {
+  const ProfileModel model(copying());
+  EXPECT_EQ(model.copy_time(1_KB, kA, kB), 2us);
+  EXPECT_EQ(model.copy_time(3_KB, kA, kB), 4us);
+  EXPECT_EQ(model.copy_time(5_KB, kA, kB), 10us);
+  EXPECT_EQ(model.copy_time(2_KB, kA, kB), 3us);
+  EXPECT_EQ(model.copy_time(3500_B, kA, kB), 5500ns);  // a quarter of the way from 4 to 10
+}
+
+TEST(ProfileModelCopy, TakesTheSmallestBelowIt) {
+  const ProfileModel model(copying());
+  EXPECT_EQ(model.copy_time(10_B, kA, kB), 2us);
+  EXPECT_EQ(model.copy_time(0_B, kA, kB), 2us);
+}
+
+TEST(ProfileModelCopy, AddsWhatLiesAboveTheLargestAtTheRateOfTheFit) {
+  Profile profile = copying();
+  profile.fits = {fit("copy", "bytes", 1us, 1e9)};
+  EXPECT_EQ(ProfileModel(profile).copy_time(7_KB, kA, kB), 12us);  // 10 us + 2 kB at 1 GB/s
+  // Without the fit at the rate of the last two: 2 kB in 6 us.
+  EXPECT_EQ(ProfileModel(copying()).copy_time(7_KB, kA, kB), 16us);
+}
+
+TEST(ProfileModelCopy, ScalesTheLargestWhereNoRateIsKnown) {
+  Profile profile;
+  profile.copies = {copied(kA, kB, 2_KB, 4us)};
+  EXPECT_EQ(ProfileModel(profile).copy_time(4_KB, kA, kB), 8us);
+  profile.copies.push_back(copied(kA, kB, 1_KB, 5us));  // noise: more for less
+  EXPECT_EQ(ProfileModel(profile).copy_time(4_KB, kA, kB), 8us);
+}
+
+TEST(ProfileModelCopy, TakesTheMeanOfTheMeasuredPairsForOthers) {
+  Profile profile;
+  profile.copies = {copied(kA, kB, 1_KB, 2us), copied(kB, kA, 1_KB, 4us)};
+  const ProfileModel model(profile);
+  EXPECT_EQ(model.copy_time(1_KB, kB, kA), 4us);
+  EXPECT_EQ(model.copy_time(1_KB, kA, kC), 3us);
+}
+
+TEST(ProfileModelCopy, LeavesItToTheLinksWhereNoneWasMeasured) {
+  EXPECT_EQ(ProfileModel(Profile{}).copy_time(1_KB, kA, kB), std::nullopt);
+}
+
+TEST(ProfileModel, GivesMeanDispatchAndHandover) {
+  Profile profile;
+  profile.dispatch.mean = 3us;
+  profile.handover.mean = 4us;
+  EXPECT_EQ(ProfileModel(profile).dispatch({}), 3us);
+  EXPECT_EQ(ProfileModel(profile).handover(), 4us);
+}
+
+}  // namespace
+}  // namespace foreplan
