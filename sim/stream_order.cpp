@@ -45,7 +45,7 @@ bool ascending(const Edges& edges) {
   return result;
 }
 
-Rows<TaskId> successors(const Edges& edges) {
+Rows<TaskId> successors_of(const Edges& edges) {
   Rows<TaskId> rows;
   rows.begin.assign(edges.size() + 1, 0);
   for (std::size_t t = 0; t < edges.size(); ++t) {
@@ -64,7 +64,7 @@ Rows<TaskId> successors(const Edges& edges) {
 
 /// Kahn's algorithm; the result is shorter than the graph if there is a cycle.
 std::vector<TaskId> sort_smallest_first(const Edges& edges) {
-  const Rows<TaskId> next = successors(edges);
+  const Rows<TaskId> next = successors_of(edges);
   std::vector<std::int32_t> waits_for(edges.size(), 0);
   for (const TaskId t : next.items) ++waits_for[index(t)];
   std::priority_queue<TaskId, std::vector<TaskId>, std::greater<>> ready;
@@ -182,6 +182,11 @@ std::vector<TaskId> stream_predecessors(const TaskGraph& graph) {
     tail = static_cast<TaskId>(t);
   }
   return before;
+}
+
+Rows<TaskId> successors(const TaskGraph& graph) {
+  const std::vector<TaskId> before = stream_predecessors(graph);
+  return successors_of(Edges(graph, before, true));
 }
 
 std::vector<TaskId> topological_order(const TaskGraph& graph) {
