@@ -5,12 +5,16 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
+#include <numeric>
 #include <string_view>
 
 #include "sim/error.hpp"
 
 namespace foreplan {
 namespace {
+
+/// Far beyond any memory; below it sizes in bytes cannot overflow.
+constexpr double kMostElements = 1125899906842624.0;  // 2^50
 
 using Shape = std::vector<std::int64_t>;
 using Elements = std::vector<std::int64_t>;
@@ -135,6 +139,10 @@ OperandBytes operand_bytes(const OpKey& key) {
   if (std::any_of(key.shape.begin(), key.shape.end(), [](std::int64_t n) { return n < 1; })) {
     reject(fmt::format("{}: expected positive numbers in the shape", format(key)));
   }
+  const double elements =
+      std::accumulate(key.shape.begin(), key.shape.end(), 1.0,
+                      [](double a, std::int64_t b) { return a * static_cast<double>(b); });
+  if (elements > kMostElements) reject(fmt::format("{}: more than 2^50 elements", format(key)));
   if (key.op == "gather_columns" && key.shape[1] % key.shape[2] != 0) {
     reject(fmt::format("{}: {} columns do not divide into {} parts", format(key), key.shape[1],
                        key.shape[2]));
