@@ -89,7 +89,7 @@ void StepLowering::prepare_device(int d, int stage, int t) {
   state.layout = layout_parameters(setting_.model, setting_.shardings,
                                    setting_.stages[static_cast<std::size_t>(stage)],
                                    {setting_.strategy.tp, t}, setting_.options.buckets);
-  const int moments = setting_.options.optimizer == Optimizer::adam ? 2 : 1;
+  const int moments = state_tensors(setting_.options.optimizer);
   for (const Bytes bytes : state.layout.buckets) {
     state.parameters.push_back(emitter_.persistent(id, bytes, BufferCategory::parameter));
     state.gradients.push_back(emitter_.persistent(id, bytes, BufferCategory::gradient));
@@ -285,15 +285,6 @@ void StepLowering::run_optimizer() {
 }
 
 }  // namespace
-
-std::string_view name(Optimizer optimizer) { return optimizer == Optimizer::sgd ? "sgd" : "adam"; }
-
-Optimizer optimizer_named(std::string_view text) {
-  for (const Optimizer optimizer : {Optimizer::sgd, Optimizer::adam}) {
-    if (text == name(optimizer)) return optimizer;
-  }
-  reject(fmt::format("optimizer: expected sgd or adam, got '{}'", text));
-}
 
 TaskGraph lower(const OpGraph& model, const Strategy& strategy, std::int64_t global_batch,
                 const LoweringOptions& options) {

@@ -3,16 +3,12 @@
 #include <cstdint>
 
 #include "models/op_graph.hpp"
+#include "models/optimizer.hpp"
 #include "planner/parameter_layout.hpp"
 #include "planner/strategy.hpp"
 #include "sim/task_graph.hpp"
 
 namespace foreplan {
-
-enum class Optimizer : std::uint8_t { sgd, adam };
-std::string_view name(Optimizer optimizer);
-/// @throws Error(invalid_argument) unless "sgd" or "adam"
-Optimizer optimizer_named(std::string_view name);
 
 struct LoweringOptions {
   Optimizer optimizer = Optimizer::sgd;
