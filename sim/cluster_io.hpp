@@ -24,7 +24,9 @@ using DeviceLookup = std::function<DeviceSpec(const std::string& name)>;
 /// A shorthand node: its devices in a star around an intra-node switch (each device's up-link and
 /// down-link carry `intra.bandwidth_bytes_per_s`, half of `intra.latency_s` each), `nics_per_node`
 /// links of `nic` from the node to the fabric switch (devices are dealt to NICs in blocks), the
-/// fabric's core divided by `oversubscription`.
+/// fabric's core divided by `oversubscription` (sim/cluster_parts.hpp draws it). One device to
+/// another of its node: intra.latency_s; of another node: intra.latency_s + 2 nic.latency_s +
+/// fabric.latency_s.
 /// @throws Error(invalid_argument) naming file and place
 Cluster read_cluster(const std::filesystem::path& path, const DeviceLookup& devices);
 
