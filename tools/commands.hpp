@@ -1,0 +1,78 @@
+#pragma once
+
+#include <cstdint>
+#include <iosfwd>
+#include <memory>
+#include <string>
+
+#include "sim/cost_model.hpp"
+
+namespace foreplan {
+
+/// What the commands are told on the command line, and the commands. Each writes its result to `out`
+/// and throws Error; only main prints and exits. Files are named as the user named them.
+
+struct EstimateCommand {
+  std::string model, cluster = "host", strategy, profile, trace, optimizer = "sgd";
+  std::int64_t global_batch = 0;
+  bool json = false;
+};
+void run_estimate(const EstimateCommand& command, std::ostream& out);
+
+struct PlanCommand {
+  std::string model, cluster = "host", profile, output, optimizer = "sgd";
+  std::int64_t global_batch = 0;
+  int devices = 0;
+  int top = 10;
+  bool json = false;
+};
+void run_plan(const PlanCommand& command, std::ostream& out);
+
+struct SimulateCommand {
+  std::string graph, cluster = "host", profile, trace;
+  bool json = false;
+};
+void run_simulate(const SimulateCommand& command, std::ostream& out);
+
+struct ShowCommand {
+  std::string model;
+  bool json = false;
+};
+void run_show(const ShowCommand& command, std::ostream& out);
+
+struct ProfileCommand {
+  std::string backend = "host", output = "profile.json", optimizer = "sgd";
+  int devices = 0;  ///< 0: one a core
+  int rounds = 3;
+  bool json = false;
+};
+void run_profile(const ProfileCommand& command, std::ostream& out);
+
+struct RunCommand {
+  std::string plan, backend = "host", data, checkpoint, output, trace;
+  int steps = 200;
+  double learning_rate = 0.05;
+  std::uint64_t seed = 1;
+  bool resume = false;
+  bool json = false;
+};
+void run_run(const RunCommand& command, std::ostream& out);
+
+struct ValidateCommand {
+  std::string backend = "host", output;
+  int rounds = 7;
+  bool json = false;
+};
+void run_validate(const ValidateCommand& command, std::ostream& out);
+
+struct CompareCommand {
+  std::string forecast, measured;
+  int top = 20;
+  bool json = false;
+};
+void run_compare(const CompareCommand& command, std::ostream& out);
+
+/// The cost model that a `--profile` names, or data sheets where it is empty.
+std::unique_ptr<CostModel> load_costs(const std::string& profile);
+
+}  // namespace foreplan
