@@ -1,20 +1,11 @@
 #pragma once
 
 #include <cstdint>
-#include <string_view>
 #include <vector>
 
+#include "models/optimizer.hpp"
+
 namespace foreplan {
-
-enum class Optimizer : std::uint8_t { sgd, adam };
-
-/// As the op of the update is called: "sgd", "adam".
-constexpr std::string_view name(Optimizer optimizer) {
-  return optimizer == Optimizer::sgd ? "sgd" : "adam";
-}
-
-/// How many numbers an optimizer keeps for each parameter.
-constexpr int state_tensors(Optimizer optimizer) { return optimizer == Optimizer::sgd ? 1 : 2; }
 
 /// How to train.
 struct TrainerOptions {
