@@ -58,6 +58,7 @@ class Trainer {
   const OpGraph& model() const { return *model_; }
   const TaskGraph& graph() const { return executor_.graph(); }
   const TrainerOptions& options() const { return options_; }
+  const ArenaPlan& arenas() const { return executor_.arenas(); }
 
  private:
   void find_placements();
