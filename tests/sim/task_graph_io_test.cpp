@@ -1,0 +1,358 @@
+#include "sim/task_graph_io.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <map>
+#include <nlohmann/json.hpp>
+
+#include "sim/collective.hpp"
+#include "sim/error.hpp"
+#include "sim/roofline.hpp"
+#include "sim/simulate.hpp"
+#include "tests/sim/temporary_file.hpp"
+
+namespace foreplan {
+namespace {
+
+using namespace std::chrono_literals;
+using nlohmann::json;
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::SizeIs;
+using testing::StartsWith;
+
+/// Of `tasks`, with the schema.
+json file_of(json tasks) { return {{"schema", "foreplan.task_graph/1"}, {"tasks", tasks}}; }
+
+TaskGraphFile read(const json& file, const OpCompletion& complete = {}) {
+  const TemporaryFile written("g.json", file.dump());
+  return read_task_graph(written.path(), complete);
+}
+
+std::string complaint(const json& file, const OpCompletion& complete = {}) {
+  const TemporaryFile written("g.json", file.dump());
+  return written.complaint([&] { read_task_graph(written.path(), complete); });
+}
+
+/// A compute task of 1 us on `device`.
+json compute(const std::string& id, int device = 0) {
+  return {{"id", id}, {"kind", "compute"}, {"device", device}, {"duration_s", 1e-6}};
+}
+
+/// One of every kind of task.
+json example() {
+  return json::parse(R"({"schema": "foreplan.task_graph/1", "name": "x", "devices": 4, "tasks": [
+    {"id": "a", "kind": "compute", "device": 0, "stream": "compute",
+     "op": {"op": "linear", "pass": "backward_weight", "shape": [2, 3, 4], "dtype": "bf16",
+            "accumulate": true, "flops": 48, "bytes_accessed": 60},
+     "allocates": [{"buffer": "x", "bytes": 100, "category": "gradient"}]},
+    {"id": "send", "kind": "transfer", "source": 0, "destination": 1, "bytes": 1000000,
+     "stream": "copy_in", "after": ["a"], "frees": ["x"]},
+    {"id": "h", "kind": "host", "device": 1, "stream": "loader", "duration_s": 2e-6,
+     "after": ["send"]},
+    {"id": "sum", "kind": "collective", "operation": "all_reduce", "group": [2, 0, 1],
+     "bytes": 12, "stream": "collective", "after": ["h"]},
+    {"id": "b", "kind": "compute", "device": 3, "duration_s": 1e-6, "after": ["sum", "a"]}]})");
+}
+
+TEST(ReadTaskGraph, ReadsEveryKindOfTask) {
+  const TaskGraphFile file = read(example());
+  const TaskGraph& graph = file.graph;
+  // Three ranks make 2 * 2 rounds of 3 copies.
+  ASSERT_EQ(graph.size(), 4U + 12);
+  EXPECT_EQ(graph.devices, 4);
+  const Op& op = graph.ops[index(graph.op[0])];
+  EXPECT_EQ(format(op.key), "linear.backward_weight[2x3x4] bf16 +=");
+  EXPECT_EQ(op.flops.count, 48);
+  EXPECT_EQ(op.traffic, 60_B);
+  EXPECT_EQ(op.given, std::nullopt);
+  EXPECT_EQ(graph.buffers[0].category, BufferCategory::gradient);
+  EXPECT_EQ(graph.buffers[0].name, "x");
+  EXPECT_THAT(graph.frees[1], ElementsAre(BufferId{0}));
+
+  EXPECT_EQ(graph.kind[1], TaskKind::transfer);
+  EXPECT_EQ(graph.source[1], DeviceId{0});
+  EXPECT_EQ(graph.device[1], DeviceId{1});
+  EXPECT_EQ(graph.bytes[1], 1_MB);
+  EXPECT_EQ(graph.stream[1], kCopyInStream);
+  EXPECT_THAT(graph.after[1], ElementsAre(TaskId{0}));
+
+  EXPECT_EQ(graph.kind[2], TaskKind::host);
+  EXPECT_EQ(graph.stream_names[index(graph.stream[2])], "loader");
+  EXPECT_EQ(graph.ops[index(graph.op[2])].given, 2us);
+  EXPECT_EQ(graph.stream.back(), kNoStream);
+  EXPECT_EQ(task_name(graph, TaskId{2}), "h");
+}
+
+TEST(ReadTaskGraph, TellsWhatEachTaskBecame) {
+  const TaskGraphFile file = read(example());
+  ASSERT_THAT(file.tasks, SizeIs(5));
+  EXPECT_EQ(file.tasks[3].id, "sum");
+  ASSERT_THAT(file.tasks[3].tasks, SizeIs(12));
+  EXPECT_EQ(file.tasks[3].tasks.front(), TaskId{3});
+  EXPECT_THAT(file.tasks[4].tasks, ElementsAre(TaskId{15}));
+  Timeline timeline;
+  for (int t = 0; t < 16; ++t) {
+    timeline.start.push_back(t * 1us);
+    timeline.finish.push_back(t * 1us + 5us);
+  }
+  const auto times = file_times(file, timeline);
+  EXPECT_EQ(times[3].start, 3us);    // of task 3
+  EXPECT_EQ(times[3].finish, 19us);  // of task 14
+  EXPECT_EQ(times[4].start, 15us);
+}
+
+TEST(ReadTaskGraph, CountsDevicesFromTheGreatestUsedWhereTheFileDoesNot) {
+  EXPECT_EQ(read(file_of({compute("a", 6)})).graph.devices, 7);
+  EXPECT_EQ(read(file_of(json::array())).graph.devices, 1);
+}
+
+TEST(ReadTaskGraph, TakesPredecessorsThatComeLaterInTheFile) {
+  json first = compute("a");
+  first["after"] = {"b"};
+  const TaskGraph graph = read(file_of({first, compute("b")})).graph;
+  EXPECT_THAT(graph.after[0], ElementsAre(TaskId{1}));
+}
+
+DeviceSpec plain_device() {
+  DeviceSpec spec;
+  spec.name = "d";
+  spec.peak[DType::fp32] = 1_TFLOPps;
+  spec.memory_bandwidth = 1000_GBps;
+  return spec;
+}
+
+/// `count` devices around a switch: 1 us and 100 GB/s from one to another.
+Cluster star(int count) {
+  std::vector<Vertex> vertices{{"switch", VertexKind::network_switch, -1}};
+  std::vector<Cluster::LinkSpec> links;
+  for (int i = 0; i < count; ++i) {
+    vertices.push_back({"d" + std::to_string(i), VertexKind::device, 0});
+    links.push_back({VertexId{i + 1}, VertexId{0}, 100_GBps, 500ns, true});
+  }
+  return Cluster("star", {plain_device()}, vertices, links);
+}
+
+std::map<std::string, FileTaskTime> simulated(const json& file) {
+  const TaskGraphFile made = read(file);
+  const Cluster cluster = star(made.graph.devices);
+  const Costs costs = cost(made.graph, cluster, RooflineModel{});
+  std::map<std::string, FileTaskTime> times;
+  for (const auto& time : file_times(made, simulate(made.graph, costs, cluster).timeline)) {
+    times[time.id] = time;
+  }
+  return times;
+}
+
+json collective(const std::string& operation, const json& group) {
+  return {{"id", "c"},      {"kind", "collective"}, {"operation", operation},
+          {"group", group}, {"bytes", 400'000'000}, {"stream", "collective"}};
+}
+
+// "a" takes 1 us; the collective waits for it on every rank: 2 (4 - 1) rounds of 1 us + 1 ms; "b"
+// on a device outside of the group takes the time behind it.
+TEST(ReadTaskGraph, LetsEveryRankWaitForACollectivesPredecessors) {
+  for (const bool stream : {true, false}) {
+    json c = collective("all_reduce", {0, 1, 2, 3});
+    c["after"] = {"a"};
+    if (!stream) c.erase("stream");
+    json b = compute("b", 4);
+    b["after"] = {"c"};
+    auto times = simulated(file_of({b, c, compute("a", 3)}));
+    EXPECT_EQ(times["c"].start, 1us);
+    EXPECT_EQ(times["c"].finish, 6ms + 7us);
+    EXPECT_EQ(times["b"].start, 6ms + 7us);
+  }
+}
+
+// (4 - 1) rounds each: 3 ms + 3 us.
+TEST(ReadTaskGraph, TimesTheOtherCollectivesByTheirFormulas) {
+  for (const auto* operation : {"reduce_scatter", "all_gather", "all_to_all"}) {
+    auto times = simulated(file_of({collective(operation, {0, 1, 2, 3})}));
+    EXPECT_EQ(times["c"].start, 0s);
+    EXPECT_EQ(times["c"].finish, 3ms + 3us) << operation;
+  }
+}
+
+TEST(ReadTaskGraph, GivesACollectiveOfOneItsPlaceInTheOrder) {
+  json c = collective("all_reduce", {0});
+  c["after"] = {"a"};
+  json b = compute("b");
+  b["after"] = {"c"};
+  auto times = simulated(file_of({compute("a"), c, b}));
+  EXPECT_EQ(times["c"].start, 1us);
+  EXPECT_EQ(times["c"].finish, 1us);
+  EXPECT_EQ(times["b"].start, 1us);
+}
+
+// Two collectives on one stream of the same devices: one behind the other, without `after`.
+TEST(ReadTaskGraph, LetsCollectivesOccupyTheirStream) {
+  json second = collective("all_gather", {0, 1, 2, 3});
+  second["id"] = "d";
+  auto times = simulated(file_of({collective("all_gather", {0, 1, 2, 3}), second}));
+  EXPECT_EQ(times["c"].finish, 3ms + 3us);
+  EXPECT_EQ(times["d"].finish, 6ms + 6us);
+}
+
+json op_task() {
+  return {{"id", "a"},
+          {"kind", "compute"},
+          {"device", 0},
+          {"op", {{"op", "relu"}, {"pass", "forward"}, {"shape", {8}}, {"dtype", "fp32"}}}};
+}
+
+Op relu_work(OpKey key) { return {.key = std::move(key), .flops = {8}, .traffic = 64_B}; }
+
+TEST(ReadTaskGraph, AsksForTheWorkThatTheFileDoesNotTell) {
+  json task = op_task();
+  const TaskGraph graph = read(file_of({task}), relu_work).graph;
+  EXPECT_EQ(graph.ops[0].flops.count, 8);
+  EXPECT_EQ(graph.ops[0].traffic, 64_B);
+  task["op"]["flops"] = 9;
+  EXPECT_EQ(read(file_of({task}), relu_work).graph.ops[0].flops.count, 9);
+  EXPECT_EQ(complaint(file_of({task})),
+            "g.json: /tasks/0/op: expected flops and bytes_accessed, got only one or none");
+  task["duration_s"] = 1;
+  EXPECT_EQ(read(file_of({task})).graph.ops[0].given, 1s);
+}
+
+/// What is said about the example after `change` to its task `number`.
+template <typename Change>
+std::string wrong(std::size_t number, Change change) {
+  json file = example();
+  change(file["tasks"][number]);
+  return complaint(file);
+}
+
+TEST(ReadTaskGraph, TellsThePlaceOfWhatIsWrong) {
+  EXPECT_EQ(wrong(0, [](json& t) { t["kind"] = "magic"; }),
+            "g.json: /tasks/0/kind: expected compute, transfer, collective or host, got \"magic\"");
+  EXPECT_EQ(wrong(1, [](json& t) { t["bytes"] = -4; }),
+            "g.json: /tasks/1/bytes: expected an integer >= 0, got -4");
+  EXPECT_EQ(wrong(1, [](json& t) { t["device"] = 0; }),
+            "g.json: /tasks/1/device: expected the transfer's destination, 1, got 0");
+  EXPECT_EQ(wrong(1,
+                  [](json& t) {
+                    t["after"] = {"a", "zz"};
+                  }),
+            "g.json: /tasks/1/after/1: expected the name of a task, got \"zz\"");
+  EXPECT_EQ(wrong(1, [](json& t) { t["frees"] = {"y"}; }),
+            "g.json: /tasks/1/frees/0: expected the name of a buffer, got \"y\"");
+  EXPECT_EQ(wrong(2, [](json& t) { t["id"] = "a"; }),
+            "g.json: /tasks/2/id: expected a name that no other task has, got \"a\"");
+  EXPECT_EQ(wrong(2, [](json& t) { t.erase("duration_s"); }),
+            "g.json: /tasks/2: expected the key \"duration_s\" or \"op\", got neither");
+  EXPECT_EQ(wrong(3,
+                  [](json& t) {
+                    t["group"] = {0, 1, 0};
+                  }),
+            "g.json: /tasks/3/group/2: expected each device once, got 0");
+  EXPECT_EQ(wrong(3, [](json& t) { t["group"] = json::array(); }),
+            "g.json: /tasks/3/group: expected at least one device, got an array of 0 values");
+  EXPECT_THAT(wrong(3, [](json& t) { t["device"] = 0; }),
+              StartsWith("g.json: /tasks/3/device: expected one of after, bytes, group, id"));
+}
+
+TEST(ReadTaskGraph, NamesFileAndTasksOfWhatTheBuilderRefuses) {
+  const std::string cycle = wrong(0, [](json& t) { t["after"] = {"h"}; });
+  EXPECT_THAT(cycle, StartsWith("g.json: "));
+  for (const auto* id : {"a", "send", "h"}) EXPECT_THAT(cycle, HasSubstr(id));
+  EXPECT_THAT(wrong(1, [](json& t) { t.erase("frees"); }),
+              HasSubstr("g.json: buffer 'x' is never"));
+  EXPECT_THAT(wrong(4, [](json& t) { t["device"] = 4; }), HasSubstr("task 'b'"));
+}
+
+/// A graph as a lowering makes them: no names, a ring with data, persistent buffers, given ops.
+TaskGraph lowered() {
+  TaskGraphBuilder builder(3);
+  builder.set_global_batch(64);
+  const std::int32_t layer = builder.add_node_name("fc1");
+  RingSpec spec{.group = {DeviceId{0}, DeviceId{1}, DeviceId{2}}, .bytes = 40_B};
+  spec.node = layer;
+  for (const DeviceId device : spec.group) {
+    const BufferId buffer = builder.add_buffer({.device = device,
+                                                .bytes = 40_B,
+                                                .category = BufferCategory::gradient,
+                                                .persistent = true});
+    Op op{.key = {.op = "linear", .shape = {2, 3, 4}}, .flops = {48}, .traffic = 60_B};
+    const TaskId task = builder.add({.device = device,
+                                     .op = builder.add_op(op),
+                                     .node = layer,
+                                     .micro_batch = 1,
+                                     .writes = {{buffer, 0_B, 40_B}}});
+    spec.after.push_back({task});
+    spec.data.push_back({buffer, 0_B, 40_B});
+  }
+  add_ring(builder, spec);
+  spec.name = "again";
+  add_ring(builder, spec);
+  Op given{.key = {.op = "load", .shape = {1}}, .flops = {}, .traffic = {}, .given = 5us};
+  builder.add({.kind = TaskKind::host, .stream = kNoStream, .op = builder.add_op(given)});
+  return std::move(builder).build();
+}
+
+template <typename T>
+std::vector<std::vector<T>> rows(const Rows<T>& rows) {
+  std::vector<std::vector<T>> result;
+  for (std::size_t i = 0; i < rows.size(); ++i) result.emplace_back(rows[i].begin(), rows[i].end());
+  return result;
+}
+
+void expect_equal_tasks(const TaskGraph& a, const TaskGraph& b) {
+  EXPECT_EQ(a.kind, b.kind);
+  EXPECT_EQ(a.device, b.device);
+  EXPECT_EQ(a.stream, b.stream);
+  EXPECT_EQ(a.op, b.op);
+  EXPECT_EQ(a.source, b.source);
+  EXPECT_EQ(a.bytes, b.bytes);
+  EXPECT_EQ(a.node, b.node);
+  EXPECT_EQ(a.micro_batch, b.micro_batch);
+  EXPECT_EQ(a.collective, b.collective);
+  EXPECT_EQ(rows(a.after), rows(b.after));
+  EXPECT_EQ(rows(a.allocates), rows(b.allocates));
+  EXPECT_EQ(rows(a.frees), rows(b.frees));
+  EXPECT_EQ(a.order, b.order);
+}
+
+TEST(TaskGraphJson, ReadsBackEqual) {
+  const TaskGraph graph = lowered();
+  const TaskGraph again = read(json::parse(to_json(graph))).graph;
+  EXPECT_EQ(again.devices, 3);
+  EXPECT_EQ(again.global_batch, 64);
+  expect_equal_tasks(again, graph);
+  ASSERT_EQ(again.ops.size(), graph.ops.size());
+  for (std::size_t i = 0; i < graph.ops.size(); ++i) {
+    EXPECT_EQ(again.ops[i].key, graph.ops[i].key);
+    EXPECT_EQ(again.ops[i].flops, graph.ops[i].flops);
+    EXPECT_EQ(again.ops[i].traffic, graph.ops[i].traffic);
+    EXPECT_EQ(again.ops[i].given, graph.ops[i].given);
+  }
+  EXPECT_EQ(again.node_names, graph.node_names);
+  ASSERT_EQ(again.collectives.size(), 2U);
+  EXPECT_EQ(again.collectives[1].name, "again");
+  EXPECT_EQ(again.collectives[1].group, graph.collectives[1].group);
+}
+
+TEST(TaskGraphJson, KeepsSizesDevicesAndCategoriesOfBuffers) {
+  const TaskGraph graph = lowered();
+  const TaskGraph again = read(json::parse(to_json(graph))).graph;
+  ASSERT_EQ(again.buffers.size(), graph.buffers.size());
+  for (std::size_t i = 0; i < graph.buffers.size(); ++i) {
+    EXPECT_EQ(again.buffers[i].device, graph.buffers[i].device);
+    EXPECT_EQ(again.buffers[i].bytes, graph.buffers[i].bytes);
+    EXPECT_EQ(again.buffers[i].category, graph.buffers[i].category);
+    EXPECT_EQ(again.buffers[i].persistent, graph.buffers[i].persistent);
+  }
+}
+
+TEST(TaskGraphJson, IsTheSameTextAfterReadingIt) {
+  const std::string text = to_json(lowered());
+  EXPECT_EQ(to_json(read(json::parse(text)).graph), text);
+  const std::string other = to_json(read(example()).graph);
+  EXPECT_EQ(to_json(read(json::parse(other)).graph), other);
+}
+
+}  // namespace
+}  // namespace foreplan
