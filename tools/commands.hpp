@@ -75,4 +75,8 @@ void run_compare(const CompareCommand& command, std::ostream& out);
 /// The cost model that a `--profile` names, or data sheets where it is empty.
 std::unique_ptr<CostModel> load_costs(const std::string& profile);
 
+/// @throws Error(unavailable) for a backend that this build has not, Error(invalid_argument) for one
+///   that nobody has
+void check_backend(const std::string& backend);
+
 }  // namespace foreplan
