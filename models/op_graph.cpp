@@ -22,7 +22,7 @@ using Digraph = boost::adjacency_list<boost::vecS, boost::vecS, boost::bidirecti
 constexpr std::array<std::string_view, 6> kKindNames = {
     "linear", "relu", "gelu", "layer_norm", "add", "softmax_cross_entropy"};
 
-std::size_t vertex(LayerId id) { return static_cast<std::size_t>(static_cast<int>(id) + 1); }
+std::size_t vertex(LayerId id) { return static_cast<std::size_t>(id) + 1; }
 
 /// The checks of a graph under construction: throws what OpGraph's constructor documents.
 class Checker {
