@@ -16,13 +16,13 @@ namespace foreplan {
 /// One kind of device, as its data sheet or a measurement tells it.
 struct DeviceSpec {
   std::string name;
-  Bytes memory;                    ///< what a training process may use
-  std::map<DType, FlopRate> peak;  ///< dense, no sparsity
-  Bandwidth memory_bandwidth;
+  Bytes memory{};                    ///< what a training process may use
+  std::map<DType, FlopRate> peak{};  ///< dense, no sparsity
+  Bandwidth memory_bandwidth{};
   Duration launch_overhead{};  ///< between one task of a stream and the next
   /// Whether copies and collectives run beside compute. A host thread does everything itself.
   bool concurrent_streams = true;
-  std::string source;
+  std::string source{};
 };
 
 enum class VertexId : std::int32_t {};
@@ -38,7 +38,7 @@ struct Vertex {
 /// One direction of a connection.
 struct Link {
   VertexId from{}, to{};
-  Bandwidth bandwidth;
+  Bandwidth bandwidth{};
   Duration latency{};
 };
 
@@ -52,7 +52,7 @@ class Cluster {
   /// A connection of two vertices. It becomes two links, a to b and then b to a, with ids in order.
   struct LinkSpec {
     VertexId a{}, b{};
-    Bandwidth bandwidth;
+    Bandwidth bandwidth{};
     Duration latency{};
     bool duplex = true;
   };

@@ -30,7 +30,7 @@ Bytes element_size(DType dtype);
 struct OpKey {
   std::string op;
   Pass pass = Pass::forward;
-  std::vector<std::int64_t> shape;
+  std::vector<std::int64_t> shape{};
   DType dtype = DType::fp32;
   bool accumulate = false;  ///< adds to its result instead of overwriting it
   friend auto operator<=>(const OpKey&, const OpKey&) = default;
@@ -42,8 +42,8 @@ std::string format(const OpKey& key);
 /// An op at a shape, with the least work that any implementation of it must do.
 struct Op {
   OpKey key;
-  Flops flops;                      ///< arithmetic
-  Bytes traffic;                    ///< each input read once and each output written once
+  Flops flops{};                    ///< arithmetic
+  Bytes traffic{};                  ///< each input read once and each output written once
   std::optional<Duration> given{};  ///< a duration that the author of the graph fixed
 };
 

@@ -49,7 +49,7 @@ std::string_view name(BufferCategory category);
 /// the task that allocates it to the end of the task that frees it.
 struct Buffer {
   DeviceId device{};
-  Bytes bytes;
+  Bytes bytes{};
   BufferCategory category = BufferCategory::activation;
   bool persistent = false;
   std::string name{};  ///< from the author of a graph file; empty in lowered graphs
@@ -58,8 +58,8 @@ struct Buffer {
 /// Part of a buffer, as a task reads or writes it.
 struct BufferRange {
   BufferId buffer{};
-  Bytes offset;
-  Bytes bytes;
+  Bytes offset{};
+  Bytes bytes{};
 };
 
 enum class CollectiveKind : std::uint8_t { all_reduce, reduce_scatter, all_gather, all_to_all };
@@ -68,8 +68,8 @@ std::string_view name(CollectiveKind kind);
 /// A collective as its author meant it; its copies and adds are tasks of their own that name it.
 struct Collective {
   CollectiveKind kind{};
-  std::vector<DeviceId> group;
-  Bytes bytes;         ///< of the whole buffer: what each rank holds before (all_reduce,
+  std::vector<DeviceId> group{};
+  Bytes bytes{};       ///< of the whole buffer: what each rank holds before (all_reduce,
                        ///< reduce_scatter, all_to_all) or after (all_gather)
   std::string name{};  ///< id in a graph file, or derived by the lowering
 };

@@ -106,6 +106,18 @@ void check_range(const TaskGraph& graph, std::size_t t, const BufferRange& range
                    buffer_label(graph, index(range.buffer)), size));
 }
 
+void check_buffer(const TaskGraph& graph, std::size_t b) {
+  const Buffer& buffer = graph.buffers[b];
+  if (!within(buffer.device, static_cast<std::size_t>(graph.devices))) {
+    reject(fmt::format("{}: expected a device from 0 to {}, got {}", buffer_label(graph, b),
+                       graph.devices - 1, static_cast<std::int32_t>(buffer.device)));
+  }
+  if (buffer.bytes < Bytes{}) {
+    reject(
+        fmt::format("{}: expected bytes >= 0, got {}", buffer_label(graph, b), buffer.bytes.count));
+  }
+}
+
 enum class Life : std::uint8_t { unborn, live, freed };
 
 void allocate(const TaskGraph& graph, std::size_t t, BufferId id, std::vector<Life>& lives) {
@@ -145,6 +157,7 @@ void check_tasks(const TaskGraph& graph) {
 }
 
 void check_buffers(const TaskGraph& graph) {
+  for (std::size_t b = 0; b < graph.buffers.size(); ++b) check_buffer(graph, b);
   std::vector<Life> lives(graph.buffers.size(), Life::unborn);
   for (const TaskId task : graph.order) {
     const std::size_t t = index(task);
