@@ -46,7 +46,7 @@ struct Normal {
   float density;  ///< phi(x)
 };
 
-/// Both to 2e-7 absolutely; Phi of a negative x also to 2e-6 relatively down to x = -5.
+/// Both to 3e-7 absolutely; Phi of a negative x also to 2e-6 relatively down to x = -5.
 ///
 /// Phi(-a) = e^(-a^2/2) g(a) for a >= 0, where g is Mills' ratio over sqrt(2 pi): with t = 1/(1 +
 /// 0.21 a), g = t q(t), q a polynomial of degree 8 through the Chebyshev nodes of a in [0, 13]
