@@ -59,6 +59,8 @@ void add_forecasting(CLI::App& app, Commands& c, std::ostream& out) {
   add_optimizer(estimate, c.estimate.optimizer);
   add_profile(estimate, c.estimate.profile);
   estimate->add_option("--trace", c.estimate.trace, "write the step as Chrome trace events");
+  estimate->add_option("-o,--output", c.estimate.output,
+                       "write the forecast timeline, for `compare`");
   estimate->callback([&] { run_estimate(c.estimate, out); });
 
   CLI::App* plan = add_command(app, "plan", "Find the fastest strategy that fits",
@@ -112,9 +114,8 @@ void add_measuring(CLI::App& app, Commands& c, std::ostream& out) {
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
   run->add_option("--data", c.run.data, "a folder with MNIST's IDX files; default: generated data");
-  run->add_option("--learning-rate", c.run.learning_rate, "")
-      ->check(CLI::PositiveNumber)
-      ->capture_default_str();
+  run->add_option("--learning-rate", c.run.learning_rate, "default: 0.05 for sgd, 0.001 for adam")
+      ->check(CLI::PositiveNumber);
   run->add_option("--seed", c.run.seed, "of initialisation and generated data")
       ->capture_default_str();
   run->add_option("--checkpoint", c.run.checkpoint, "a folder to save the state in");

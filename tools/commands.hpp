@@ -13,7 +13,7 @@ namespace foreplan {
 /// and throws Error; only main prints and exits. Files are named as the user named them.
 
 struct EstimateCommand {
-  std::string model, cluster = "host", strategy, profile, trace, optimizer = "sgd";
+  std::string model, cluster = "host", strategy, profile, trace, output, optimizer = "sgd";
   std::int64_t global_batch = 0;
   bool json = false;
 };
@@ -51,7 +51,7 @@ void run_profile(const ProfileCommand& command, std::ostream& out);
 struct RunCommand {
   std::string plan, backend = "host", data, checkpoint, output, trace;
   int steps = 200;
-  double learning_rate = 0.05;
+  double learning_rate = 0;  ///< 0: the optimizer's usual one
   std::uint64_t seed = 1;
   bool resume = false;
   bool json = false;
