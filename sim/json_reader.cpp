@@ -111,9 +111,10 @@ class Builder final : public nlohmann::json_sax<Json> {
     const std::size_t line_begin = newline == std::string_view::npos ? 0 : newline + 1;
     // The end of what was read tells more than its beginning, which may lie megabytes back.
     const std::size_t begin = std::max(line_begin, at < 24 ? 0 : at - 24);
-    const std::string got = at >= text_.size()
-                                ? "the end of the file"
-                                : "'" + printable(text_.substr(begin, at + 1 - begin), 40) + "'";
+    const std::string got =
+        at >= text_.size()
+            ? "the end of the file"
+            : fmt::format("'{}'", printable(text_.substr(begin, at + 1 - begin), 40));
     reject(fmt::format("{}: line {}, column {}: expected valid JSON, got {}", printable(file_, 200),
                        line, at - line_begin + 1, got));
   }
