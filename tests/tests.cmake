@@ -17,3 +17,16 @@ endforeach()
 if(TARGET tools_tests)
   add_dependencies(tools_tests foreplan)
 endif()
+
+find_package(Python3 REQUIRED COMPONENTS Interpreter)
+add_test(NAME Floors.AreKept
+         COMMAND Python3::Interpreter ${CMAKE_CURRENT_SOURCE_DIR}/tools/check_layers.py
+         WORKING_DIRECTORY ${CMAKE_CURRENT_SOURCE_DIR})
+add_test(NAME Floors.BrokenOnesAreFound
+         COMMAND Python3::Interpreter tests/tools/check_layers_test.py
+         WORKING_DIRECTORY ${CMAKE_CURRENT_SOURCE_DIR})
+add_test(NAME Readme.ExamplesRun
+         COMMAND Python3::Interpreter tests/tools/readme_test.py README.md $<TARGET_FILE_DIR:foreplan>
+         WORKING_DIRECTORY ${CMAKE_CURRENT_SOURCE_DIR})
+# What measures wants the cores for itself.
+set_tests_properties(Readme.ExamplesRun PROPERTIES RUN_SERIAL ON TIMEOUT 300)

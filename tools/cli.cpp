@@ -135,9 +135,10 @@ void add_measuring(CLI::App& app, Commands& c, std::ostream& out) {
   validate->callback([&] { run_validate(c.validate, out); });
 
   CLI::App* compare = add_command(app, "compare", "Where two timelines differ, task by task",
-                                  "forecast.json measured.json", c.compare);
-  compare->add_option("FORECAST", c.compare.forecast, "a measurement file")->required();
-  compare->add_option("MEASURED", c.compare.measured, "a measurement file")->required();
+                                  "plan.json measured.json", c.compare);
+  compare->add_option("FORECAST", c.compare.forecast, "a plan or a timeline file")->required();
+  compare->add_option("MEASURED", c.compare.measured, "a timeline file, from `foreplan run -o`")
+      ->required();
   compare->add_option("--top", c.compare.top, "how many tasks to show")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();

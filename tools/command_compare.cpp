@@ -4,9 +4,9 @@
 #include <ostream>
 
 #include "sim/error.hpp"
-#include "sim/measurement_io.hpp"
 #include "tools/commands.hpp"
 #include "tools/comparison.hpp"
+#include "tools/forecast.hpp"
 #include "tools/text_table.hpp"
 
 namespace foreplan {
@@ -56,8 +56,8 @@ void print_table(const Comparison& comparison, std::size_t top, std::ostream& ou
 }  // namespace
 
 void run_compare(const CompareCommand& command, std::ostream& out) {
-  const Measurement forecast = read_measurement(command.forecast);
-  const Measurement measured = read_measurement(command.measured);
+  const Measurement forecast = read_timeline(command.forecast);
+  const Measurement measured = read_timeline(command.measured);
   const Comparison comparison = compare(forecast, measured);
   if (command.json) return print_json(comparison, out);
   print_table(comparison, static_cast<std::size_t>(command.top), out);

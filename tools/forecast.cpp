@@ -1,0 +1,57 @@
+#include "tools/forecast.hpp"
+
+#include <utility>
+
+#include "planner/plan_io.hpp"
+#include "sim/json_reader.hpp"
+#include "tools/commands.hpp"
+#include "tools/resources.hpp"
+
+namespace foreplan {
+namespace {
+
+Measurement forecast_of(const PlanToRun& plan) {
+  const OpGraph model = load_model(plan.request.model);
+  const Cluster cluster = load_cluster(plan.request.cluster);
+  const std::unique_ptr<CostModel> costs = load_costs(plan.request.profile);
+  const Task task{.model = model,
+                  .cluster = cluster,
+                  .costs = *costs,
+                  .global_batch = plan.request.global_batch,
+                  .optimizer = plan.request.optimizer};
+  return as_measurement(task, forecast(task, plan.strategy));
+}
+
+}  // namespace
+
+Forecast forecast(const Task& task, const Strategy& strategy) {
+  const Strategy whole = complete(task, strategy);
+  Forecast result;
+  result.graph = lower(task.model, whole, task.global_batch, lowering_options(task));
+  const Costs costs = cost(result.graph, task.cluster, task.costs);
+  result.timeline = simulate(result.graph, costs, task.cluster).timeline;
+  result.estimate = summarise(task, whole, result.graph, result.timeline);
+  return result;
+}
+
+Measurement as_measurement(const Task& task, const Forecast& forecast) {
+  return {.model = task.model.name(),
+          .strategy = format(forecast.estimate.strategy),
+          .backend = "forecast",
+          .device = task.cluster.device(DeviceId{0}).name,
+          .global_batch = task.global_batch,
+          .steps = 1,
+          .step_time = summarise({forecast.estimate.step_time}, 0),
+          .tasks = measured_tasks(forecast.graph, forecast.timeline),
+          .losses = {}};
+}
+
+Measurement read_timeline(const std::filesystem::path& path) {
+  const JsonDocument document = JsonDocument::read(path);
+  const JsonValue schema = document.value().object().required("schema");
+  if (schema.text() == "foreplan.plan/1") return forecast_of(read_plan(path));
+  if (schema.text() == "foreplan.measurement/1") return read_measurement(path);
+  schema.expected("\"foreplan.measurement/1\" or \"foreplan.plan/1\"");
+}
+
+}  // namespace foreplan
