@@ -56,7 +56,7 @@ std::string action(const TaskGraph& graph, std::size_t task) {
 
 template <typename T>
 void append(Rows<T>& rows, const std::vector<T>& row) {
-  rows.items.insert(rows.items.end(), row.begin(), row.end());
+  if (!row.empty()) rows.items.insert(rows.items.end(), row.begin(), row.end());
   rows.close_row();
 }
 
