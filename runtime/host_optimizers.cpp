@@ -13,7 +13,7 @@ void sgd_step(const LoopOperands& o, const StepContext& context) {
   float* velocity = o.out(1);
   const float momentum = static_cast<float>(context.momentum);
   const float rate = static_cast<float>(context.learning_rate);
-#pragma GCC ivdep
+  FOREPLAN_INDEPENDENT
   for (std::int64_t i = 0; i < o.shape[0]; ++i) {
     velocity[i] = momentum * velocity[i] + gradient[i];
     weight[i] -= rate * velocity[i];
@@ -22,8 +22,7 @@ void sgd_step(const LoopOperands& o, const StepContext& context) {
 
 // m = b1 m + (1 - b1) g; v = b2 v + (1 - b2) g^2; w -= rate m' / (sqrt(v') + epsilon) with
 // m' = m / (1 - b1^t), v' = v / (1 - b2^t). Source: Kingma and Ba, ICLR 2015, algorithm 1.
-FOREPLAN_VECTOR_VARIANTS
-void adam_step(const LoopOperands& o, const StepContext& context) {
+FOREPLAN_VECTOR_VARIANTS void adam_step(const LoopOperands& o, const StepContext& context) {
   const float* gradient = o.in(0);
   float* weight = o.out(0);
   float* first = o.out(1);
@@ -37,12 +36,12 @@ void adam_step(const LoopOperands& o, const StepContext& context) {
       static_cast<float>(context.learning_rate / (1.0 - std::pow(context.beta1, step)));
   const float unbias = static_cast<float>(1.0 / (1.0 - std::pow(context.beta2, step)));
   const float epsilon = static_cast<float>(context.epsilon);
-#pragma GCC ivdep
+  FOREPLAN_INDEPENDENT
   for (std::int64_t i = 0; i < o.shape[0]; ++i) {
     const float g = gradient[i];
     first[i] = b1 * first[i] + c1 * g;
     second[i] = b2 * second[i] + c2 * g * g;
-    weight[i] -= rate * first[i] / (std::sqrt(second[i] * unbias) + epsilon);
+    weight[i] -= rate * first[i] / (vector_sqrt(second[i] * unbias) + epsilon);
   }
 }
 

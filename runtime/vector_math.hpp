@@ -16,6 +16,13 @@
 #define FOREPLAN_VECTOR_VARIANTS
 #endif
 
+#if defined(__GNUC__) && !defined(__clang__)
+// No iteration of the next loop touches what another one writes.
+#define FOREPLAN_INDEPENDENT _Pragma("GCC ivdep")
+#else
+#define FOREPLAN_INDEPENDENT
+#endif
+
 namespace foreplan {
 
 /// e^x for x in [-87, 88]; x beyond is taken as the nearer end. Within 2 ulp.
@@ -38,6 +45,19 @@ inline float vector_exp(float x) {
   p = p * r + 1.0F;
   p = p * r + 1.0F;
   return p * std::bit_cast<float>((static_cast<std::int32_t>(k) + 127) << 23);
+}
+
+/// The square root of a finite x >= 0, within 3 ulp of normal numbers; exactly 0 for 0.
+///
+/// std::sqrt may set errno, which keeps a loop over it from becoming vector instructions. Newton's
+/// iteration for 1 / sqrt(x) from a guess that halves the exponent: 3.5e-2, 1.8e-3, 5e-6, 4e-11 off.
+inline float vector_sqrt(float x) {
+  const auto bits = static_cast<std::int32_t>(0x5f375a86) - (std::bit_cast<std::int32_t>(x) >> 1);
+  float y = std::bit_cast<float>(bits);
+  y *= 1.5F - 0.5F * (x * y) * y;
+  y *= 1.5F - 0.5F * (x * y) * y;
+  y *= 1.5F - 0.5F * (x * y) * y;
+  return x * y;
 }
 
 /// The distribution function Phi and the density phi of the normal distribution at one point.
@@ -73,10 +93,10 @@ inline Normal vector_normal(float x) {
 template <typename Value>
 inline void fill(std::int64_t n, float* y, bool accumulate, Value value) {
   if (accumulate) {
-#pragma GCC ivdep
+    FOREPLAN_INDEPENDENT
     for (std::int64_t i = 0; i < n; ++i) y[i] += value(i);
   } else {
-#pragma GCC ivdep
+    FOREPLAN_INDEPENDENT
     for (std::int64_t i = 0; i < n; ++i) y[i] = value(i);
   }
 }

@@ -451,6 +451,16 @@ TEST(VectorMath, ExpIsWithinTwoUnitsInTheLastPlace) {
   EXPECT_EQ(vector_exp(-1000.0F), vector_exp(-87.0F));
 }
 
+// 3 units in the last place of a fraction of 24 bits: 3 * 2^-23 = 3.6e-7 at most.
+TEST(VectorMath, SquareRootIsWithinThreeUnitsInTheLastPlace) {
+  for (float x = 1.2e-38F; x < 3e38F; x *= 1.001F) {
+    const double exact = std::sqrt(static_cast<double>(x));
+    ASSERT_NEAR(static_cast<double>(vector_sqrt(x)), exact, 3.6e-7 * exact) << x;
+  }
+  EXPECT_EQ(vector_sqrt(0.0F), 0.0F);
+  EXPECT_LT(vector_sqrt(1e-44F), 1e-19F);  // below normal numbers: small, and a number
+}
+
 TEST(VectorMath, NormalIsWithinItsStatedError) {
   for (int i = -8000; i <= 8000; ++i) {
     const float x = static_cast<float>(i) * 1e-3F;
