@@ -133,7 +133,12 @@ TaskGraph Emitter::finish() && {
     }
     const TaskSpec& freeing = builder_.spec(last);
     others.erase({freeing.device, freeing.stream});
-    for (const auto& [where, task] : others) builder_.add_after(last, task);
+    for (const auto& [where, task] : others) {
+      const std::vector<TaskId>& known = freeing.after;
+      if (std::find(known.begin(), known.end(), task) == known.end()) {
+        builder_.add_after(last, task);
+      }
+    }
   }
   return std::move(builder_).build();
 }

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <limits>
 #include <utility>
 
 #include "planner/layer_lowering.hpp"
@@ -288,7 +289,7 @@ void StepLowering::run_optimizer() {
 
 TaskGraph lower(const OpGraph& model, const Strategy& strategy, std::int64_t global_batch,
                 const LoweringOptions& options) {
-  check(strategy, model, strategy.devices(), global_batch);
+  check(strategy, model, std::numeric_limits<int>::max(), global_batch);
   if (strategy.pp > 1 && strategy.layers.empty()) {
     reject("strategy: lowering needs the layers of each stage (layers=...)");
   }

@@ -23,7 +23,8 @@ std::vector<int> stages_of_layers(const OpGraph& model, const std::vector<int>& 
 /// order, or none where there are more than `most`.
 std::vector<std::vector<int>> all_partitions(const OpGraph& model, int stages, std::size_t most);
 
-/// The partition whose slowest stage is fastest; of equals the lexicographically first.
+/// The partition whose slowest stage is fastest; of equals the one with the shortest first stage, the
+/// rest being partitioned by the same rule.
 ///
 /// Dynamic programming over layers and stages: O(stages * layers^2).
 /// @param times  of each layer, the loss not counted

@@ -3,9 +3,11 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <initializer_list>
 #include <nlohmann/json.hpp>
+#include <string_view>
+#include <vector>
 
-#include "sim/error.hpp"
 #include "sim/json_reader.hpp"
 
 namespace foreplan {
@@ -35,17 +37,16 @@ int size_of(JsonObject& object, const char* key) {
   return value ? static_cast<int>(value->integer(1, 1'000'000'000)) : 1;
 }
 
-/// The value of a key of `strategy{}` as parse_strategy would read it, with the file's place before
-/// its complaint.
-template <typename T>
-void set_parsed(JsonObject& object, const char* key, T Strategy::*member, Strategy& strategy) {
-  const auto value = object.optional(key);
-  if (!value) return;
-  try {
-    strategy.*member = parse_strategy(fmt::format("{}={}", key, value->text())).*member;
-  } catch (const Error&) {
-    value->expected(fmt::format("a {}", key));
+/// The one of `kinds` that the text of `value` names.
+template <typename Kind>
+Kind named(const JsonValue& value, std::initializer_list<Kind> kinds) {
+  const std::string text = value.text();
+  std::vector<std::string_view> names;
+  for (const Kind kind : kinds) {
+    if (text == name(kind)) return kind;
+    names.push_back(name(kind));
   }
+  value.expected(fmt::format("one of {}", fmt::join(names, ", ")));
 }
 
 }  // namespace
@@ -79,8 +80,13 @@ Strategy strategy_from_json(const JsonValue& value) {
     strategy.zero = static_cast<int>(zero->integer(0, 3));
   }
   if (const auto sp = object.optional("sp")) strategy.sp = sp->boolean();
-  set_parsed(object, "recompute", &Strategy::recompute, strategy);
-  set_parsed(object, "schedule", &Strategy::schedule, strategy);
+  if (const auto recompute = object.optional("recompute")) {
+    strategy.recompute =
+        named(*recompute, {Recompute::none, Recompute::selective, Recompute::full});
+  }
+  if (const auto schedule = object.optional("schedule")) {
+    strategy.schedule = named(*schedule, {Schedule::gpipe, Schedule::one_f_one_b});
+  }
   if (const auto layers = object.optional("layers")) {
     for (const JsonValue& count : layers->array()) {
       strategy.layers.push_back(static_cast<int>(count.integer(1, 1'000'000)));
@@ -139,13 +145,13 @@ PlanToRun read_plan(const std::filesystem::path& path) {
   const auto profile = root.optional("profile");
   if (profile && !profile->is_null()) plan.request.profile = profile->text();
   plan.request.global_batch = root.required("global_batch").positive_integer();
-  const JsonValue optimizer = root.required("optimizer");
-  const std::string named = optimizer.text();
-  if (named != "sgd" && named != "adam") optimizer.expected("sgd or adam");
-  plan.request.optimizer = optimizer_named(named);
+  plan.request.optimizer = named(root.required("optimizer"), {Optimizer::sgd, Optimizer::adam});
   plan.strategy = strategy_from_json(root.required("strategy"));
   JsonObject estimate = root.required("estimate").object();
-  plan.step_time = duration_from_seconds(estimate.required("step_time_s").number(0));
+  const JsonValue step_time = estimate.required("step_time_s");
+  constexpr double kLongest = 9.2e6;  // [s]; what a Duration holds
+  if (step_time.number(0) > kLongest) step_time.expected("at most 9.2e6 s");
+  plan.step_time = duration_from_seconds(step_time.number());
   // The rest explains the plan to its readers; running needs none of it.
   for (const char* key : {"certificate", "search_s", "one_device_step_time_s", "alternatives"}) {
     root.optional(key);

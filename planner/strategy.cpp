@@ -28,6 +28,13 @@ std::int64_t parse_integer(std::string_view key, std::string_view value, std::in
   return number;
 }
 
+bool parse_flag(std::string_view key, std::string_view value) {
+  if (value != "0" && value != "1") {
+    reject(fmt::format("strategy: {}: expected 0 or 1, got '{}'", key, value));
+  }
+  return value == "1";
+}
+
 std::vector<int> parse_layers(std::string_view value) {
   std::vector<int> layers;
   for (std::size_t begin = 0; begin <= value.size();) {
@@ -73,7 +80,7 @@ void set(Strategy& strategy, std::string_view key, std::string_view value) {
   } else if (key == "zero") {
     strategy.zero = static_cast<int>(parse_integer(key, value, 0));
   } else if (key == "sp") {
-    strategy.sp = parse_integer(key, value, 0) != 0;
+    strategy.sp = parse_flag(key, value);
   } else if (key == "recompute") {
     strategy.recompute = parse_recompute(value);
   } else if (key == "schedule") {
@@ -98,6 +105,20 @@ void check_supported(const Strategy& strategy) {
   if (strategy.recompute != Recompute::none) refuse("recompute");
 }
 
+void check_devices(const Strategy& strategy, int devices) {
+  // A double: the product may need more than 64 bits.
+  double needed = 1;
+  for (const auto& [key, member] : kSizeKeys) {
+    const int size = strategy.*member;
+    if (size < 1) reject(fmt::format("strategy: {}: expected >= 1, got {}", key, size));
+    needed *= size;
+  }
+  if (needed > devices) {
+    reject(fmt::format("strategy: {} needs {:.0f} devices, the cluster has {}", format(strategy),
+                       needed, devices));
+  }
+}
+
 void check_stages(const Strategy& strategy, const OpGraph& model) {
   const int layers = static_cast<int>(model.size()) - 1;
   if (strategy.pp > layers) {
@@ -109,7 +130,11 @@ void check_stages(const Strategy& strategy, const OpGraph& model) {
     reject(fmt::format("strategy: layers={} tells {} stages, expected pp={}",
                        fmt::join(strategy.layers, "+"), strategy.layers.size(), strategy.pp));
   }
-  const int total = std::accumulate(strategy.layers.begin(), strategy.layers.end(), 0);
+  for (const int count : strategy.layers) {
+    if (count < 1) reject(fmt::format("strategy: layers: expected >= 1, got {}", count));
+  }
+  const std::int64_t total =
+      std::accumulate(strategy.layers.begin(), strategy.layers.end(), std::int64_t{0});
   if (total != layers) {
     reject(fmt::format("strategy: layers={} adds up to {}, but {} has {} layers",
                        fmt::join(strategy.layers, "+"), total, model.name(), layers));
@@ -136,7 +161,7 @@ std::string_view name(Recompute recompute) {
 Strategy parse_strategy(std::string_view text) {
   Strategy strategy;
   std::vector<std::string_view> seen;
-  for (std::size_t begin = 0; begin < text.size();) {
+  for (std::size_t begin = 0; !text.empty() && begin <= text.size();) {
     const std::size_t end = std::min(text.find(',', begin), text.size());
     const std::string_view part = text.substr(begin, end - begin);
     const std::size_t equals = part.find('=');
@@ -174,7 +199,7 @@ std::string format(const Strategy& strategy) {
 
 BatchSplit split_batch(const Strategy& strategy, std::int64_t global_batch) {
   if (global_batch < 1) reject(fmt::format("global batch: expected >= 1, got {}", global_batch));
-  if (global_batch % strategy.dp != 0) {
+  if (strategy.dp < 1 || global_batch % strategy.dp != 0) {
     reject(fmt::format("strategy: dp={} does not divide the global batch of {}", strategy.dp,
                        global_batch));
   }
@@ -189,12 +214,7 @@ BatchSplit split_batch(const Strategy& strategy, std::int64_t global_batch) {
 
 void check(const Strategy& strategy, const OpGraph& model, int devices, std::int64_t global_batch) {
   check_supported(strategy);
-  // In 64 bits: each size may be large enough for the product to overflow an int.
-  const std::int64_t needed = std::int64_t{strategy.dp} * strategy.tp * strategy.pp;
-  if (std::int64_t{strategy.dp} * strategy.tp > devices || needed > devices) {
-    reject(fmt::format("strategy: {} needs {} devices, the cluster has {}", format(strategy),
-                       needed, devices));
-  }
+  check_devices(strategy, devices);
   split_batch(strategy, global_batch);
   check_stages(strategy, model);
   shard(model, strategy.tp);
