@@ -46,6 +46,7 @@ struct Commands {
   RunCommand run;
   ValidateCommand validate;
   CompareCommand compare;
+  DevicesCommand devices;
 };
 
 void add_forecasting(CLI::App& app, Commands& c, std::ostream& out) {
@@ -143,6 +144,10 @@ void add_measuring(CLI::App& app, Commands& c, std::ostream& out) {
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
   compare->callback([&] { run_compare(c.compare, out); });
+
+  CLI::App* devices =
+      add_command(app, "devices", "What this machine has to train on, or why not", "", c.devices);
+  devices->callback([&] { run_devices(c.devices, out); });
 }
 
 /// CLI11's message without its line breaks: one line for one complaint.

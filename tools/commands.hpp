@@ -72,6 +72,11 @@ struct CompareCommand {
 };
 void run_compare(const CompareCommand& command, std::ostream& out);
 
+struct DevicesCommand {
+  bool json = false;
+};
+void run_devices(const DevicesCommand& command, std::ostream& out);
+
 /// The cost model that a `--profile` names, or data sheets where it is empty.
 std::unique_ptr<CostModel> load_costs(const std::string& profile);
 

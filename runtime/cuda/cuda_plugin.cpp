@@ -2,7 +2,7 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <cstring>
+#include <string_view>
 
 #include "runtime/cuda/plugin_interface.hpp"
 
@@ -31,7 +31,8 @@ extern "C" std::int32_t foreplan_find_gpus(foreplan::GpuDescription* gpus, std::
       return 0;
     }
     foreplan::GpuDescription& gpu = gpus[i];
-    std::strncpy(gpu.name, properties.name, sizeof gpu.name - 1);
+    const std::string_view name(properties.name);
+    name.copy(gpu.name, sizeof gpu.name - 1);
     gpu.memory_bytes = static_cast<std::int64_t>(properties.totalGlobalMem);
     gpu.multiprocessors = properties.multiProcessorCount;
     gpu.capability_major = properties.major;
