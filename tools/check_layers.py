@@ -37,6 +37,7 @@ GPU_FOLDERS = ("runtime/cuda/", "profiler/cupti/")
 COMPILER_MACROS = {
     "__x86_64__",
     "__aarch64__",
+    "__GNUC__",
     "__clang__",
     "__OPTIMIZE__",
     "__SANITIZE_ADDRESS__",
