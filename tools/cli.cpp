@@ -1,6 +1,12 @@
 #include "tools/cli.hpp"
 
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
 #include <CLI/CLI.hpp>
+#include <charconv>
+#include <cmath>
+#include <limits>
 #include <ostream>
 
 #include "sim/error.hpp"
@@ -8,6 +14,31 @@
 
 namespace foreplan {
 namespace {
+
+constexpr int kMost = 1'000'000'000;
+
+/// Whole numbers from `least` to `most`. CLI11's own checks take what is too large for the largest.
+CLI::Validator whole_number(std::int64_t least, std::int64_t most = kMost) {
+  const auto check = [=](std::string& text) -> std::string {
+    std::int64_t number = 0;
+    const char* end = text.data() + text.size();
+    const auto [rest, error] = std::from_chars(text.data(), end, number);
+    if (error == std::errc() && rest == end && number >= least && number <= most) return {};
+    return fmt::format("expected a whole number from {} to {}, got '{}'", least, most, text);
+  };
+  return {check, "", "whole number"};
+}
+
+CLI::Validator positive_number() {
+  const auto check = [](std::string& text) -> std::string {
+    double number = 0;
+    const char* end = text.data() + text.size();
+    const auto [rest, error] = std::from_chars(text.data(), end, number);
+    if (error == std::errc() && rest == end && std::isfinite(number) && number > 0) return {};
+    return fmt::format("expected a number > 0, got '{}'", text);
+  };
+  return {check, "", "positive number"};
+}
 
 /// One command of the command line: its options write to `options`, and it then runs.
 template <typename Options>
@@ -20,7 +51,9 @@ CLI::App* add_command(CLI::App& app, const char* name, const char* what, const c
 }
 
 void add_batch(CLI::App* command, std::int64_t& batch) {
-  command->add_option("--global-batch", batch, "samples a training step")->required();
+  command->add_option("--global-batch", batch, "samples a training step")
+      ->required()
+      ->check(whole_number(1, std::numeric_limits<std::int64_t>::max()));
 }
 
 void add_optimizer(CLI::App* command, std::string& optimizer) {
@@ -72,9 +105,9 @@ void add_forecasting(CLI::App& app, Commands& c, std::ostream& out) {
   add_optimizer(plan, c.plan.optimizer);
   add_profile(plan, c.plan.profile);
   plan->add_option("--devices", c.plan.devices, "use at most so many devices of the cluster")
-      ->check(CLI::PositiveNumber);
+      ->check(whole_number(1));
   plan->add_option("--top", c.plan.top, "how many runners-up to show")
-      ->check(CLI::NonNegativeNumber)
+      ->check(whole_number(0))
       ->capture_default_str();
   plan->add_option("-o,--output", c.plan.output, "write the plan, for `foreplan run`");
   plan->callback([&] { run_plan(c.plan, out); });
@@ -98,9 +131,9 @@ void add_measuring(CLI::App& app, Commands& c, std::ostream& out) {
                                   "--backend host -o profile.json", c.profile);
   profile->add_option("--backend", c.profile.backend, "host")->capture_default_str();
   profile->add_option("--devices", c.profile.devices, "host devices; default: one a core")
-      ->check(CLI::PositiveNumber);
+      ->check(whole_number(1));
   profile->add_option("--rounds", c.profile.rounds, "measuring rounds")
-      ->check(CLI::PositiveNumber)
+      ->check(whole_number(1))
       ->capture_default_str();
   add_optimizer(profile, c.profile.optimizer);
   profile->add_option("-o,--output", c.profile.output, "where the profile goes")
@@ -112,12 +145,13 @@ void add_measuring(CLI::App& app, Commands& c, std::ostream& out) {
   run->add_option("PLAN", c.run.plan, "a plan file, from `foreplan plan`")->required();
   run->add_option("--backend", c.run.backend, "host")->capture_default_str();
   run->add_option("--steps", c.run.steps, "training steps")
-      ->check(CLI::PositiveNumber)
+      ->check(whole_number(1))
       ->capture_default_str();
   run->add_option("--data", c.run.data, "a folder with MNIST's IDX files; default: generated data");
   run->add_option("--learning-rate", c.run.learning_rate, "default: 0.05 for sgd, 0.001 for adam")
-      ->check(CLI::PositiveNumber);
+      ->check(positive_number());
   run->add_option("--seed", c.run.seed, "of initialisation and generated data")
+      ->check(whole_number(0, std::numeric_limits<std::int64_t>::max()))
       ->capture_default_str();
   run->add_option("--checkpoint", c.run.checkpoint, "a folder to save the state in");
   run->add_flag("--resume", c.run.resume, "go on from the checkpoint");
@@ -129,7 +163,7 @@ void add_measuring(CLI::App& app, Commands& c, std::ostream& out) {
                                    "--backend host", c.validate);
   validate->add_option("--backend", c.validate.backend, "host")->capture_default_str();
   validate->add_option("--rounds", c.validate.rounds, "measuring rounds, at least 5")
-      ->check(CLI::Range(5, 1000))
+      ->check(whole_number(5, 1000))
       ->capture_default_str();
   validate->add_option("-o,--output", c.validate.output,
                        "a folder for the profile, the plans and both timelines of each row");
@@ -141,13 +175,22 @@ void add_measuring(CLI::App& app, Commands& c, std::ostream& out) {
   compare->add_option("MEASURED", c.compare.measured, "a timeline file, from `foreplan run -o`")
       ->required();
   compare->add_option("--top", c.compare.top, "how many tasks to show")
-      ->check(CLI::PositiveNumber)
+      ->check(whole_number(1))
       ->capture_default_str();
   compare->callback([&] { run_compare(c.compare, out); });
 
   CLI::App* devices =
       add_command(app, "devices", "What this machine has to train on, or why not", "", c.devices);
   devices->callback([&] { run_devices(c.devices, out); });
+}
+
+/// What was wrong where no command was found.
+std::string no_command(const CLI::App& app, int argc, const char* const* argv) {
+  std::vector<std::string> names;
+  for (const CLI::App* command : app.get_subcommands({})) names.push_back(command->get_name());
+  return fmt::format("{}expected one of {}",
+                     argc > 1 ? fmt::format("no command '{}': ", argv[1]) : "no command: ",
+                     fmt::join(names, ", "));
 }
 
 /// CLI11's message without its line breaks: one line for one complaint.
@@ -174,6 +217,9 @@ void run_command_line(int argc, const char* const* argv, std::ostream& out) {
     // --help and --version: CLI11 prints to the streams that it is given.
     app.exit(asked, out, out);
   } catch (const CLI::ParseError& error) {
+    if (app.get_subcommands().empty()) {
+      reject(no_command(app, argc, argv) + " (foreplan --help tells the usage)");
+    }
     reject(one_line(error.what()) + " (foreplan --help tells the usage)");
   }
 }

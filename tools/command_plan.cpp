@@ -9,6 +9,7 @@
 #include "sim/error.hpp"
 #include "sim/json_reader.hpp"
 #include "tools/commands.hpp"
+#include "tools/outputs.hpp"
 #include "tools/progress.hpp"
 #include "tools/resources.hpp"
 #include "tools/text_table.hpp"
@@ -57,6 +58,7 @@ void print_plan(const Plan& plan, std::ostream& out) {
 }  // namespace
 
 void run_plan(const PlanCommand& command, std::ostream& out) {
+  check_output(command.output);
   const OpGraph model = load_model(command.model);
   const Cluster cluster = load_cluster(command.cluster);
   const std::unique_ptr<CostModel> costs = load_costs(command.profile);

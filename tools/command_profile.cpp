@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <ostream>
 
 #include "planner/search.hpp"
@@ -9,6 +10,7 @@
 #include "sim/roofline.hpp"
 #include "tools/commands.hpp"
 #include "tools/host_session.hpp"
+#include "tools/outputs.hpp"
 #include "tools/progress.hpp"
 #include "tools/resources.hpp"
 #include "tools/text_table.hpp"
@@ -75,7 +77,12 @@ void check_backend(const std::string& backend) {
 
 void run_profile(const ProfileCommand& command, std::ostream& out) {
   check_backend(command.backend);
+  check_output(command.output);
   const int devices = command.devices == 0 ? host_devices() : command.devices;
+  // Devices that share a core would measure each other; two are allowed for the sake of copies.
+  if (const int most = std::max(2, host_devices()); devices > most) {
+    reject(fmt::format("--devices: expected at most {}, one a core, got {}", most, devices));
+  }
   const Profile profile = measure(command, devices);
   const std::string text = to_json(profile);
   write_file(command.output, text);

@@ -15,6 +15,7 @@
 #include "sim/timeline_io.hpp"
 #include "tools/commands.hpp"
 #include "tools/mean_timeline.hpp"
+#include "tools/outputs.hpp"
 #include "tools/progress.hpp"
 #include "tools/resources.hpp"
 #include "tools/workload.hpp"
@@ -38,12 +39,15 @@ class TrainingRun {
   TrainingRun(const RunCommand& command, const PlanToRun& plan)
       : command_(command),
         plan_(plan),
-        model_(load_model(plan.request.model)),
+        model_(at_place(command.plan, [&] { return load_model(plan.request.model); })),
         cluster_(host_cluster(plan.strategy.devices())),
-        graph_(lower_plan()),
+        graph_(at_place(command.plan, [&] { return lower_plan(); })),
         backend_(graph_.devices),
         trainer_(model_, graph_, backend_, trainer_options()),
         data_(load_data()) {
+    if (!command.data.empty()) {
+      at_place(command.data, [&] { trainer_.load_batch(data_.train, 0); });
+    }
     if (!command.resume) return;
     trainer_.restore(load_checkpoint(checkpoint_file(), model_, plan.request.optimizer));
   }
@@ -165,7 +169,9 @@ void run_run(const RunCommand& command, std::ostream& out) {
     reject("--resume: expected --checkpoint DIR beside it");
   }
   const PlanToRun plan = read_plan(command.plan);
-  if (!command.checkpoint.empty()) fs::create_directories(command.checkpoint);
+  check_output(command.output);
+  check_output(command.trace);
+  make_folder(command.checkpoint);
   TrainingRun run(command, plan);
   run.train(out);
   run.write_results(out);

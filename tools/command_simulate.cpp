@@ -9,6 +9,7 @@
 #include "sim/task_graph_io.hpp"
 #include "sim/timeline_io.hpp"
 #include "tools/commands.hpp"
+#include "tools/outputs.hpp"
 #include "tools/resources.hpp"
 #include "tools/text_table.hpp"
 
@@ -62,7 +63,9 @@ void run_simulate(const SimulateCommand& command, std::ostream& out) {
   const TaskGraphFile file =
       read_task_graph(command.graph, [](OpKey key) { return make_op(std::move(key)); });
   const std::unique_ptr<CostModel> costs = load_costs(command.profile);
-  const SimulationResult result = simulate(file.graph, cost(file.graph, cluster, *costs), cluster);
+  const SimulationResult result = at_place(command.graph, [&] {
+    return simulate(file.graph, cost(file.graph, cluster, *costs), cluster);
+  });
   if (!command.trace.empty()) write_file(command.trace, to_trace(file.graph, result.timeline));
   if (command.json) return print_json(file, cluster, result, out);
   print_table(file, result, out);

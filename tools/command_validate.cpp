@@ -9,6 +9,7 @@
 #include "sim/profile_io.hpp"
 #include "sim/timeline_io.hpp"
 #include "tools/commands.hpp"
+#include "tools/outputs.hpp"
 #include "tools/progress.hpp"
 #include "tools/text_table.hpp"
 #include "tools/validation.hpp"
@@ -101,7 +102,6 @@ Measurement timeline_file(const ValidationRow& row, const char* backend, const S
 
 /// The profile, the table, and for each row both timelines and a trace with both.
 void write_folder(const Validation& validation, const fs::path& folder) {
-  fs::create_directories(folder);
   write_file(folder / "profile.json", to_json(validation.profile));
   write_file(folder / "validation.json", to_json(validation).dump(2) + "\n");
   for (const ValidationRow& row : validation.rows) {
@@ -120,6 +120,7 @@ void write_folder(const Validation& validation, const fs::path& folder) {
 
 void run_validate(const ValidateCommand& command, std::ostream& out) {
   check_backend(command.backend);
+  make_folder(command.output);
   Progress progress("measuring rounds");
   const Validation validation = validate_host(
       {.devices = 2,

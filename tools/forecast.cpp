@@ -5,6 +5,7 @@
 #include "planner/plan_io.hpp"
 #include "sim/json_reader.hpp"
 #include "tools/commands.hpp"
+#include "tools/outputs.hpp"
 #include "tools/resources.hpp"
 
 namespace foreplan {
@@ -49,7 +50,10 @@ Measurement as_measurement(const Task& task, const Forecast& forecast) {
 Measurement read_timeline(const std::filesystem::path& path) {
   const JsonDocument document = JsonDocument::read(path);
   const JsonValue schema = document.value().object().required("schema");
-  if (schema.text() == "foreplan.plan/1") return forecast_of(read_plan(path));
+  if (schema.text() == "foreplan.plan/1") {
+    const PlanToRun plan = read_plan(path);
+    return at_place(path.string(), [&] { return forecast_of(plan); });
+  }
   if (schema.text() == "foreplan.measurement/1") return read_measurement(path);
   schema.expected("\"foreplan.measurement/1\" or \"foreplan.plan/1\"");
 }

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "sim/error.hpp"
+#include "sim/json_text.hpp"
 #include "tools/cli.hpp"
 
 namespace {
@@ -21,6 +22,13 @@ int exit_status(foreplan::ErrorCode code) {
   return 1;
 }
 
+/// One line, whatever the user called a file.
+void complain(const char* what) {
+  constexpr std::size_t kMost = 4000;
+  std::cout.flush();
+  std::cerr << "foreplan: " << foreplan::printable(what, kMost) << "\n";
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -30,14 +38,13 @@ int main(int argc, char** argv) {
     if (!std::cout) throw foreplan::Error(foreplan::ErrorCode::failed, "cannot write the output");
     return 0;
   } catch (const foreplan::Error& error) {
-    std::cout.flush();
-    std::cerr << "foreplan: " << error.what() << "\n";
+    complain(error.what());
     return exit_status(error.code());
   } catch (const std::bad_alloc&) {
-    std::cerr << "foreplan: out of memory\n";
+    complain("out of memory");
     return 1;
   } catch (const std::exception& error) {
-    std::cerr << "foreplan: " << error.what() << "\n";
+    complain(error.what());
     return 1;
   }
 }
