@@ -3,7 +3,10 @@
 
 #include <algorithm>
 #include <cctype>
+#include <map>
+#include <ostream>
 #include <string>
+#include <utility>
 
 #include "planner/lowering.hpp"
 #include "tests/planner/graph_facts.hpp"
@@ -23,6 +26,14 @@ struct Case {
   std::string strategy;
   bool concurrent = true;
 };
+
+std::string to_string(const Case& c) {
+  std::string name = c.strategy.empty() ? "one" : c.strategy;
+  std::replace_if(
+      name.begin(), name.end(), [](char at) { return std::isalnum(at) == 0; }, '_');
+  return name + (c.concurrent ? "_concurrent" : "_serial");
+}
+void PrintTo(const Case& c, std::ostream* out) { *out << to_string(c); }
 
 /// Strategies for every_kind(24), each with and without streams beside compute.
 std::vector<Case> cases() {
@@ -52,13 +63,8 @@ class Lowering : public testing::TestWithParam<Case> {
   TaskGraph graph = lower(model, strategy, kBatch, options_of(GetParam()));
 };
 
-std::string test_name(const testing::TestParamInfo<Case>& tested) {
-  std::string name = tested.param.strategy.empty() ? "one" : tested.param.strategy;
-  std::replace_if(
-      name.begin(), name.end(), [](char c) { return std::isalnum(c) == 0; }, '_');
-  return name + (tested.param.concurrent ? "_concurrent" : "_serial");
-}
-INSTANTIATE_TEST_SUITE_P(Strategies, Lowering, testing::ValuesIn(cases()), test_name);
+INSTANTIATE_TEST_SUITE_P(Strategies, Lowering, testing::ValuesIn(cases()),
+                         [](const auto& tested) { return to_string(tested.param); });
 
 TEST_P(Lowering, AllocatesAndFreesEveryBufferThatDoesNotPersistOnce) {
   std::vector<int> allocated(graph.buffers.size(), 0), freed(graph.buffers.size(), 0);
@@ -128,25 +134,31 @@ TEST_P(Lowering, TouchesBuffersOnlyWhileTheyLive) {
   }
 }
 
-// Before a task reads bytes that do not persist, somebody has written all of them.
-TEST_P(Lowering, ReadsOnlyWhatHasBeenWritten) {
+/// For each byte that `read` reads: whether some task has written it before for sure.
+std::vector<bool> written_before(const Access& read, const std::vector<Access>& accesses,
+                                 const HappensBefore& before) {
+  std::vector<bool> written(static_cast<std::size_t>(read.range.bytes.count), false);
+  for (const Access& write : accesses) {
+    if (!write.write || !before(write.task, read.task)) continue;
+    const Bytes from = std::max(write.range.offset, read.range.offset);
+    const Bytes to =
+        std::min(write.range.offset + write.range.bytes, read.range.offset + read.range.bytes);
+    for (Bytes at = from; at < to; at += Bytes{1}) {
+      written[static_cast<std::size_t>((at - read.range.offset).count)] = true;
+    }
+  }
+  return written;
+}
+
+TEST_P(Lowering, ReadsOnlyWhatHasBeenWrittenUnlessItPersists) {
   const HappensBefore before(graph);
   const auto accesses = accesses_by_buffer(graph);
   for (std::size_t buffer = 0; buffer < accesses.size(); ++buffer) {
     if (graph.buffers[buffer].persistent) continue;
-    for (const Access& read : accesses[buffer]) {
-      if (read.write) continue;
-      std::vector<bool> written(static_cast<std::size_t>(read.range.bytes.count), false);
-      for (const Access& write : accesses[buffer]) {
-        if (!write.write || !before(write.task, read.task)) continue;
-        const auto from = std::max(write.range.offset, read.range.offset);
-        const auto to =
-            std::min(write.range.offset + write.range.bytes, read.range.offset + read.range.bytes);
-        for (auto at = from; at < to; at += Bytes{1}) {
-          written[static_cast<std::size_t>((at - read.range.offset).count)] = true;
-        }
-      }
-      EXPECT_THAT(written, Each(true)) << task_name(graph, read.task);
+    for (const Access& access : accesses[buffer]) {
+      if (access.write) continue;
+      EXPECT_THAT(written_before(access, accesses[buffer], before), Each(true))
+          << task_name(graph, access.task);
     }
   }
 }
@@ -159,6 +171,97 @@ TEST_P(Lowering, ReadsAndWritesOnItsOwnDeviceButForWhatItPulls) {
     for (const BufferRange& range : graph.writes[i]) {
       EXPECT_EQ(graph.buffers[index(range.buffer)].device, graph.device[i]);
     }
+  }
+}
+
+bool same(const BufferRange& a, const BufferRange& b) {
+  return a.buffer == b.buffer && a.offset == b.offset && a.bytes == b.bytes;
+}
+
+/// Where `device` keeps what has this role, in order.
+std::vector<Placement> placed(const TaskGraph& graph, DeviceId device, Placement::Role role,
+                              std::int32_t tensor = 0) {
+  std::vector<Placement> found;
+  for (const Placement& p : graph.placements) {
+    const bool here = graph.buffers[index(p.range.buffer)].device == device;
+    if (here && p.role == role && p.tensor == tensor) found.push_back(p);
+  }
+  return found;
+}
+
+/// One range a parameter that a task of `layer` reads forward and writes by weight: weight and bias,
+/// or gain and shift. Where the bias is added apart, matmul has the weight only and bias_add the rest.
+std::vector<BufferRange> ranges_of_parameters(const TaskGraph& graph, std::size_t task,
+                                              const OpGraph& model, Placement::Role role) {
+  std::vector<std::int32_t> tensors = model.parameters_of(LayerId{graph.node[task]});
+  const std::string& op = key_of(graph, task).op;
+  if (op == "matmul") tensors.resize(1);
+  if (op == "bias_add") tensors.erase(tensors.begin());
+  std::vector<BufferRange> ranges;
+  for (const std::int32_t tensor : tensors) {
+    for (const Placement& p : placed(graph, graph.device[task], role, tensor)) {
+      ranges.push_back(p.range);
+    }
+  }
+  return ranges;
+}
+
+bool learns(const OpKey& key) {
+  return key.op == "linear" || key.op == "matmul" || key.op == "bias_add" || key.op == "layer_norm";
+}
+
+// Forward reads x and then the parameters; by weight writes their gradients.
+TEST_P(Lowering, UsesParametersAndGradientsWhereTheyLie) {
+  for (std::size_t i = 0; i < graph.size(); ++i) {
+    if (is_transfer(graph, i) || !learns(key_of(graph, i))) continue;
+    const bool forward = key_of(graph, i).pass == Pass::forward;
+    if (!forward && key_of(graph, i).pass != Pass::backward_weight) continue;
+    const auto role = forward ? Placement::Role::parameter : Placement::Role::gradient;
+    const auto expected = ranges_of_parameters(graph, i, model, role);
+    const auto used = forward ? graph.reads[i].subspan(1) : graph.writes[i];
+    EXPECT_FALSE(expected.empty());
+    EXPECT_TRUE(std::equal(used.begin(), used.end(), expected.begin(), expected.end(), same))
+        << task_name(graph, TaskId{static_cast<std::int32_t>(i)});
+  }
+}
+
+// `left` reads the samples, the loss reads the labels second and writes the loss second. The i-th
+// micro-batch has the i-th part of what the device has.
+TEST_P(Lowering, TakesSamplesAndLabelsOfItsMicroBatch) {
+  const BatchSplit batch = split_batch(strategy, kBatch);
+  for (std::size_t i = 0; i < graph.size(); ++i) {
+    if (is_transfer(graph, i) || key_of(graph, i).pass != Pass::forward) continue;
+    const DeviceId device = graph.device[i];
+    const std::int64_t micro_batch = graph.micro_batch[i];
+    if (graph.node[i] == 0 && key_of(graph, i).op == "linear") {
+      const BufferRange all = placed(graph, device, Placement::Role::input).at(0).range;
+      const Bytes part = all.bytes / batch.micro_batches;
+      EXPECT_TRUE(
+          same(graph.reads[i][0], BufferRange{all.buffer, all.offset + part * micro_batch, part}));
+    } else if (key_of(graph, i).op == "softmax_cross_entropy") {
+      const BufferRange all = placed(graph, device, Placement::Role::label).at(0).range;
+      const Bytes part = all.bytes / batch.micro_batches;
+      EXPECT_TRUE(
+          same(graph.reads[i][1], BufferRange{all.buffer, all.offset + part * micro_batch, part}));
+      const Placement loss =
+          placed(graph, device, Placement::Role::loss).at(static_cast<std::size_t>(micro_batch));
+      EXPECT_TRUE(same(graph.writes[i][1], loss.range));
+      EXPECT_EQ(loss.rows, batch.micro_batch);
+    }
+  }
+}
+
+// Backward of the loss takes the same labels as forward.
+TEST_P(Lowering, TakesTheSameLabelsBackward) {
+  std::map<std::pair<DeviceId, std::int32_t>, std::vector<BufferRange>> labels;
+  for (std::size_t i = 0; i < graph.size(); ++i) {
+    if (is_transfer(graph, i) || key_of(graph, i).op != "softmax_cross_entropy") continue;
+    labels[{graph.device[i], graph.micro_batch[i]}].push_back(graph.reads[i][1]);
+  }
+  EXPECT_FALSE(labels.empty());
+  for (const auto& [where, ranges] : labels) {
+    ASSERT_EQ(ranges.size(), 2U);
+    EXPECT_TRUE(same(ranges[0], ranges[1]));
   }
 }
 

@@ -72,6 +72,15 @@ TEST(LoweredTraffic, OfAGatheredLayerIsAnAllGather) {
   }
 }
 
+// fc3 of 8 8 8 8 has no partner; its input is no sample, so its gradient is all-reduced: 384 B like the
+// output of fc2 before. Two rings and one all-gather of 384 B.
+TEST(LoweredTraffic, OfAGatheredLayerHasARingForItsInputsGradient) {
+  for (const int t : {2, 4}) {
+    EXPECT_EQ(pulled_bytes(lowered(mlp({8, 8, 8, 8}), "tp=" + std::to_string(t), 12)),
+              Bytes{384} * 2 * (t - 1) * 2 + Bytes{384} * (t - 1));
+  }
+}
+
 // Behind fc1 (128 wide) and behind fc2 (64 wide): 4 B x 24 samples x width, there and back.
 TEST(LoweredTraffic, OfStagesIsTheBoundaryThereAndBack) {
   const OpGraph model = mlp({16, 128, 64, 8});

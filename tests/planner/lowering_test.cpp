@@ -123,6 +123,17 @@ TEST(Lower, AddsUpGradientsBeforeTheyLeaveTheStage) {
   EXPECT_EQ(pulled_bytes(graph, 1), Bytes{4 * 32});
 }
 
+// Two micro-batches on the last stage: the two gradients of the stage's input (from `relu` and `sum`)
+// are added up before the next micro-batch begins, as the other stage waits for them.
+TEST(Lower, AddsUpGradientsForTheStageBeforeInTurn) {
+  const TaskGraph graph = lowered(residual(8), "pp=2,layers=1+4,micro_batch=2", 4);
+  const std::vector<std::string> order = compute_order(graph, 1);
+  const auto first_of_next = std::find(order.begin(), order.end(), "relu.forward 1");
+  ASSERT_NE(first_of_next, order.end());
+  EXPECT_EQ(*(first_of_next - 1), "add.forward 0");
+  EXPECT_EQ(*(first_of_next - 2), "relu.backward_input 0");
+}
+
 TEST(Lower, AccumulatesGradientsFromTheSecondMicroBatchOn) {
   for (const char* strategy : {"micro_batch=2", "dp=2,micro_batch=2", "tp=2,micro_batch=2",
                                "pp=2,layers=2+1,micro_batch=2"}) {

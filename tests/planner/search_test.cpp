@@ -147,6 +147,21 @@ TEST(Plan, RanksOneAlternativeOfEachFamily) {
   EXPECT_THAT(plan(setting.task(), {.top = 0}).alternatives, SizeIs(0));
 }
 
+// fc1 is far dearer than the rest, so the two cuts of a pipeline differ much.
+TEST(Plan, ShowsTheBestPartitionOfEachFamily) {
+  const Setting setting(2);
+  const Plan found = plan(setting.task(), {.top = 100});
+  int pipelines = 0;
+  for (const Estimate& shown : found.alternatives) {
+    Strategy other = shown.strategy;
+    if (other.pp == 1) continue;
+    ++pipelines;
+    other.layers = {other.layers[1], other.layers[0]};  // 1+2 and 2+1 are all there are
+    EXPECT_LE(shown.step_time, estimate(setting.task(), other).step_time) << format(other);
+  }
+  EXPECT_GE(pipelines, 5);
+}
+
 TEST(Plan, IsEmptyWhereNothingFits) {
   const Setting setting(2, fake_device(1_KB));
   const Plan found = plan(setting.task(), {});
