@@ -2,11 +2,10 @@
 
 #include <algorithm>
 #include <optional>
+#include <utility>
 
 namespace foreplan {
 namespace {
-
-Sample summary_of(const SampleList& list) { return summarise(list.values, list.disturbed); }
 
 /// The task before each in its stream, or none.
 std::vector<std::optional<TaskId>> stream_predecessors(const TaskGraph& graph) {
@@ -29,6 +28,16 @@ bool disturbed(const MeasuredStep& step, DeviceId device) {
 }
 
 }  // namespace
+
+Sample SampleList::summary() const {
+  std::vector<Duration> counted = quiet_;
+  if (4 * quiet_.size() < quiet_.size() + disturbed_.size()) {
+    counted.insert(counted.end(), disturbed_.begin(), disturbed_.end());
+  }
+  Sample sample = summarise(std::move(counted), static_cast<std::int64_t>(disturbed_.size()));
+  sample.samples = static_cast<std::int64_t>(quiet_.size() + disturbed_.size());
+  return sample;
+}
 
 void SampleBook::add(const TaskGraph& graph, const MeasuredStep& step) {
   const Timeline& timeline = step.timeline;
@@ -95,22 +104,20 @@ Profile SampleBook::summary() const {
     profile.ops.push_back({.key = key,
                            .flops = samples.flops,
                            .traffic = samples.traffic,
-                           .time = summary_of(samples.times)});
+                           .time = samples.times.summary()});
   }
   for (const auto& [key, samples] : copies_) {
     const auto& [source, destination, bytes] = key;
-    profile.copies.push_back({.source = source,
-                              .destination = destination,
-                              .bytes = bytes,
-                              .time = summary_of(samples)});
+    profile.copies.push_back(
+        {.source = source, .destination = destination, .bytes = bytes, .time = samples.summary()});
   }
   for (const auto& [key, samples] : collectives_) {
     const auto& [kind, ranks, bytes] = key;
     profile.collectives.push_back(
-        {.kind = kind, .ranks = ranks, .bytes = bytes, .time = summary_of(samples)});
+        {.kind = kind, .ranks = ranks, .bytes = bytes, .time = samples.summary()});
   }
-  profile.dispatch = summary_of(dispatch_);
-  profile.handover = summary_of(handover_gaps_);
+  profile.dispatch = dispatch_.summary();
+  profile.handover = handover_gaps_.summary();
   // The gap after a wait holds the dispatch of the waiting task too.
   const auto less_dispatch = [&](Duration gap, Duration dispatch) {
     return std::max(gap - dispatch, Duration::zero());

@@ -11,13 +11,17 @@
 namespace foreplan {
 
 /// Measurements of one thing as they come in.
-struct SampleList {
-  std::vector<Duration> values;
-  std::int64_t disturbed = 0;
-  void add(Duration value, bool was_disturbed) {
-    values.push_back(value);
-    disturbed += was_disturbed ? 1 : 0;
-  }
+class SampleList {
+ public:
+  /// @param disturbed  an involuntary context switch hit it: somebody else had the core for a while
+  void add(Duration value, bool disturbed) { (disturbed ? disturbed_ : quiet_).push_back(value); }
+
+  /// Mean, median and deviation over the values that nothing disturbed, where these are at least a
+  /// quarter of all, else over all. `samples` counts all, `disturbed` those that were hit.
+  Sample summary() const;
+
+ private:
+  std::vector<Duration> quiet_, disturbed_;
 };
 
 /// Sorts measured steps into what they tell about single things.

@@ -14,9 +14,11 @@ namespace foreplan {
 struct Sample {
   Duration mean{};
   Duration median{};
-  Duration mad{};              ///< median absolute deviation from the median
-  std::int64_t samples = 0;    ///< behind mean, median and mad
-  std::int64_t disturbed = 0;  ///< of these, how many were hit by an involuntary context switch
+  Duration mad{};            ///< median absolute deviation from the median
+  std::int64_t samples = 0;  ///< all that were taken
+  /// Of these, how many were hit by an involuntary context switch. The profiler leaves them out of
+  /// mean, median and mad unless they are more than three quarters.
+  std::int64_t disturbed = 0;
   friend bool operator==(const Sample&, const Sample&) = default;
 };
 

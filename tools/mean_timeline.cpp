@@ -15,13 +15,13 @@ void MeanTimeline::add(const MeasuredStep& step) {
   const bool disturbed =
       std::find(step.disturbed.begin(), step.disturbed.end(), true) != step.disturbed.end();
   steps_.add(makespan(timeline), disturbed);
+  ++count_;
 }
 
 Timeline MeanTimeline::timeline() const {
   Timeline mean{.start = start_sum_, .finish = finish_sum_};
-  const auto count = static_cast<std::int64_t>(steps_.values.size());
-  for (Duration& instant : mean.start) instant /= count;
-  for (Duration& instant : mean.finish) instant /= count;
+  for (Duration& instant : mean.start) instant /= count_;
+  for (Duration& instant : mean.finish) instant /= count_;
   return mean;
 }
 
