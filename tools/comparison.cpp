@@ -10,8 +10,8 @@
 namespace foreplan {
 namespace {
 
-/// The word of a task's name that says what is done: the one with a '.', else the one before a route
-/// ("all_reduce 0->1"), else all of it.
+/// The word of a task's name that says what is done: the last with a '.' (a layer's name may have one
+/// too); else "copy" where there are several words, as in "fc1 all_reduce 0->1"; else all of it.
 std::string kind_of(const std::string& id) {
   std::vector<std::string> words;
   for (std::size_t begin = 0; begin < id.size();) {
@@ -19,8 +19,8 @@ std::string kind_of(const std::string& id) {
     words.push_back(id.substr(begin, end - begin));
     begin = end + 1;
   }
-  for (const std::string& word : words) {
-    if (word.find('.') != std::string::npos) return word;
+  for (auto word = words.rbegin(); word != words.rend(); ++word) {
+    if (word->find('.') != std::string::npos) return *word;
   }
   return words.size() == 1 ? words.front() : "copy";
 }
