@@ -22,6 +22,29 @@ MeasuredStep measured(const std::vector<Interval>& tasks, std::vector<bool> dist
   return step;
 }
 
+// Of four values a quarter is quiet: 10 us alone counts.
+TEST(SampleList, SetsDisturbedValuesAside) {
+  SampleList list;
+  list.add(10us, false);
+  for (const Duration value : {40us, 50us, 60us}) list.add(value, true);
+  EXPECT_EQ(list.summary(), (Sample{.mean = 10us, .median = 10us, .samples = 4, .disturbed = 3}));
+}
+
+// One quiet value of five is less than a quarter: all count. Mean 200 / 5, median 40, distances from
+// it 30, 10, 0, 10 and 30 us: median 10.
+TEST(SampleList, CountsAllWhereFewAreQuiet) {
+  SampleList list;
+  list.add(10us, false);
+  for (const Duration value : {30us, 40us, 50us, 70us}) list.add(value, true);
+  EXPECT_EQ(list.summary().mean, 40us);
+  EXPECT_EQ(list.summary().median, 40us);
+  EXPECT_EQ(list.summary().mad, 10us);
+  EXPECT_EQ(list.summary().samples, 5);
+  EXPECT_EQ(list.summary().disturbed, 4);
+}
+
+TEST(SampleList, IsAllZerosWithoutValues) { EXPECT_EQ(SampleList().summary(), Sample()); }
+
 // 10, 20 and, in a second step, 12 and 14 us: mean 14, median (12 + 14) / 2 = 13.
 TEST(SampleBook, SummarisesEachOpOverAllItsTasksAndSteps) {
   TaskGraphBuilder builder(1);
