@@ -43,7 +43,7 @@ bool Emitter::first_write(BufferId buffer) {
 }
 
 TaskId Emitter::compute(const EmitContext& context, OpKey key, const std::vector<Value>& reads,
-                        std::vector<Value*> writes, std::vector<TaskId> after) {
+                        const std::vector<Value*>& writes, std::vector<TaskId> after) {
   TaskSpec spec{.kind = TaskKind::compute,
                 .device = context.device,
                 .op = builder_.add_op(make_op(std::move(key))),
@@ -93,7 +93,7 @@ Value Emitter::pull(const EmitContext& context, const Value& from) {
 }
 
 std::vector<std::vector<TaskId>> Emitter::ring(CollectiveKind kind, StreamId on,
-                                               std::vector<Value*> values,
+                                               const std::vector<Value*>& values,
                                                const EmitContext& context, std::string name) {
   RingSpec spec{.kind = kind,
                 .group = {},

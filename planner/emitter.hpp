@@ -42,7 +42,7 @@ class Emitter {
   /// A compute task; `reads` and `writes` in the order of the table in models/op_cost.hpp. `after`
   /// adds to what the reads imply.
   TaskId compute(const EmitContext& context, OpKey key, const std::vector<Value>& reads,
-                 std::vector<Value*> writes, std::vector<TaskId> after = {});
+                 const std::vector<Value*>& writes, std::vector<TaskId> after = {});
 
   /// A copy of `from` to `context.device`, which pulls it.
   Value pull(const EmitContext& context, const Value& from);
@@ -50,8 +50,8 @@ class Emitter {
   /// An in-place ring over values of equal size, one a rank. Afterwards `ready` of each tells when its
   /// result is there and `released` (by rank) which tasks read it last.
   std::vector<std::vector<TaskId>> ring(CollectiveKind kind, StreamId stream,
-                                        std::vector<Value*> values, const EmitContext& context,
-                                        std::string name);
+                                        const std::vector<Value*>& values,
+                                        const EmitContext& context, std::string name);
 
   /// The stream that stands for `wanted`: itself, or the one stream of a device that has no others.
   StreamId stream(StreamId wanted) const { return concurrent_ ? wanted : kComputeStream; }

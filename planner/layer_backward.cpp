@@ -39,8 +39,8 @@ Cell::PerRank LayerLowering::gradient(Cell& cell, std::size_t slot, int layer) {
   return parts.front();
 }
 
-Value LayerLowering::gradient_of(const Cell& cell, int t, std::int32_t tensor) const {
-  const DeviceState& state = devices_[index(device(cell, t))];
+Value LayerLowering::gradient_of(DeviceId device, std::int32_t tensor) const {
+  const DeviceState& state = devices_[index(device)];
   for (const ParameterPlace& place : state.layout.places) {
     if (place.tensor != tensor) continue;
     return part(state.gradients[static_cast<std::size_t>(place.bucket)], place.offset,
@@ -50,18 +50,18 @@ Value LayerLowering::gradient_of(const Cell& cell, int t, std::int32_t tensor) c
 }
 
 /// A task that computes the gradients of `tensors`, adding to those of earlier micro-batches.
-void LayerLowering::weight_task(Cell& cell, int layer, int t, OpKey key,
+void LayerLowering::weight_task(const EmitContext& context, OpKey key,
                                 const std::vector<Value>& reads,
                                 const std::vector<std::int32_t>& tensors) {
   key.pass = Pass::backward_weight;
-  key.accumulate = cell.micro_batch > 0;
+  key.accumulate = context.micro_batch > 0;
   std::vector<Value> gradients;
-  for (const std::int32_t tensor : tensors) gradients.push_back(gradient_of(cell, t, tensor));
+  for (const std::int32_t tensor : tensors)
+    gradients.push_back(gradient_of(context.device, tensor));
   std::vector<Value*> writes;
   for (Value& gradient : gradients) writes.push_back(&gradient);
-  const TaskId task =
-      emitter_.compute(context(cell, layer, t), std::move(key), reads, std::move(writes));
-  DeviceState& state = devices_[index(device(cell, t))];
+  const TaskId task = emitter_.compute(context, std::move(key), reads, writes);
+  DeviceState& state = devices_[index(context.device)];
   for (const ParameterPlace& place : state.layout.places) {
     for (const std::int32_t tensor : tensors) {
       // The compute stream is FIFO: the last writer is done after all before it.
@@ -142,11 +142,11 @@ void LayerLowering::backward_linear_weight(Cell& cell, int layer, const Cell::Pe
     const auto rank = static_cast<std::size_t>(t);
     const bool fused_bias = tensors.size() == 2 && !by_rows;
     const std::vector<Value> reads{input(cell, layer)[rank], dy[rank]};
-    weight_task(cell, layer, t,
+    weight_task(context(cell, layer, t),
                 {.op = fused_bias ? "linear" : "matmul", .shape = product_shape(layer)}, reads,
                 fused_bias ? tensors : std::vector<std::int32_t>{tensors[0]});
     if (tensors.size() == 2 && by_rows) {
-      weight_task(cell, layer, t,
+      weight_task(context(cell, layer, t),
                   {.op = "bias_add", .shape = {rows(), layer_at(layer).out_features}}, {dy[rank]},
                   {tensors[1]});
     }
@@ -188,8 +188,8 @@ void LayerLowering::backward_layer_norm(Cell& cell, int layer, const Cell::PerRa
                        {x, statistics, parameter(cell, t, tensors[0]), dy[rank]}, {&dx});
       results.push_back(std::move(dx));
     }
-    weight_task(cell, layer, t, {.op = "layer_norm", .shape = shape}, {x, statistics, dy[rank]},
-                tensors);
+    weight_task(context(cell, layer, t), {.op = "layer_norm", .shape = shape},
+                {x, statistics, dy[rank]}, tensors);
   }
   if (!results.empty()) contribute(cell, layer, 0, std::move(results));
 }

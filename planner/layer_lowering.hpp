@@ -84,8 +84,8 @@ class LayerLowering {
   Value fp32(const Cell& cell, int t, std::int64_t count, BufferCategory category);
   Value parameter(const Cell& cell, int t, std::int32_t tensor) const;
   /// Where a parameter's gradient goes.
-  Value gradient_of(const Cell& cell, int t, std::int32_t tensor) const;
-  void weight_task(Cell& cell, int layer, int t, OpKey key, const std::vector<Value>& reads,
+  Value gradient_of(DeviceId device, std::int32_t tensor) const;
+  void weight_task(const EmitContext& context, OpKey key, const std::vector<Value>& reads,
                    const std::vector<std::int32_t>& tensors);
   std::vector<std::vector<TaskId>> ring(CollectiveKind kind, const Cell& cell, int layer,
                                         Cell::PerRank& values);

@@ -262,7 +262,7 @@ void StepLowering::aggregate_gradients() {
           state.gradients[bucket].ready = state.last_write[bucket];
           values.push_back(&state.gradients[bucket]);
         }
-        emitter_.ring(CollectiveKind::all_reduce, kCollectiveStream, std::move(values), {},
+        emitter_.ring(CollectiveKind::all_reduce, kCollectiveStream, values, {},
                       fmt::format("gradients {}", bucket));
       }
     }
@@ -280,7 +280,7 @@ void StepLowering::run_optimizer() {
       emitter_.compute(
           {.device = DeviceId{static_cast<std::int32_t>(i)}},
           {.op = std::string(name(optimizer)), .pass = Pass::optimizer, .shape = {count}},
-          {state.gradients[bucket]}, std::move(writes));
+          {state.gradients[bucket]}, writes);
     }
   }
 }

@@ -65,8 +65,8 @@ Fabric read_fabric(const std::optional<JsonValue>& value) {
 /// Adds the nodes of a shorthand one by one.
 class NodeBuilder {
  public:
-  NodeBuilder(ClusterParts& parts, std::optional<Fabric> fabric)
-      : parts_(parts), fabric_(std::move(fabric)) {
+  NodeBuilder(ClusterParts& parts, const std::optional<Fabric>& fabric)
+      : parts_(parts), fabric_(fabric) {
     if (fabric_) fabric_->vertex = add_vertex("fabric", VertexKind::network_switch);
   }
 
