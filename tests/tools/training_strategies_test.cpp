@@ -45,7 +45,7 @@ Trained train(const OpGraph& model, const std::string& strategy, Optimizer optim
   HostBackend backend(graph.devices);
   Trainer trainer(model, graph, backend,
                   {.optimizer = optimizer,
-                   .learning_rate = optimizer == Optimizer::sgd ? 0.02 : 0.001,
+                   .learning_rate = optimizer == Optimizer::sgd ? 0.002 : 0.001,
                    .seed = 7});
   const DataSplit data = generate_data({.features = model.input_features(),
                                         .classes = model.classes(),
@@ -96,6 +96,9 @@ TEST_P(TrainingStrategies, GiveTheLossesAndWeightsOfOneDevice) {
   const OpGraph model = load_model("mlp-gelu-norm");
   static const Trained one_device = train(model, "dp=1", Optimizer::sgd);
   EXPECT_LT(one_device.losses.back(), 0.8 * one_device.losses.front());
+  // fp32 knows a probability near 1 to 6e-8, and so its logarithm: of a loss far below 0.01 a
+  // relative 1e-5 would be less than rounding.
+  EXPECT_GT(one_device.losses.back(), 0.01);
   expect_same_training(train(model, GetParam(), Optimizer::sgd), one_device);
 }
 
