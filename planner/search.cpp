@@ -19,10 +19,12 @@ bool valid(const Task& task, const Strategy& strategy, int devices) {
   }
 }
 
-/// Shares of the global batch halved again and again while they stay whole.
+/// Shares of the global batch halved again and again while they stay whole and not too many.
 std::vector<std::int64_t> micro_batches(std::int64_t share) {
   std::vector<std::int64_t> sizes{share};
-  while (sizes.back() % 2 == 0) sizes.push_back(sizes.back() / 2);
+  while (sizes.back() % 2 == 0 && share / (sizes.back() / 2) <= kMostMicroBatches) {
+    sizes.push_back(sizes.back() / 2);
+  }
   return sizes;
 }
 

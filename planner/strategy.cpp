@@ -199,6 +199,10 @@ std::string format(const Strategy& strategy) {
 
 BatchSplit split_batch(const Strategy& strategy, std::int64_t global_batch) {
   if (global_batch < 1) reject(fmt::format("global batch: expected >= 1, got {}", global_batch));
+  if (global_batch > kMostGlobalBatch) {
+    reject(
+        fmt::format("global batch: expected at most {}, got {}", kMostGlobalBatch, global_batch));
+  }
   if (strategy.dp < 1 || global_batch % strategy.dp != 0) {
     reject(fmt::format("strategy: dp={} does not divide the global batch of {}", strategy.dp,
                        global_batch));
@@ -208,6 +212,12 @@ BatchSplit split_batch(const Strategy& strategy, std::int64_t global_batch) {
   if (micro_batch < 1 || share % micro_batch != 0) {
     reject(fmt::format("strategy: micro_batch={} does not divide the {} samples of a rank",
                        micro_batch, share));
+  }
+  if (share / micro_batch > kMostMicroBatches) {
+    reject(
+        fmt::format("strategy: micro_batch={} cuts the {} samples of a rank into {}, expected at "
+                    "most {}",
+                    micro_batch, share, share / micro_batch, kMostMicroBatches));
   }
   return {.share = share, .micro_batch = micro_batch, .micro_batches = share / micro_batch};
 }

@@ -52,6 +52,10 @@ Strategy parse_strategy(std::string_view text);
 /// where none does.
 std::string format(const Strategy& strategy);
 
+/// More than anybody trains with; beyond it sizes and graphs grow past what can be counted and held.
+inline constexpr std::int64_t kMostGlobalBatch = 1'000'000'000;
+inline constexpr std::int64_t kMostMicroBatches = 4096;  ///< of a rank, a step
+
 /// How a rank's work is cut.
 struct BatchSplit {
   std::int64_t share = 0;          ///< samples of a data-parallel rank
@@ -60,7 +64,7 @@ struct BatchSplit {
 };
 
 /// @throws Error(invalid_argument) if dp does not divide the global batch, or the micro-batch its
-///   share
+///   share; or if these are more than the above
 BatchSplit split_batch(const Strategy& strategy, std::int64_t global_batch);
 
 /// Refuses what cannot be laid out.

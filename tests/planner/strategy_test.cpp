@@ -121,6 +121,11 @@ TEST(SplitBatch, RefusesWhatDoesNotDivide) {
   };
   EXPECT_EQ(complain({}, 0), "global batch: expected >= 1, got 0");
   EXPECT_EQ(complain({}, -4), "global batch: expected >= 1, got -4");
+  EXPECT_EQ(complain({}, 1'000'000'001),
+            "global batch: expected at most 1000000000, got 1000000001");
+  EXPECT_EQ(complain({.micro_batch = 1}, 4097),
+            "strategy: micro_batch=1 cuts the 4097 samples of a rank into 4097, expected at most "
+            "4096");
   EXPECT_EQ(complain({.dp = 3}, 8), "strategy: dp=3 does not divide the global batch of 8");
   EXPECT_EQ(complain({.dp = 0}, 8), "strategy: dp=0 does not divide the global batch of 8");
   EXPECT_EQ(complain({.dp = 2, .micro_batch = 3}, 8),

@@ -150,6 +150,14 @@ TEST(Command, PlansNothingSlowerThanAnyAlternative) {
   EXPECT_GE(best, json["certificate"]["lower_bound_s"].get<double>());
 }
 
+// A million samples one by one would be millions of tasks; such strategies are not in the space.
+TEST(Command, PlansABatchWhoseSmallestMicroBatchesAreTooMany) {
+  const Json json = expect_done({"plan", "mnist-mlp", "--cluster", "dgx-a100", "--devices", "1",
+                                 "--global-batch", "1048576", "--top", "99", "--json"})
+                        .json();
+  EXPECT_EQ(json["certificate"]["strategies"], 13);  // 1 to 4096 = 2^12 micro-batches
+}
+
 // What is written is what is printed, and whoever estimates the planned strategy gets its time.
 TEST(Command, WritesThePlanThatItPrints) {
   const CommandFolder folder;

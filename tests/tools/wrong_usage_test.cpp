@@ -40,9 +40,9 @@ TEST(WrongUsage, IsAGlobalBatchThatIsNone) {
           {command, "mnist-mlp", "--global-batch", batch},
           {"--global-batch: expected a whole number", std::string("got '") + batch + "'"});
     }
-    // It is a whole number, but nothing can count what it stands for.
+    // It is a whole number, but what it stands for could not be counted.
     expect_usage_complaint({command, "mnist-mlp", "--global-batch", "9223372036854775807"},
-                           {"9223372036854775807", "too large"});
+                           {"9223372036854775807", "expected at most 1000000000"});
   }
 }
 
