@@ -67,6 +67,17 @@ void add_copy_round(TaskGraphBuilder& builder, const std::vector<Blocks>& blocks
   }
 }
 
+/// What an op that does next to nothing reads and writes, by device.
+using TinyBlocks = std::pair<BufferRange, BufferRange>;
+std::vector<TinyBlocks> tiny_blocks(TaskGraphBuilder& builder, int devices) {
+  std::vector<TinyBlocks> blocks;
+  for (int i = 0; i < devices; ++i) {
+    blocks.emplace_back(block(builder, device_at(i), Bytes{kFloat * kTiny}),
+                        block(builder, device_at(i), Bytes{kFloat * kTiny}));
+  }
+  return blocks;
+}
+
 void check_devices(int devices) {
   if (devices < 2) reject("calibration: copies need at least two devices");
 }
@@ -106,11 +117,7 @@ TaskGraph handover_graph(int devices, int rounds) {
   check_devices(devices);
   TaskGraphBuilder builder(devices);
   const OpId tiny = op_of(builder, "copy", kTiny);
-  std::vector<std::pair<BufferRange, BufferRange>> blocks;
-  for (int i = 0; i < devices; ++i) {
-    blocks.emplace_back(block(builder, device_at(i), Bytes{kFloat * kTiny}),
-                        block(builder, device_at(i), Bytes{kFloat * kTiny}));
-  }
+  const std::vector<TinyBlocks> blocks = tiny_blocks(builder, devices);
   std::vector<TaskId> before;
   for (int i = 0; i < rounds * devices; ++i) {
     const auto& [from, to] = blocks[static_cast<std::size_t>(i % devices)];
@@ -128,11 +135,7 @@ TaskGraph barrier_graph(int devices, int rounds) {
   check_devices(devices);
   TaskGraphBuilder builder(devices);
   const OpId tiny = op_of(builder, "copy", kTiny);
-  std::vector<std::pair<BufferRange, BufferRange>> blocks;
-  for (int i = 0; i < devices; ++i) {
-    blocks.emplace_back(block(builder, device_at(i), Bytes{kFloat * kTiny}),
-                        block(builder, device_at(i), Bytes{kFloat * kTiny}));
-  }
+  const std::vector<TinyBlocks> blocks = tiny_blocks(builder, devices);
   std::vector<TaskId> before;
   for (int round = 0; round < rounds; ++round) {
     std::vector<TaskId> here;
