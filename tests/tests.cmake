@@ -22,6 +22,10 @@ if(TARGET tools_tests)
   add_dependencies(tools_tests foreplan)
 endif()
 
+if(FOREPLAN_CUDA_FOUND)
+  include(tests/cuda_tests.cmake)
+endif()
+
 find_package(Python3 REQUIRED COMPONENTS Interpreter)
 add_test(NAME Floors.AreKept
          COMMAND Python3::Interpreter ${CMAKE_CURRENT_SOURCE_DIR}/tools/check_layers.py
