@@ -24,7 +24,7 @@ struct Work {
   double flops = 0;
   double reads = 0;        ///< elements
   double writes = 0;       ///< elements
-  double labels = 0;       ///< int32 read
+  double words = 0;        ///< numbers of 4 bytes whatever the dtype, read or written
   bool reduction = false;  ///< sums that may start from the old result as well as from zero
 };
 
@@ -94,15 +94,44 @@ constexpr auto kRules = std::to_array<Rule>({
      }},
     {"layer_norm", Pass::forward, "m, n",
      [](const Dims& d) {
-       return Work{7 * d.m * d.n, d.m * d.n + 2 * d.n, d.m * d.n + 2 * d.m};
+       return Work{7 * d.m * d.n, d.m * d.n + 2 * d.n, d.m * d.n, 2 * d.m};
      }},
     {"layer_norm", Pass::backward_input, "m, n",
      [](const Dims& d) {
-       return Work{10 * d.m * d.n, 2 * d.m * d.n + 2 * d.m + d.n, d.m * d.n};
+       return Work{10 * d.m * d.n, 2 * d.m * d.n + d.n, d.m * d.n, 2 * d.m};
      }},
     {"layer_norm", Pass::backward_weight, "m, n",
      [](const Dims& d) {
-       return Work{5 * d.m * d.n, 2 * d.m * d.n + 2 * d.m, 2 * d.n, 0, kReduction};
+       return Work{5 * d.m * d.n, 2 * d.m * d.n, 2 * d.n, 2 * d.m, kReduction};
+     }},
+    {"rms_norm", Pass::forward, "m, n",
+     [](const Dims& d) {
+       return Work{4 * d.m * d.n, d.m * d.n + d.n, d.m * d.n, d.m};
+     }},
+    {"rms_norm", Pass::backward_input, "m, n",
+     [](const Dims& d) {
+       return Work{8 * d.m * d.n, 2 * d.m * d.n + d.n, d.m * d.n, d.m};
+     }},
+    {"rms_norm", Pass::backward_weight, "m, n",
+     [](const Dims& d) {
+       return Work{3 * d.m * d.n, 2 * d.m * d.n, d.n, d.m, kReduction};
+     }},
+    {"softmax", Pass::forward, "m, n",
+     [](const Dims& d) {
+       return Work{5 * d.m * d.n, d.m * d.n, d.m * d.n};
+     }},
+    {"softmax", Pass::backward_input, "m, n",
+     [](const Dims& d) {
+       return Work{4 * d.m * d.n, 2 * d.m * d.n, d.m * d.n};
+     }},
+    // Here k is the vocabulary; only the rows that occur are moved, at most one a token.
+    {"embedding", Pass::forward, "m, vocabulary, n",
+     [](const Dims& d) {
+       return Work{0, d.m * d.n, d.m * d.n, d.m};
+     }},
+    {"embedding", Pass::backward_weight, "m, vocabulary, n",
+     [](const Dims& d) {
+       return Work{d.m * d.n, d.m * d.n, d.k * d.n, d.m, kReduction};
      }},
     {"add", Pass::forward, "n",
      [](const Dims& d) {
@@ -133,8 +162,8 @@ constexpr auto kRules = std::to_array<Rule>({
      [](const Dims& d) {
        return Work{2 * d.m * d.n, d.m * d.n, d.m * d.n, d.m};
      }},
-    {"sgd", Pass::optimizer, "n", [](const Dims& d) { return Work{4 * d.n, 3 * d.n, 2 * d.n}; }},
-    {"adam", Pass::optimizer, "n", [](const Dims& d) { return Work{14 * d.n, 4 * d.n, 3 * d.n}; }},
+    {"sgd", Pass::optimizer, "n", [](const Dims& d) { return Work{4 * d.n, 2 * d.n, d.n, 2 * d.n}; }},
+    {"adam", Pass::optimizer, "n", [](const Dims& d) { return Work{14 * d.n, 2 * d.n, d.n, 4 * d.n}; }},
 });
 
 const Rule& rule_of(const OpKey& key) {
@@ -191,14 +220,14 @@ Op make_op(OpKey key) {
   check_special(key);
   Work work = rule.work(dims);
   if (key.accumulate && key.op != "accumulate") accumulate(work);
-  const double elements = work.reads + work.writes + work.labels;
+  const double elements = work.reads + work.writes + work.words;
   if (elements > kMostElements) {
     reject(fmt::format("op {}.{}: the shape [{}] is too large to count", key.op, name(key.pass),
                        fmt::join(key.shape, ", ")));
   }
   const Bytes traffic =
       static_cast<std::int64_t>(work.reads + work.writes) * element_size(key.dtype) +
-      static_cast<std::int64_t>(work.labels) * Bytes{sizeof(std::int32_t)};
+      static_cast<std::int64_t>(work.words) * Bytes{sizeof(std::int32_t)};
   return {.key = std::move(key), .flops = {work.flops}, .traffic = traffic};
 }
 

@@ -26,6 +26,13 @@ namespace foreplan {
 ///     layer_norm [m, n]    forward          x, gain, shift            y, statistics
 ///                          backward_input   x, statistics, gain, dy   dx
 ///                          backward_weight  x, statistics, dy         dgain, dshift
+///     rms_norm [m, n]      forward          x, gain                   y, scales
+///                          backward_input   x, scales, gain, dy       dx
+///                          backward_weight  x, scales, dy             dgain
+///     softmax [m, n]       forward          x                         y
+///                          backward_input   y, dy                     dx
+///     embedding            forward          ids, table                y [m, n]
+///       [m, vocabulary, n] backward_weight  ids, dy                   dtable
 ///     add [n]              forward          a, b                      y = a + b
 ///     accumulate [n]       forward          x                         y += x, always
 ///     copy [n]             forward          x                         y = x
@@ -38,19 +45,23 @@ namespace foreplan {
 ///     sgd [n]              optimizer        gradient                  parameter, momentum
 ///     adam [n]             optimizer        gradient                  parameter, moment 1, moment 2
 ///
-/// statistics: m means, then m reciprocal standard deviations. labels: m times int32. loss: one
-/// number, the sum over the m rows divided by the global batch. batch: the global batch.
+/// statistics: m means, then m reciprocal standard deviations. scales: m reciprocal root mean squares.
+/// labels, ids: m times int32. loss: one number, the sum over the m rows divided by the global batch.
+/// batch: the global batch. Operands are of the key's dtype; labels, ids, statistics, scales, loss,
+/// momentum and moments are 4 bytes a number (int32, fp32) whatever it is.
 
 /// The op with the FLOPs and the traffic that its key implies.
 ///
 ///   linear   forward          2 m k n + m n     backward_input  2 m k n
 ///            backward_weight  2 m k n + m n     matmul: each without the m n of the bias
 ///   an element of the others  bias_add 1, relu 1, gelu 5 and 11 (backward), layer_norm 7, 10 and 5,
+///                             rms_norm 4, 8 and 3, softmax 5 and 4, embedding 0 and 1,
 ///                             add and accumulate 1, copy and gather_columns 0,
 ///                             softmax_cross_entropy 5 and 2, sgd 4, adam 14
 ///
 /// Traffic: every operand of the table read once and every result written once, `element_size` an
-/// element, labels 4 bytes each; the optimizers read what they update. `accumulate` reads each
+/// element, 4 bytes for labels, ids, statistics, scales and moments; the optimizers read what they update; of an
+/// embedding's table, a row a token is read. `accumulate` reads each
 /// result once more, and adds one operation an element unless the result is a sum, which may as well
 /// start from the old value. docs/models.md counts the operations one by one.
 /// @throws Error(invalid_argument) if the name is unknown, the op has no such pass, the shape has

@@ -29,6 +29,13 @@ constexpr std::array kLoops{
     LoopEntry{"layer_norm", Pass::forward, layer_norm_forward},
     LoopEntry{"layer_norm", Pass::backward_input, layer_norm_backward_input},
     LoopEntry{"layer_norm", Pass::backward_weight, layer_norm_backward_weight},
+    LoopEntry{"rms_norm", Pass::forward, rms_norm_forward},
+    LoopEntry{"rms_norm", Pass::backward_input, rms_norm_backward_input},
+    LoopEntry{"rms_norm", Pass::backward_weight, rms_norm_backward_weight},
+    LoopEntry{"softmax", Pass::forward, softmax_forward},
+    LoopEntry{"softmax", Pass::backward_input, softmax_backward},
+    LoopEntry{"embedding", Pass::forward, embedding_forward},
+    LoopEntry{"embedding", Pass::backward_weight, embedding_backward_weight},
     LoopEntry{"add", Pass::forward, add_forward},
     LoopEntry{"accumulate", Pass::forward, accumulate_forward},
     LoopEntry{"copy", Pass::forward, copy_forward},
@@ -93,6 +100,7 @@ class LinearWeightCall final : public HostCall {
 
 void check_operands(const OpKey& key, const Reads& reads, const Writes& writes) {
   const OperandBytes expected = operand_bytes(key);
+  if (key.dtype != DType::fp32) reject(fmt::format("{}: host kernels take fp32 only", format(key)));
   if (reads.size() == expected.reads.size() && writes.size() == expected.writes.size()) return;
   reject(fmt::format("{}: expected {} reads and {} writes, got {} and {}", format(key),
                      expected.reads.size(), expected.writes.size(), reads.size(), writes.size()));

@@ -34,6 +34,13 @@ void gelu_backward(const LoopOperands& o, const StepContext& context);
 void layer_norm_forward(const LoopOperands& o, const StepContext& context);
 void layer_norm_backward_input(const LoopOperands& o, const StepContext& context);
 void layer_norm_backward_weight(const LoopOperands& o, const StepContext& context);
+void rms_norm_forward(const LoopOperands& o, const StepContext& context);
+void rms_norm_backward_input(const LoopOperands& o, const StepContext& context);
+void rms_norm_backward_weight(const LoopOperands& o, const StepContext& context);
+void softmax_forward(const LoopOperands& o, const StepContext& context);
+void softmax_backward(const LoopOperands& o, const StepContext& context);
+void embedding_forward(const LoopOperands& o, const StepContext& context);
+void embedding_backward_weight(const LoopOperands& o, const StepContext& context);
 void add_forward(const LoopOperands& o, const StepContext& context);
 void accumulate_forward(const LoopOperands& o, const StepContext& context);
 void copy_forward(const LoopOperands& o, const StepContext& context);
@@ -43,6 +50,11 @@ void softmax_cross_entropy_forward(const LoopOperands& o, const StepContext& con
 void softmax_cross_entropy_backward(const LoopOperands& o, const StepContext& context);
 void sgd_step(const LoopOperands& o, const StepContext& context);
 void adam_step(const LoopOperands& o, const StepContext& context);
+
+/// The label of a row, int32 at read `operand`, of `count`.
+/// @throws Error(failed) if it is not in 0..count - 1
+std::int32_t checked_label(const LoopOperands& o, std::size_t operand, std::int64_t row,
+                           std::int64_t count);
 
 /// y[column] (+)= the sum of x [rows, columns] over its rows, in fp64.
 void sum_rows(const float* x, float* y, std::array<std::int64_t, 2> shape, bool accumulate);

@@ -1,41 +1,13 @@
-#include <fmt/format.h>
-
 #include <cmath>
+#include <vector>
 
 #include "runtime/host_loops.hpp"
 #include "runtime/vector_math.hpp"
-#include "sim/error.hpp"
 
 namespace foreplan {
 namespace {
 
-constexpr double kLayerNormEpsilon = 1e-5;
-
-// Sixteen side by side, as in `sum`.
-inline float largest(const float* x, std::int64_t n) {
-  std::array<float, 16> lanes{};
-  lanes.fill(x[0]);
-  std::int64_t i = 0;
-  for (; i + 16 <= n; i += 16) {
-    for (std::size_t lane = 0; lane < 16; ++lane) {
-      const float value = x[i + static_cast<std::int64_t>(lane)];
-      lanes[lane] = value > lanes[lane] ? value : lanes[lane];
-    }
-  }
-  float most = x[0];
-  for (const float lane : lanes) most = lane > most ? lane : most;
-  for (; i < n; ++i) most = x[i] > most ? x[i] : most;
-  return most;
-}
-
-std::int32_t checked_label(const LoopOperands& o, std::int64_t row) {
-  const std::int32_t label = o.labels(1)[row];
-  if (label < 0 || label >= o.shape[1]) {
-    throw Error(ErrorCode::failed, fmt::format("sample {}: expected a label in 0..{}, got {}", row,
-                                               o.shape[1] - 1, label));
-  }
-  return label;
-}
+constexpr double kNormEpsilon = 1e-5;
 
 }  // namespace
 
@@ -55,7 +27,7 @@ void layer_norm_forward(const LoopOperands& o, const StepContext&) {
                                 }) /
                             n;
     const float centre = static_cast<float>(mean);
-    const float scale = static_cast<float>(1.0 / std::sqrt(variance + kLayerNormEpsilon));
+    const float scale = static_cast<float>(1.0 / std::sqrt(variance + kNormEpsilon));
     o.out(1)[row] = centre;
     o.out(1)[rows + row] = scale;
     fill(columns, o.out(0) + row * columns, o.accumulate,
@@ -109,35 +81,52 @@ void layer_norm_backward_weight(const LoopOperands& o, const StepContext&) {
 }
 
 FOREPLAN_VECTOR_VARIANTS
-void softmax_cross_entropy_forward(const LoopOperands& o, const StepContext& context) {
+void rms_norm_forward(const LoopOperands& o, const StepContext&) {
   const auto [rows, columns, unused] = o.shape;
-  double loss = 0;
+  const float* gain = o.in(1);
   for (std::int64_t row = 0; row < rows; ++row) {
     const float* x = o.in(0) + row * columns;
-    float* p = o.out(0) + row * columns;
-    const std::int32_t label = checked_label(o, row);
-    const float most = largest(x, columns);
-    const double at_label = static_cast<double>(x[label]) - static_cast<double>(most);
-    fill(columns, p, false, [x, most](std::int64_t i) { return vector_exp(x[i] - most); });
-    const double total = sum(columns, [p](std::int64_t i) { return p[i]; });
-    const float scale = static_cast<float>(1.0 / total);
-    fill(columns, p, false, [p, scale](std::int64_t i) { return p[i] * scale; });
-    loss += std::log(total) - at_label;
+    const double squares =
+        sum(columns, [x](std::int64_t i) { return x[i] * x[i]; }) / static_cast<double>(columns);
+    const float scale = static_cast<float>(1.0 / std::sqrt(squares + kNormEpsilon));
+    o.out(1)[row] = scale;
+    fill(columns, o.out(0) + row * columns, o.accumulate,
+         [=](std::int64_t i) { return x[i] * scale * gain[i]; });
   }
-  const float mean = static_cast<float>(loss / static_cast<double>(context.global_batch));
-  o.out(1)[0] = o.accumulate ? o.out(1)[0] + mean : mean;
+}
+
+// With x' = x s and g = gain dy: dx = s (g - x' mean(g x')).
+FOREPLAN_VECTOR_VARIANTS
+void rms_norm_backward_input(const LoopOperands& o, const StepContext&) {
+  const auto [rows, columns, unused] = o.shape;
+  const float* gain = o.in(2);
+  for (std::int64_t row = 0; row < rows; ++row) {
+    const float* x = o.in(0) + row * columns;
+    const float* dy = o.in(3) + row * columns;
+    const float scale = o.in(1)[row];
+    const float mean_gx = static_cast<float>(
+        sum(columns, [=](std::int64_t i) { return gain[i] * dy[i] * x[i] * scale; }) /
+        static_cast<double>(columns));
+    fill(columns, o.out(0) + row * columns, o.accumulate,
+         [=](std::int64_t i) { return scale * (gain[i] * dy[i] - x[i] * scale * mean_gx); });
+  }
 }
 
 FOREPLAN_VECTOR_VARIANTS
-void softmax_cross_entropy_backward(const LoopOperands& o, const StepContext& context) {
+void rms_norm_backward_weight(const LoopOperands& o, const StepContext&) {
   const auto [rows, columns, unused] = o.shape;
-  const float scale = static_cast<float>(1.0 / static_cast<double>(context.global_batch));
+  std::vector<double> sums(static_cast<std::size_t>(columns));
+  double* const total = sums.data();
   for (std::int64_t row = 0; row < rows; ++row) {
-    const float* p = o.in(0) + row * columns;
-    const std::int64_t label = checked_label(o, row);
-    fill(columns, o.out(0) + row * columns, o.accumulate,
-         [=](std::int64_t i) { return (p[i] - (i == label ? 1.0F : 0.0F)) * scale; });
+    const float* x = o.in(0) + row * columns;
+    const float* dy = o.in(2) + row * columns;
+    const float scale = o.in(1)[row];
+    for (std::int64_t i = 0; i < columns; ++i) {
+      total[i] += static_cast<double>(dy[i] * x[i] * scale);
+    }
   }
+  fill(columns, o.out(0), o.accumulate,
+       [total](std::int64_t i) { return static_cast<float>(total[i]); });
 }
 
 }  // namespace foreplan

@@ -17,10 +17,18 @@ namespace {
 constexpr double kMostElements = 1125899906842624.0;  // 2^50
 
 using Shape = std::vector<std::int64_t>;
-using Elements = std::vector<std::int64_t>;
+
+/// How many numbers an operand has; 4-byte ones whatever the dtype: labels, statistics, losses and
+/// moments.
+struct Count {
+  std::int64_t numbers = 0;
+  bool words = false;
+  Count(std::int64_t n, bool are_words = false) : numbers(n), words(are_words) {}
+};
+Count words(std::int64_t n) { return {n, true}; }
 
 struct Counts {
-  Elements reads, writes;
+  std::vector<Count> reads, writes;
 };
 
 struct Row {
@@ -73,15 +81,43 @@ constexpr std::array kRows{
     Row{"gelu", Pass::backward_input, 1, binary},
     Row{"layer_norm", Pass::forward, 2,
         [](const Shape& s) {
-          return Counts{{s[0] * s[1], s[1], s[1]}, {s[0] * s[1], 2 * s[0]}};
+          return Counts{{s[0] * s[1], s[1], s[1]}, {s[0] * s[1], words(2 * s[0])}};
         }},
     Row{"layer_norm", Pass::backward_input, 2,
         [](const Shape& s) {
-          return Counts{{s[0] * s[1], 2 * s[0], s[1], s[0] * s[1]}, {s[0] * s[1]}};
+          return Counts{{s[0] * s[1], words(2 * s[0]), s[1], s[0] * s[1]}, {s[0] * s[1]}};
         }},
     Row{"layer_norm", Pass::backward_weight, 2,
         [](const Shape& s) {
-          return Counts{{s[0] * s[1], 2 * s[0], s[0] * s[1]}, {s[1], s[1]}};
+          return Counts{{s[0] * s[1], words(2 * s[0]), s[0] * s[1]}, {s[1], s[1]}};
+        }},
+    Row{"rms_norm", Pass::forward, 2,
+        [](const Shape& s) {
+          return Counts{{s[0] * s[1], s[1]}, {s[0] * s[1], words(s[0])}};
+        }},
+    Row{"rms_norm", Pass::backward_input, 2,
+        [](const Shape& s) {
+          return Counts{{s[0] * s[1], words(s[0]), s[1], s[0] * s[1]}, {s[0] * s[1]}};
+        }},
+    Row{"rms_norm", Pass::backward_weight, 2,
+        [](const Shape& s) {
+          return Counts{{s[0] * s[1], words(s[0]), s[0] * s[1]}, {s[1]}};
+        }},
+    Row{"softmax", Pass::forward, 2,
+        [](const Shape& s) {
+          return Counts{{s[0] * s[1]}, {s[0] * s[1]}};
+        }},
+    Row{"softmax", Pass::backward_input, 2,
+        [](const Shape& s) {
+          return Counts{{s[0] * s[1], s[0] * s[1]}, {s[0] * s[1]}};
+        }},
+    Row{"embedding", Pass::forward, 3,
+        [](const Shape& s) {
+          return Counts{{words(s[0]), s[1] * s[2]}, {s[0] * s[2]}};
+        }},
+    Row{"embedding", Pass::backward_weight, 3,
+        [](const Shape& s) {
+          return Counts{{words(s[0]), s[0] * s[2]}, {s[1] * s[2]}};
         }},
     Row{"add", Pass::forward, 1, binary},
     Row{"accumulate", Pass::forward, 1, unary},
@@ -97,19 +133,19 @@ constexpr std::array kRows{
         }},
     Row{"softmax_cross_entropy", Pass::forward, 2,
         [](const Shape& s) {
-          return Counts{{s[0] * s[1], s[0]}, {s[0] * s[1], 1}};
+          return Counts{{s[0] * s[1], words(s[0])}, {s[0] * s[1], words(1)}};
         }},
     Row{"softmax_cross_entropy", Pass::backward_input, 2,
         [](const Shape& s) {
-          return Counts{{s[0] * s[1], s[0]}, {s[0] * s[1]}};
+          return Counts{{s[0] * s[1], words(s[0])}, {s[0] * s[1]}};
         }},
     Row{"sgd", Pass::optimizer, 1,
         [](const Shape& s) {
-          return Counts{{s[0]}, {s[0], s[0]}};
+          return Counts{{s[0]}, {s[0], words(s[0])}};
         }},
     Row{"adam", Pass::optimizer, 1,
         [](const Shape& s) {
-          return Counts{{s[0]}, {s[0], s[0], s[0]}};
+          return Counts{{s[0]}, {s[0], words(s[0]), words(s[0])}};
         }},
 };
 
@@ -121,9 +157,11 @@ const Row& row_of(const OpKey& key) {
   return *row;
 }
 
-std::vector<Bytes> sizes(const Elements& elements) {
+std::vector<Bytes> sizes(const std::vector<Count>& counts, Bytes element) {
   std::vector<Bytes> result;
-  for (const std::int64_t count : elements) result.push_back({count * 4});
+  for (const Count& count : counts) {
+    result.push_back(count.numbers * (count.words ? Bytes{4} : element));
+  }
   return result;
 }
 
@@ -131,7 +169,6 @@ std::vector<Bytes> sizes(const Elements& elements) {
 
 OperandBytes operand_bytes(const OpKey& key) {
   const Row& row = row_of(key);
-  if (key.dtype != DType::fp32) reject(fmt::format("{}: kernels take fp32 only", format(key)));
   if (key.shape.size() != row.entries) {
     reject(fmt::format("{}: expected a shape of {} numbers, got {}", format(key), row.entries,
                        key.shape.size()));
@@ -148,7 +185,8 @@ OperandBytes operand_bytes(const OpKey& key) {
                        key.shape[2]));
   }
   const Counts counts = row.counts(key.shape);
-  return {sizes(counts.reads), sizes(counts.writes)};
+  const Bytes element = element_size(key.dtype);
+  return {sizes(counts.reads, element), sizes(counts.writes, element)};
 }
 
 }  // namespace foreplan

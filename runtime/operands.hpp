@@ -13,9 +13,9 @@ struct OperandBytes {
   std::vector<Bytes> writes;
 };
 
-/// The least size of every operand of `key`, in fp32 (labels: int32).
-/// @throws Error(invalid_argument) naming the key if no kernel exists for its op, pass or dtype, if
-///   its shape has the wrong number of entries or one < 1, or if `parts` does not divide the columns
+/// The least size of every operand of `key`: its dtype's elements, but 4 bytes a number for labels,
+/// statistics, losses and moments.
+/// @throws Error(invalid_argument) naming the key if no kernel exists for its op and pass, if its shape has the wrong number of entries or one < 1, or if `parts` does not divide the columns
 OperandBytes operand_bytes(const OpKey& key);
 
 }  // namespace foreplan

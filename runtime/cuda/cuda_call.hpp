@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "runtime/backend.hpp"
+#include "runtime/cuda/cuda_step.hpp"
 
 namespace foreplan {
 
@@ -26,7 +27,7 @@ struct CudaStreamContext {
   cublasLtHandle_t blas{};         ///< of the stream's GPU
   void* workspace = nullptr;       ///< device memory of this stream alone, 256-byte aligned
   std::size_t workspace_bytes = 0;
-  const StepContext* step = nullptr;  ///< device memory, written before each run
+  const CudaStep* step = nullptr;     ///< device memory, written before each run
   KernelFault* fault = nullptr;       ///< device memory, of this call alone
 };
 

@@ -54,6 +54,31 @@ TEST(MakeOp, CountsLinearAndMatmulByHand) {
   }
 }
 
+// m = 2 rows of n = 6; a vocabulary of 5: 12 elements, 2 scales, 2 ids, a table of 30.
+TEST(MakeOp, CountsWhatTransformersAddByHand) {
+  const Case cases[] = {
+      {"rms_norm", Pass::forward, {2, 6}, 48, (12 + 6 + 12 + 2) * 4},
+      {"rms_norm", Pass::backward_input, {2, 6}, 96, (12 + 2 + 6 + 12 + 12) * 4},
+      {"rms_norm", Pass::backward_weight, {2, 6}, 36, (12 + 2 + 12 + 6) * 4},
+      {"softmax", Pass::forward, {2, 6}, 60, 24 * 4},
+      {"softmax", Pass::backward_input, {2, 6}, 48, 36 * 4},
+      // Of the table the two rows that occur.
+      {"embedding", Pass::forward, {2, 5, 6}, 0, (2 + 12 + 12) * 4},
+      {"embedding", Pass::backward_weight, {2, 5, 6}, 12, (2 + 12 + 30) * 4},
+  };
+  for (const Case& c : cases) {
+    const Op op = fp32(c.op, c.pass, c.shape);
+    EXPECT_EQ(op.flops.count, c.flops) << format(op.key);
+    EXPECT_EQ(op.traffic.count, c.traffic) << format(op.key);
+  }
+}
+
+// Gradient and parameter shrink with the dtype, moments stay fp32: 2 + 2 + 2 bytes and 4 times 4.
+TEST(MakeOp, KeepsMomentsInFp32) {
+  const Op adam = make_op({.op = "adam", .pass = Pass::optimizer, .shape = {10}, .dtype = DType::bf16});
+  EXPECT_EQ(adam.traffic, Bytes{10 * (3 * 2 + 4 * 4)});
+}
+
 // n = 6, or m = 2 and n = 6 (12 elements, 2 rows).
 TEST(MakeOp, CountsTheOtherOpsByHand) {
   const Case cases[] = {
@@ -195,13 +220,14 @@ TEST(LayerCost, HandsTheGradientOfASumOnForNothing) {
   EXPECT_EQ(cost.parameters, 0);
 }
 
-// layer_norm: 7, 10 and 5 an element; bf16 halves the bytes: x, gain, shift, y 12 + 2 statistics.
+// layer_norm: 7, 10 and 5 an element; bf16 halves the bytes of x, gain, shift and y, 12 numbers; the 2
+// statistics stay fp32.
 TEST(LayerCost, CountsANormInEveryPass) {
   const LayerCost cost = layer_cost(small(), LayerId{4}, DType::bf16);
   EXPECT_EQ(cost.forward.count, 21);
   EXPECT_EQ(cost.backward_input.count, 30);
   EXPECT_EQ(cost.backward_weight.count, 15);
-  EXPECT_EQ(cost.forward_traffic, Bytes{14 * 2});
+  EXPECT_EQ(cost.forward_traffic, Bytes{12 * 2 + 2 * 4});
   EXPECT_EQ(cost.parameters, 6);
 }
 

@@ -102,7 +102,7 @@ TEST(MakeHostCall, RefusesWhatIsNotInTheTable) {
   EXPECT_THAT(refusal({.op = "add", .pass = Pass::optimizer, .shape = {1}}, 2, 1),
               HasSubstr("no kernel"));
   EXPECT_THAT(refusal({.op = "relu", .shape = {4}, .dtype = DType::bf16}, 1, 1),
-              HasSubstr("fp32 only"));
+              HasSubstr("host kernels take fp32 only"));
   EXPECT_THAT(refusal({.op = "relu", .shape = {4, 4}}, 1, 1),
               HasSubstr("expected a shape of 1 numbers, got 2"));
   EXPECT_THAT(refusal({.op = "relu", .shape = {0}}, 1, 1), HasSubstr("positive"));

@@ -112,6 +112,78 @@ double softmax(const Trial& t, std::int64_t i, std::int64_t n) {
          dot(n, [&](std::int64_t j) { return std::exp(t.read(0, row * n + j)); });
 }
 
+double rms_scale(const Trial& t, std::int64_t row, std::int64_t n) {
+  const auto square = [&](std::int64_t i) { return std::pow(t.read(0, row * n + i), 2); };
+  return 1 / std::sqrt(dot(n, square) / static_cast<double>(n) + 1e-5);
+}
+
+TEST_P(RowLoops, RmsNormScalesRowsAndItsBackwardFollowsTheChainRule) {
+  const std::int64_t m = 3, n = 70;
+  Trial t = trial("rms_norm", Pass::forward, {m, n});
+  t.run();
+  t.expect(0, 1e-5, [&](std::int64_t i) {
+    return t.read(0, i) * rms_scale(t, i / n, n) * t.read(1, i % n);
+  });
+  Trial back = trial("rms_norm", Pass::backward_input, {m, n});
+  Trial weight = trial("rms_norm", Pass::backward_weight, {m, n});
+  for (std::int64_t row = 0; row < m; ++row) {
+    const auto at = static_cast<std::size_t>(row);
+    EXPECT_NEAR(t.after[1][at], rms_scale(t, row, n), 1e-5);
+    back.reads[1][at] = static_cast<float>(rms_scale(back, row, n));
+    weight.reads[1][at] = static_cast<float>(rms_scale(weight, row, n));
+  }
+  back.run();
+  // y_j = x_j s g_j, ds / dx_i = -s^3 x_i / n: dx_i = s g_i dy_i - s^3 x_i / n sum_j x_j g_j dy_j.
+  back.expect(0, 1e-5, [&](std::int64_t i) {
+    const std::int64_t row = i / n;
+    const double s = rms_scale(back, row, n);
+    const double total = dot(n, [&](std::int64_t j) {
+      return back.read(0, row * n + j) * back.read(2, j) * back.read(3, row * n + j);
+    });
+    return s * back.read(2, i % n) * back.read(3, i) -
+           s * s * s * back.read(0, i) / static_cast<double>(n) * total;
+  });
+  weight.run();
+  weight.expect(0, 1e-5, [&](std::int64_t i) {
+    return dot(m, [&](std::int64_t row) {
+      return weight.read(2, row * n + i) * weight.read(0, row * n + i) * rms_scale(weight, row, n);
+    });
+  });
+}
+
+TEST_P(RowLoops, SoftmaxAndItsBackward) {
+  const std::int64_t m = 3, n = 33;
+  Trial t = trial("softmax", Pass::forward, {m, n});
+  t.run();
+  t.expect(0, 1e-6, [&](std::int64_t i) { return softmax(t, i, n); });
+  Trial back = trial("softmax", Pass::backward_input, {m, n});
+  back.run();
+  // dy_i/dx_j = y_i (i == j) - y_i y_j.
+  back.expect(0, 1e-5, [&](std::int64_t i) {
+    const std::int64_t row = i / n;
+    const double total =
+        dot(n, [&](std::int64_t j) { return back.read(0, row * n + j) * back.read(1, row * n + j); });
+    return back.read(0, i) * (back.read(1, i) - total);
+  });
+}
+
+// Tokens 0, 7, 14, ... modulo 5: some rows of the table occur twice, some never.
+TEST_P(RowLoops, EmbeddingLooksUpRowsAndAddsTheirGradients) {
+  const std::int64_t m = 4, vocabulary = 5, n = 19;
+  Trial t = trial("embedding", Pass::forward, {m, vocabulary, n});
+  t.set_labels(0, 3);
+  t.run();
+  t.expect(0, 1e-6, [&](std::int64_t i) { return t.read(1, t.label(0, i / n) * n + i % n); });
+  Trial back = trial("embedding", Pass::backward_weight, {m, vocabulary, n});
+  back.set_labels(0, 3);
+  back.run();
+  back.expect(0, 1e-6, [&](std::int64_t i) {
+    return dot(m, [&](std::int64_t token) {
+      return back.label(0, token) == i / n ? back.read(1, token * n + i % n) : 0.0;
+    });
+  });
+}
+
 TEST(SoftmaxCrossEntropy, ForwardGivesProbabilitiesAndTheLossOfItsRows) {
   for (const Shape& s : {Shape{1, 0, 2}, Shape{6, 0, 10}, Shape{3, 0, 100}}) {
     for (const bool accumulate : {false, true}) {
