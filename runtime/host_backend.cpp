@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cstring>
-#include <set>
 #include <system_error>
 #include <utility>
 
@@ -17,26 +16,6 @@ namespace {
 // Devices that share a core cannot both spin on it.
 constexpr int kSpinsAlone = 5000;
 constexpr int kSpinsShared = 50;
-
-/// Moves `stream` as far as it goes when `recorded` events have come; tells whether it moved.
-bool dry_run(const HostStream& stream, std::size_t& next, std::set<const HostEvent*>& recorded) {
-  const std::size_t first = next;
-  for (; next < stream.commands.size(); ++next) {
-    const HostCommand& command = stream.commands[next];
-    if (command.kind == HostCommand::Kind::record) recorded.insert(command.event);
-    if (command.kind == HostCommand::Kind::wait && !recorded.contains(command.event)) break;
-  }
-  return next != first;
-}
-
-/// The first task of `stream` from `next` on, for messages.
-int task_behind(const HostStream& stream, std::size_t next) {
-  for (; next < stream.commands.size(); ++next) {
-    if (stream.commands[next].task != TaskId{-1})
-      return static_cast<int>(stream.commands[next].task);
-  }
-  return -1;
-}
 
 Duration since(HostClock::time_point zero, HostClock::time_point instant) {
   return std::max(Duration::zero(), std::chrono::duration_cast<Duration>(instant - zero));
@@ -88,8 +67,8 @@ void HostBackend::forget() {
   for (const auto& worker : workers_) worker->streams().clear();
   streams_.clear();
   events_.clear();
+  recording_.clear();
   checked_recording_ = false;
-  last_task_ = -1;
 }
 
 void HostBackend::reserve(DeviceId device, Bytes bytes) {
@@ -118,66 +97,49 @@ BackendStream HostBackend::add_stream(DeviceId device) {
   std::vector<HostStream>& streams = workers_[checked(device)]->streams();
   streams.emplace_back();
   streams_.push_back({index(device), streams.size() - 1});
-  return BackendStream{static_cast<std::int32_t>(streams_.size() - 1)};
+  return recording_.add_stream(device);
 }
 
 EventId HostBackend::add_event() {
   events_.emplace_back();
-  return EventId{static_cast<std::int32_t>(events_.size() - 1)};
+  return recording_.add_event();
 }
 
-void HostBackend::add(BackendStream stream, HostCommand command) {
-  if (index(stream) >= streams_.size()) reject("host backend: no such stream");
-  last_task_ = std::max(last_task_, static_cast<std::int64_t>(command.task));
+void HostBackend::add(const Recording::Command& what, HostCommand command) {
+  recording_.add(what);
   checked_recording_ = false;
-  const StreamPlace place = streams_[index(stream)];
+  command.task = what.task;
+  const StreamPlace place = streams_[index(what.stream)];
   workers_[place.device]->streams()[place.stream].commands.push_back(std::move(command));
 }
 
 void HostBackend::launch(BackendStream stream, TaskId task, const Op& op,
                          std::vector<const std::byte*> reads, std::vector<std::byte*> writes) {
-  add(stream, {.kind = HostCommand::Kind::call,
-               .task = task,
-               .call = make_host_call(op, std::move(reads), std::move(writes))});
+  add({.kind = Recording::Command::Kind::launch, .stream = stream, .task = task},
+      {.kind = HostCommand::Kind::call,
+       .call = make_host_call(op, std::move(reads), std::move(writes))});
 }
 
 void HostBackend::copy(BackendStream stream, TaskId task, const std::byte* from, std::byte* to,
                        Bytes size) {
   if (size.count < 0) reject("host backend: expected a copy of 0 bytes or more");
-  add(stream, {.kind = HostCommand::Kind::copy,
-               .task = task,
-               .from = from,
-               .to = to,
-               .size = static_cast<std::size_t>(size.count)});
+  add({.kind = Recording::Command::Kind::copy, .stream = stream, .task = task},
+      {.kind = HostCommand::Kind::copy,
+       .from = from,
+       .to = to,
+       .size = static_cast<std::size_t>(size.count)});
 }
 
 void HostBackend::record(BackendStream stream, EventId event) {
-  if (index(event) >= events_.size()) reject("host backend: no such event");
-  add(stream, {.kind = HostCommand::Kind::record, .event = &events_[index(event)]});
+  HostEvent* const here = index(event) < events_.size() ? &events_[index(event)] : nullptr;
+  add({.kind = Recording::Command::Kind::record, .stream = stream, .event = event},
+      {.kind = HostCommand::Kind::record, .event = here});
 }
 
 void HostBackend::wait(BackendStream stream, EventId event) {
-  if (index(event) >= events_.size()) reject("host backend: no such event");
-  add(stream, {.kind = HostCommand::Kind::wait, .event = &events_[index(event)]});
-}
-
-void HostBackend::check_recording() const {
-  std::set<const HostEvent*> recorded;
-  std::vector<std::size_t> next(streams_.size(), 0);
-  const auto stream_at = [&](std::size_t i) -> const HostStream& {
-    return workers_[streams_[i].device]->streams()[streams_[i].stream];
-  };
-  for (bool moved = true; moved;) {
-    moved = false;
-    for (std::size_t i = 0; i < streams_.size(); ++i) {
-      moved = dry_run(stream_at(i), next[i], recorded) || moved;
-    }
-  }
-  for (std::size_t i = 0; i < streams_.size(); ++i) {
-    if (next[i] == stream_at(i).commands.size()) continue;
-    reject(fmt::format("host backend: device {}, task {}: waits for an event that cannot come",
-                       streams_[i].device, task_behind(stream_at(i), next[i])));
-  }
+  HostEvent* const here = index(event) < events_.size() ? &events_[index(event)] : nullptr;
+  add({.kind = Recording::Command::Kind::wait, .stream = stream, .event = event},
+      {.kind = HostCommand::Kind::wait, .event = here});
 }
 
 void HostBackend::check_failures() const {
@@ -208,11 +170,8 @@ MeasuredStep HostBackend::measured(std::size_t tasks) const {
 }
 
 MeasuredStep HostBackend::run(std::size_t tasks, const StepContext& context) {
-  if (last_task_ >= static_cast<std::int64_t>(tasks)) {
-    reject(fmt::format("host backend: task {} was recorded, the timeline has {} tasks", last_task_,
-                       tasks));
-  }
-  if (!checked_recording_) check_recording();
+  recording_.check_tasks(tasks);
+  if (!checked_recording_) static_cast<void>(recording_.issue_order());
   checked_recording_ = true;
   for (const auto& worker : workers_) worker->set_context(context);
   gate_->run();

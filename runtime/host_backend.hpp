@@ -7,6 +7,7 @@
 #include "runtime/backend.hpp"
 #include "runtime/host_memory.hpp"
 #include "runtime/host_worker.hpp"
+#include "runtime/recording.hpp"
 #include "runtime/step_gate.hpp"
 
 namespace foreplan {
@@ -52,8 +53,7 @@ class HostBackend final : public Backend {
   std::size_t checked(DeviceId device) const;
   std::byte* checked_range(DeviceId device, Bytes offset, std::size_t size);
   void forget();
-  void add(BackendStream stream, HostCommand command);
-  void check_recording() const;
+  void add(const Recording::Command& what, HostCommand command);
   void check_failures() const;
   MeasuredStep measured(std::size_t tasks) const;
 
@@ -62,8 +62,8 @@ class HostBackend final : public Backend {
   std::vector<HostMemory> arenas_;
   std::deque<HostEvent> events_;
   std::vector<StreamPlace> streams_;
+  Recording recording_{"host backend"};
   bool checked_recording_ = false;
-  std::int64_t last_task_ = -1;
   std::vector<std::unique_ptr<HostWorker>> workers_;
 };
 

@@ -8,13 +8,16 @@ endif()
 function(foreplan_cuda_test_program name)
   add_executable(${name} ${cuda_test_sources})
   target_compile_options(${name} PRIVATE -O1)
-  target_link_libraries(${name} PRIVATE ${ARGN} foreplan_profiler foreplan_runtime foreplan_options
+  target_link_libraries(${name} PRIVATE ${ARGN} foreplan_planner foreplan_profiler foreplan_runtime foreplan_options
                         GTest::gmock GTest::gtest_main)
   target_compile_definitions(${name} PRIVATE FOREPLAN_SOURCE_DIR="${CMAKE_CURRENT_SOURCE_DIR}")
 endfunction()
 
 add_subdirectory(tests/cuda_emulation)
 foreplan_cuda_test_program(cuda_emulated_tests foreplan_cuda_emulated)
+# What no GPU does on demand is tested on the emulation only.
+file(GLOB emulated_test_sources CONFIGURE_DEPENDS tests/cuda_emulation/tests/*.cpp)
+target_sources(cuda_emulated_tests PRIVATE ${emulated_test_sources})
 gtest_discover_tests(cuda_emulated_tests TEST_PREFIX Emulated. DISCOVERY_MODE PRE_TEST
                      WORKING_DIRECTORY ${CMAKE_CURRENT_SOURCE_DIR})
 
