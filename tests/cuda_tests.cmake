@@ -8,7 +8,7 @@ endif()
 function(foreplan_cuda_test_program name)
   add_executable(${name} ${cuda_test_sources})
   target_compile_options(${name} PRIVATE -O1)
-  target_link_libraries(${name} PRIVATE ${ARGN} foreplan_planner foreplan_profiler foreplan_runtime foreplan_options
+  target_link_libraries(${name} PRIVATE ${ARGN} foreplan_tools foreplan_options
                         GTest::gmock GTest::gtest_main)
   target_compile_definitions(${name} PRIVATE FOREPLAN_SOURCE_DIR="${CMAKE_CURRENT_SOURCE_DIR}")
 endfunction()

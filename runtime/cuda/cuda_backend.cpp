@@ -40,7 +40,7 @@ CudaBackend::CudaBackend(const CudaOptions& options) : options_(options) {
     gpu.id = id;
     gpu.multiprocessors = properties.multiProcessorCount;
     gpu.blas = make_blas();
-    gpu.step = make_device_memory(sizeof(CudaStep));
+    gpu.step = make_gpu_memory(sizeof(CudaStep));
     gpu.faults = std::make_unique<FaultBoard>();
     gpus_.push_back(std::move(gpu));
   }
@@ -157,7 +157,7 @@ EventId CudaBackend::add_event() {
 
 CudaStreamContext CudaBackend::context_of(Stream& stream) {
   const Gpu& gpu = gpus_[stream.gpu];
-  if (!stream.workspace) stream.workspace = make_device_memory(options_.workspace_bytes);
+  if (!stream.workspace) stream.workspace = make_gpu_memory(options_.workspace_bytes);
   return {.multiprocessors = gpu.multiprocessors,
           .blas = gpu.blas.get(),
           .workspace = stream.workspace.get(),

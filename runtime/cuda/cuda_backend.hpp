@@ -66,7 +66,7 @@ class CudaBackend final : public Backend {
     int id = 0;
     int multiprocessors = 1;
     BlasHandle blas;
-    DeviceMemory step;  ///< a CudaStep
+    GpuMemory step;  ///< a CudaStep
     std::unique_ptr<FaultBoard> faults;
   };
   struct Device {
@@ -76,7 +76,7 @@ class CudaBackend final : public Backend {
   struct Stream {
     std::size_t gpu = 0;
     StreamHandle handle;
-    DeviceMemory workspace;
+    GpuMemory workspace;
   };
   struct Work {
     std::unique_ptr<CudaCall> call;  ///< launch

@@ -10,7 +10,7 @@ namespace foreplan {
 FaultBoard::FaultBoard() { add_block(); }
 
 void FaultBoard::add_block() {
-  blocks_.push_back(make_device_memory(kBlock * sizeof(KernelFault)));
+  blocks_.push_back(make_gpu_memory(kBlock * sizeof(KernelFault)));
   const std::vector<KernelFault> none(kBlock);
   check(cudaMemcpy(blocks_.back().get(), none.data(), kBlock * sizeof(KernelFault),
                    cudaMemcpyHostToDevice),

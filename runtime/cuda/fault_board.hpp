@@ -36,7 +36,7 @@ class FaultBoard {
   static constexpr std::size_t kBlock = 256;
   void add_block();
 
-  std::deque<DeviceMemory> blocks_;
+  std::deque<GpuMemory> blocks_;
   std::vector<Report> taken_;
 };
 

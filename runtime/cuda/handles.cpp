@@ -17,10 +17,10 @@ EventHandle make_event(bool timed) {
   return EventHandle(event);
 }
 
-DeviceMemory make_device_memory(std::size_t bytes) {
+GpuMemory make_gpu_memory(std::size_t bytes) {
   void* memory = nullptr;
   check(cudaMalloc(&memory, std::max<std::size_t>(bytes, 1)), "cudaMalloc");
-  return DeviceMemory(memory);
+  return GpuMemory(memory);
 }
 
 PinnedMemory make_pinned_memory(std::size_t bytes) {

@@ -36,7 +36,7 @@ using EventHandle = CudaHandle<cudaEvent_t, cudaEventDestroy>;
 using GraphHandle = CudaHandle<cudaGraph_t, cudaGraphDestroy>;
 using GraphExecHandle = CudaHandle<cudaGraphExec_t, cudaGraphExecDestroy>;
 using PoolHandle = CudaHandle<cudaMemPool_t, cudaMemPoolDestroy>;
-using DeviceMemory = CudaHandle<void*, cudaFree>;      ///< of cudaMalloc and cudaMallocAsync
+using GpuMemory = CudaHandle<void*, cudaFree>;      ///< of cudaMalloc and cudaMallocAsync
 using PinnedMemory = CudaHandle<void*, cudaFreeHost>;  ///< of cudaMallocHost
 using BlasHandle = CudaHandle<cublasLtHandle_t, cublasLtDestroy>;
 
@@ -44,7 +44,7 @@ using BlasHandle = CudaHandle<cublasLtHandle_t, cublasLtDestroy>;
 StreamHandle make_stream();
 /// @param timed  whether cudaEventElapsedTime may be asked about it
 EventHandle make_event(bool timed);
-DeviceMemory make_device_memory(std::size_t bytes);
+GpuMemory make_gpu_memory(std::size_t bytes);
 PinnedMemory make_pinned_memory(std::size_t bytes);
 BlasHandle make_blas();
 

@@ -26,9 +26,9 @@ class Device {
   Device()
       : stream_(make_stream()),
         blas_(make_blas()),
-        workspace_(make_device_memory(kWorkspace)),
-        step_(make_device_memory(sizeof(CudaStep))),
-        fault_(make_device_memory(sizeof(KernelFault))) {}
+        workspace_(make_gpu_memory(kWorkspace)),
+        step_(make_gpu_memory(sizeof(CudaStep))),
+        fault_(make_gpu_memory(sizeof(KernelFault))) {}
 
   std::vector<Raw> run(const OpKey& key, const StepContext& context, const std::vector<Raw>& reads,
                        const std::vector<Raw>& writes, std::size_t skew) {
@@ -36,9 +36,9 @@ class Device {
     const KernelFault none;
     check(cudaMemcpy(step_.get(), &step, sizeof step, cudaMemcpyDefault), "cudaMemcpy");
     check(cudaMemcpy(fault_.get(), &none, sizeof none, cudaMemcpyDefault), "cudaMemcpy");
-    std::vector<DeviceMemory> memory;
+    std::vector<GpuMemory> memory;
     const auto place = [&](const Raw& raw) {
-      memory.push_back(make_device_memory(raw.size() + skew));
+      memory.push_back(make_gpu_memory(raw.size() + skew));
       std::byte* const at = static_cast<std::byte*>(memory.back().get()) + skew;
       check(cudaMemcpy(at, raw.data(), raw.size(), cudaMemcpyDefault), "cudaMemcpy");
       return at;
@@ -75,7 +75,7 @@ class Device {
  private:
   StreamHandle stream_;
   BlasHandle blas_;
-  DeviceMemory workspace_, step_, fault_;
+  GpuMemory workspace_, step_, fault_;
 };
 
 Raw raw(const Values& values) {
