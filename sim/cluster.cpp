@@ -5,6 +5,7 @@
 #include <boost/graph/adjacency_list.hpp>
 #include <cmath>
 #include <limits>
+#include <map>
 #include <queue>
 
 #include "sim/error.hpp"
@@ -90,6 +91,7 @@ Cluster::Cluster(std::string name, std::vector<DeviceSpec> specs, std::vector<Ve
     if (vertices_[v].kind == VertexKind::device) device_vertices_.push_back(VertexId(v));
   }
   if (device_vertices_.empty()) reject(fmt::format("cluster '{}' has no device", name_));
+  name_processors();
 
   auto network = std::make_shared<Network>(vertices_.size());
   const auto add = [&](const LinkSpec& spec, VertexId from, VertexId to) {
@@ -105,6 +107,20 @@ Cluster::Cluster(std::string name, std::vector<DeviceSpec> specs, std::vector<Ve
     ++capacities_;
   }
   network_ = std::move(network);
+}
+
+void Cluster::name_processors() {
+  std::map<std::string, std::int32_t> known;
+  for (const VertexId vertex : device_vertices_) {
+    const std::string& processor = vertices_[index(vertex)].processor;
+    if (processor.empty()) {
+      processor_.push_back(processors_++);
+      continue;
+    }
+    const auto [entry, added] = known.emplace(processor, processors_);
+    if (added) ++processors_;
+    processor_.push_back(entry->second);
+  }
 }
 
 const DeviceSpec& Cluster::device(DeviceId id) const {

@@ -33,6 +33,8 @@ struct Vertex {
   std::string id;
   VertexKind kind{};
   std::int32_t spec = -1;  ///< of a device: into Cluster::specs()
+  /// Of a device: the processor that it runs on. Logical devices share one; empty: one of its own.
+  std::string processor{};
 };
 
 /// One direction of a connection.
@@ -67,6 +69,11 @@ class Cluster {
   const DeviceSpec& device(DeviceId id) const;
   const std::vector<DeviceSpec>& specs() const { return specs_; }
   const std::vector<Vertex>& vertices() const { return vertices_; }
+  /// The processor of a device; they count from 0 in the order of their first devices.
+  std::int32_t processor_of(DeviceId id) const { return processor_[index(id)]; }
+  int processors() const { return processors_; }
+  /// Whether some devices are logical: share a processor with others.
+  bool shares_processors() const { return processors_ < devices(); }
   VertexId vertex_of(DeviceId id) const { return device_vertices_[index(id)]; }
   const std::vector<Link>& links() const { return links_; }
   /// The index of the capacity that a link draws on: shared by both directions of a half-duplex
@@ -80,10 +87,14 @@ class Cluster {
   std::vector<LinkId> route(DeviceId source, DeviceId destination) const;
 
  private:
+  void name_processors();
+
   std::string name_;
   std::vector<DeviceSpec> specs_;
   std::vector<Vertex> vertices_;
   std::vector<VertexId> device_vertices_;
+  std::vector<std::int32_t> processor_;  ///< by device
+  int processors_ = 0;
   std::vector<Link> links_;
   std::vector<std::int32_t> capacity_;
   int capacities_ = 0;

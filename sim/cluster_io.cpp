@@ -53,7 +53,10 @@ VertexIds read_vertices(JsonObject& root, ClusterParts& parts, DeviceTable& devi
     const VertexId next{static_cast<std::int32_t>(parts.vertices.size())};
     if (!ids.emplace(id.text(), next).second) id.expected("an id that no other vertex has");
     Vertex vertex{id.text(), read_vertex_kind(object.required("kind")), -1};
-    if (vertex.kind == VertexKind::device) vertex.spec = devices.spec(object.required("device"));
+    if (vertex.kind == VertexKind::device) {
+      vertex.spec = devices.spec(object.required("device"));
+      if (const auto processor = object.optional("processor")) vertex.processor = processor->text();
+    }
     object.finish();
     parts.vertices.push_back(std::move(vertex));
   }

@@ -15,6 +15,7 @@ struct NodeSpec {
   int count = 0;
   std::int32_t device = -1;
   int devices = 0;
+  int devices_per_processor = 1;
   std::optional<Cluster::LinkSpec> intra;
   int nics = 1;
   std::optional<Cluster::LinkSpec> nic;
@@ -37,6 +38,9 @@ NodeSpec read_node(JsonObject object, DeviceTable& devices) {
   node.count = static_cast<int>(object.required("count").integer(1, kMostDevices));
   node.device = devices.spec(object.required("device"));
   node.devices = static_cast<int>(object.required("devices_per_node").integer(1, 1024));
+  if (const auto shared = object.optional("devices_per_processor")) {
+    node.devices_per_processor = static_cast<int>(shared->integer(1, node.devices));
+  }
   if (node.devices > 1) {
     node.intra = read_whole_link(object.required("intra").object());
   } else if (const auto intra = object.optional("intra")) {
@@ -75,6 +79,9 @@ class NodeBuilder {
     std::vector<VertexId> devices;
     for (int i = 0; i < node.devices; ++i) {
       devices.push_back(add_vertex(fmt::format("device{}", i), VertexKind::device, node.device));
+      if (node.devices_per_processor == 1) continue;
+      parts_.vertices.back().processor =
+          fmt::format("{}processor{}", prefix_, i / node.devices_per_processor);
     }
     const std::vector<VertexId> ports = join_devices(node, devices);
     if (fabric_ && node.nic) join_fabric(node, ports);

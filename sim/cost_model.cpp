@@ -76,6 +76,39 @@ class Pricer {
 
 }  // namespace
 
+double bandwidth_share(Bytes traffic, Duration time, const DeviceSpec& spec) {
+  if (traffic == Bytes{} || time <= Duration::zero()) return 0;
+  const double rate = static_cast<double>(traffic.count) / seconds(time);
+  return std::min(1.0, rate / spec.memory_bandwidth.bytes_per_s);
+}
+
+Demand CostModel::demand(const Op& op, const DeviceSpec& spec, Duration time) const {
+  return {.multiprocessors = 1, .bandwidth = bandwidth_share(op.traffic, time, spec)};
+}
+
+namespace {
+
+std::vector<Demand> demands(const TaskGraph& graph, const Cluster& cluster, const CostModel& model,
+                            const std::vector<Duration>& durations) {
+  std::vector<Demand> result;
+  result.reserve(graph.size());
+  for (std::size_t t = 0; t < graph.size(); ++t) {
+    const DeviceSpec& spec = cluster.device(graph.device[t]);
+    if (graph.kind[t] != TaskKind::transfer) {
+      result.push_back(model.demand(graph.ops[index(graph.op[t])], spec, durations[t]));
+      continue;
+    }
+    const bool local =
+        cluster.processor_of(graph.source[t]) == cluster.processor_of(graph.device[t]);
+    const Bytes traffic = graph.bytes[t] * (local ? 2 : 1);
+    result.push_back(
+        {.multiprocessors = 0, .bandwidth = bandwidth_share(traffic, durations[t], spec)});
+  }
+  return result;
+}
+
+}  // namespace
+
 Costs cost(const TaskGraph& graph, const Cluster& cluster, const CostModel& model) {
   if (graph.devices > cluster.devices()) {
     reject(fmt::format("the task graph uses {} devices, but cluster '{}' has {}", graph.devices,
@@ -95,6 +128,10 @@ Costs cost(const TaskGraph& graph, const Cluster& cluster, const CostModel& mode
     costs.dispatch = std::max(costs.dispatch, model.dispatch(cluster.device(DeviceId{d})));
   }
   costs.handover = model.handover();
+  costs.issue = model.issue();
+  if (cluster.shares_processors() || model.knows_demand()) {
+    costs.demand = demands(graph, cluster, model, costs.duration);
+  }
   return costs;
 }
 

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "sim/cluster.hpp"
+#include "sim/processor_sharing.hpp"
 #include "sim/task_graph.hpp"
 
 namespace foreplan {
@@ -20,6 +21,12 @@ struct Costs {
   Duration dispatch{};
   /// A task sees the end of a predecessor on another device this late.
   Duration handover{};
+  /// One thread hands out all tasks, in the order of the graph: the one that comes i-th there, from 0,
+  /// cannot start before i times this.
+  Duration issue{};
+  /// What tasks want of their processors, by task; empty: tasks on one processor do not feel each
+  /// other. A task's processor is its device's; a copy between two is the destination's.
+  std::vector<Demand> demand;
 };
 
 /// Says how long ops and copies take.
@@ -35,13 +42,25 @@ class CostModel {
                                             DeviceId destination) const = 0;
   virtual Duration dispatch(const DeviceSpec& spec) const = 0;
   virtual Duration handover() const = 0;
+  /// How far apart one thread hands out tasks; zero where each device has a thread of its own.
+  virtual Duration issue() const { return {}; }
+  /// What `op`, which alone takes `time`, wants of its processor. Without better knowledge: all
+  /// multiprocessors, and the bandwidth that its traffic takes.
+  virtual Demand demand(const Op& op, const DeviceSpec& spec, Duration time) const;
+  /// Whether `demand` is known well enough to slow down streams of one device that overlap.
+  virtual bool knows_demand() const { return false; }
 };
+
+/// The share of `spec`'s memory bandwidth that moving `traffic` in `time` takes, at most 1.
+double bandwidth_share(Bytes traffic, Duration time, const DeviceSpec& spec);
 
 /// Prices every task of `graph`; each distinct op and copy is asked for once.
 ///
 /// An op with a given duration takes that. A transfer that has no measured time takes its route's
 /// latency, then its bytes flow over the route's links; a copy within a device that has no measured
-/// time takes none. Where kinds of devices differ in dispatch, the longest holds for all.
+/// time takes none. Demands are told where logical devices share processors or the model knows them;
+/// a copy wants no multiprocessors, and the bandwidth of reading and writing where both ends are on
+/// one processor. Where kinds of devices differ in dispatch, the longest holds for all.
 /// @throws Error(invalid_argument) if the graph uses more devices than the cluster has
 Costs cost(const TaskGraph& graph, const Cluster& cluster, const CostModel& model);
 

@@ -10,6 +10,7 @@
 #include "sim/error.hpp"
 #include "sim/event_queue.hpp"
 #include "sim/network.hpp"
+#include "sim/processor_sharing.hpp"
 #include "sim/stream_order.hpp"
 
 namespace foreplan {
@@ -78,6 +79,8 @@ class Engine {
         costs_(costs),
         routes_(graph, costs, cluster),
         network_(capacities_of(cluster)),
+        cluster_(cluster),
+        sharing_(static_cast<std::size_t>(cluster.processors()), graph.size()),
         successors_(foreplan::successors(graph)),
         queue_(graph.size()),
         waits_for_(graph.size(), 0),
@@ -91,6 +94,10 @@ class Engine {
 
   SimulationResult run() && {
     for (const TaskId t : successors_.items) ++waits_for_[index(t)];
+    for (std::size_t i = 0; i < graph_.order.size(); ++i) {
+      result_.timeline.start[index(graph_.order[i])] =
+          static_cast<std::int64_t>(i) * costs_.issue;
+    }
     for (std::size_t t = 0; t < graph_.size(); ++t) {
       if (waits_for_[t] == 0) ready_.push_back(TaskId(t));
     }
@@ -117,7 +124,9 @@ class Engine {
     Duration& start = result_.timeline.start[index(task)];
     if (graph_.stream[index(task)] != kNoStream) start += costs_.dispatch;
     const Duration end = start + costs_.duration[index(task)];
-    if (routes_.flows(task)) {
+    if (shares(task)) {
+      queue_.set(task, start);
+    } else if (routes_.flows(task)) {
       queue_.set(task, end);
     } else {
       finish(task, end);
@@ -141,11 +150,23 @@ class Engine {
       queue_.pop();
       if (number_[index(task)] >= 0) {
         end_flow(task, now);
+      } else if (sharing_.running(task)) {
+        sharing_.end(task, now);
+        finish(task, now);
+      } else if (shares(task)) {
+        sharing_.begin(task, cluster_.processor_of(graph_.device[index(task)]),
+                       costs_.demand[index(task)], costs_.duration[index(task)], now);
       } else {
         begin_flow(task, now);
       }
       start_ready();
     }
+  }
+
+  /// Whether the task takes time on its processor that others may want too.
+  bool shares(TaskId task) const {
+    return !costs_.demand.empty() && !routes_.flows(task) &&
+           costs_.duration[index(task)] > Duration::zero();
   }
 
   void begin_flow(TaskId task, Duration now) {
@@ -191,12 +212,15 @@ class Engine {
       flow.rate = network_.rate(number);
       queue_.set(flow.task, now + rest_of(flow));
     }
+    for (const auto& due : sharing_.reschedule(now)) queue_.set(due.task, due.at);
   }
 
   const TaskGraph& graph_;
   const Costs& costs_;
   Routes routes_;
   Network network_;
+  const Cluster& cluster_;
+  ProcessorSharing sharing_;
   Rows<TaskId> successors_;
   EventQueue queue_;
   SimulationResult result_;

@@ -15,8 +15,16 @@ void check_costs(const TaskGraph& graph, const Costs& costs) {
     reject(fmt::format("the graph has {} tasks, but the costs have {} durations and {} flows",
                        graph.size(), costs.duration.size(), costs.flow.size()));
   }
-  if (costs.dispatch < Duration::zero() || costs.handover < Duration::zero()) {
-    reject("expected dispatch and handover of at least 0 s");
+  if (std::min({costs.dispatch, costs.handover, costs.issue}) < Duration::zero()) {
+    reject("expected dispatch, handover and issue of at least 0 s");
+  }
+  if (!costs.demand.empty() && costs.demand.size() != graph.size()) {
+    reject(fmt::format("the graph has {} tasks, but the costs have {} demands", graph.size(),
+                       costs.demand.size()));
+  }
+  for (const Demand& demand : costs.demand) {
+    if (demand.multiprocessors >= 0 && demand.bandwidth >= 0) continue;
+    reject("expected demands of at least 0");
   }
   for (std::size_t t = 0; t < graph.size(); ++t) {
     if (costs.duration[t] < Duration::zero() || costs.flow[t] < Bytes{}) {
@@ -28,18 +36,21 @@ void check_costs(const TaskGraph& graph, const Costs& costs) {
   }
 }
 
-bool any_flow(const Costs& costs) {
-  return std::any_of(costs.flow.begin(), costs.flow.end(),
-                     [](Bytes flow) { return flow > Bytes{}; });
+/// Whether tasks may feel each other: a replay will not do.
+bool any_sharing(const Costs& costs) {
+  return !costs.demand.empty() ||
+         std::any_of(costs.flow.begin(), costs.flow.end(),
+                             [](Bytes flow) { return flow > Bytes{}; });
 }
 
 Timeline replay_checked(const TaskGraph& graph, const Costs& costs) {
   const std::size_t streams = graph.stream_names.size();
   std::vector<Duration> stream_free(static_cast<std::size_t>(graph.devices) * streams);
   Timeline timeline{std::vector<Duration>(graph.size()), std::vector<Duration>(graph.size())};
+  Duration issued = -costs.issue;
   for (const TaskId task : graph.order) {
     const std::size_t t = index(task);
-    Duration start{};
+    Duration start = issued += costs.issue;
     for (const TaskId p : graph.after[t]) {
       const bool here = graph.device[index(p)] == graph.device[t];
       const Duration done = timeline.finish[index(p)];
@@ -65,13 +76,13 @@ SimulationResult simulate(const TaskGraph& graph, const Costs& costs, const Clus
     reject(fmt::format("the task graph uses {} devices, but cluster '{}' has {}", graph.devices,
                        cluster.name(), cluster.devices()));
   }
-  if (any_flow(costs)) return run_events(graph, costs, cluster);
+  if (any_sharing(costs)) return run_events(graph, costs, cluster);
   return {replay_checked(graph, costs), std::vector<LinkUse>(cluster.links().size())};
 }
 
 Timeline replay(const TaskGraph& graph, const Costs& costs) {
   check_costs(graph, costs);
-  if (any_flow(costs)) reject("a transfer shares links: replay knows durations only");
+  if (any_sharing(costs)) reject("tasks share links or processors: replay knows durations only");
   return replay_checked(graph, costs);
 }
 

@@ -28,12 +28,15 @@ struct SimulationResult {
 /// which all transfers share by max-min fairness (sim/network.hpp), solved anew whenever one starts
 /// or stops. Events at one instant are handled in order of task id.
 ///
-/// Where no transfer flows (all costs are durations) this is a replay in topological order.
+/// Where costs tell demands, the tasks that run on one processor share it (sim/processor_sharing.hpp).
+/// Where one thread issues, the i-th task of `graph.order` starts at i times `issue` at the earliest.
+///
+/// Where nothing is shared (all costs are durations) this is a replay in topological order.
 /// @throws Error(invalid_argument) if costs or cluster do not fit the graph
 SimulationResult simulate(const TaskGraph& graph, const Costs& costs, const Cluster& cluster);
 
-/// The replay alone, for graphs whose transfers have no flow: O(tasks + dependencies).
-/// @throws Error(invalid_argument) if some transfer has a flow
+/// The replay alone, for costs without flows and demands: O(tasks + dependencies).
+/// @throws Error(invalid_argument) if some transfer has a flow, or there are demands
 Timeline replay(const TaskGraph& graph, const Costs& costs);
 
 }  // namespace foreplan

@@ -249,5 +249,26 @@ TEST(ReadShorthand, TellsThePlaceOfWhatIsWrong) {
             "c.json: expected the key \"nodes\", got none");
 }
 
+// Blocks of two devices a processor; the second node's processors are not the first's.
+TEST(ReadCluster, SharesProcessorsInBlocks) {
+  json document = shorthand_json();
+  document["nodes"][0]["devices_per_processor"] = 2;
+  const Cluster cluster = read(document);
+  ASSERT_EQ(cluster.processors(), 4);
+  EXPECT_TRUE(cluster.shares_processors());
+  std::vector<int> processors;
+  for (int d = 0; d < 8; ++d) processors.push_back(cluster.processor_of(DeviceId{d}));
+  EXPECT_THAT(processors, ElementsAre(0, 0, 1, 1, 2, 2, 3, 3));
+}
+
+TEST(ReadCluster, NamesProcessorsOfVertices) {
+  json document = explicit_json();
+  EXPECT_EQ(read(document).processors(), 2);
+  for (auto& vertex : document["vertices"]) {
+    if (vertex["kind"] == "device") vertex["processor"] = "gpu0";
+  }
+  EXPECT_EQ(read(document).processors(), 1);
+}
+
 }  // namespace
 }  // namespace foreplan
