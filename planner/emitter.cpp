@@ -5,8 +5,8 @@
 
 namespace foreplan {
 
-Emitter::Emitter(int devices, bool concurrent_streams)
-    : concurrent_(concurrent_streams), builder_(devices) {}
+Emitter::Emitter(int devices, bool concurrent_streams, CollectiveAlgorithm algorithm)
+    : concurrent_(concurrent_streams), algorithm_(algorithm), builder_(devices) {}
 
 Value Emitter::temporary(DeviceId device, Bytes bytes, BufferCategory category) {
   const BufferId id = builder_.add_buffer({.device = device, .bytes = bytes, .category = category});
@@ -92,22 +92,23 @@ Value Emitter::pull(const EmitContext& context, const Value& from) {
   return to;
 }
 
-std::vector<std::vector<TaskId>> Emitter::ring(CollectiveKind kind, StreamId on,
+std::vector<std::vector<TaskId>> Emitter::collective(CollectiveKind kind, StreamId on,
                                                const std::vector<Value*>& values,
                                                const EmitContext& context, std::string name) {
-  RingSpec spec{.kind = kind,
-                .group = {},
-                .bytes = values.front()->range.bytes,
-                .stream = stream(on),
-                .node = context.node,
-                .micro_batch = context.micro_batch,
-                .name = std::move(name)};
+  CollectiveSpec spec{.kind = kind,
+                      .algorithm = algorithm_,
+                      .group = {},
+                      .bytes = values.front()->range.bytes,
+                      .stream = stream(on),
+                      .node = context.node,
+                      .micro_batch = context.micro_batch,
+                      .name = std::move(name)};
   for (const Value* value : values) {
     spec.group.push_back(value->device);
     spec.after.push_back(value->ready);
     spec.data.push_back(value->range);
   }
-  RingTasks tasks = add_ring(builder_, spec);
+  CollectiveTasks tasks = expand_collective(builder_, spec);
   for (std::size_t rank = 0; rank < values.size(); ++rank) {
     Value& value = *values[rank];
     for (const TaskId task : tasks.done[rank]) note_read(value.range.buffer, task);

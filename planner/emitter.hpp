@@ -31,7 +31,8 @@ struct EmitContext {
 /// Emission order is a valid execution order: every task comes after all that it needs.
 class Emitter {
  public:
-  Emitter(int devices, bool concurrent_streams);
+  Emitter(int devices, bool concurrent_streams,
+          CollectiveAlgorithm algorithm = CollectiveAlgorithm::ring);
 
   TaskGraphBuilder& builder() { return builder_; }
 
@@ -49,7 +50,7 @@ class Emitter {
 
   /// An in-place ring over values of equal size, one a rank. Afterwards `ready` of each tells when its
   /// result is there and `released` (by rank) which tasks read it last.
-  std::vector<std::vector<TaskId>> ring(CollectiveKind kind, StreamId stream,
+  std::vector<std::vector<TaskId>> collective(CollectiveKind kind, StreamId stream,
                                         const std::vector<Value*>& values,
                                         const EmitContext& context, std::string name);
 
@@ -72,6 +73,7 @@ class Emitter {
   };
 
   bool concurrent_;
+  CollectiveAlgorithm algorithm_;
   TaskGraphBuilder builder_;
   std::vector<Book> books_;
 };

@@ -128,7 +128,7 @@ void LayerLowering::backward_linear(Cell& cell, int layer, const Cell::PerRank& 
     }
     // Each rank saw its columns of W only: the whole gradient is the sum over ranks.
     if (cut == Sharding::column || cut == Sharding::column_gather) {
-      ring(CollectiveKind::all_reduce, cell, layer, dx);
+      collective(CollectiveKind::all_reduce, cell, layer, dx);
     }
     contribute(cell, layer, 0, std::move(dx));
   }

@@ -64,12 +64,12 @@ std::int64_t LayerLowering::columns(int layer) const {
   return output_is_split(sharding(layer)) ? whole / tp() : whole;
 }
 
-std::vector<std::vector<TaskId>> LayerLowering::ring(CollectiveKind kind, const Cell& cell,
+std::vector<std::vector<TaskId>> LayerLowering::collective(CollectiveKind kind, const Cell& cell,
                                                      int layer, Cell::PerRank& values) {
   if (!setting_.options.communication) return std::vector<std::vector<TaskId>>(values.size());
   std::vector<Value*> pointers;
   for (Value& value : values) pointers.push_back(&value);
-  return emitter_.ring(kind, emitter_.builder().stream_named("tensor_parallel"), pointers,
+  return emitter_.collective(kind, emitter_.builder().stream_named("tensor_parallel"), pointers,
                        context(cell, layer, 0), layer_at(layer).name);
 }
 
@@ -116,7 +116,7 @@ void LayerLowering::forward_linear(Cell& cell, int layer) {
 
 /// Adds up what the ranks computed from their rows of W, then the bias, in place.
 void LayerLowering::reduce_rows(Cell& cell, int layer, Cell::PerRank& partial) {
-  const auto released = ring(CollectiveKind::all_reduce, cell, layer, partial);
+  const auto released = collective(CollectiveKind::all_reduce, cell, layer, partial);
   const std::vector<std::int32_t> tensors = setting_.model.parameters_of(LayerId{layer});
   if (tensors.size() < 2) return;
   for (int t = 0; t < tp(); ++t) {
@@ -129,7 +129,7 @@ void LayerLowering::reduce_rows(Cell& cell, int layer, Cell::PerRank& partial) {
 }
 
 Cell::PerRank LayerLowering::gather_columns(Cell& cell, int layer, Cell::PerRank& packed) {
-  ring(CollectiveKind::all_gather, cell, layer, packed);
+  collective(CollectiveKind::all_gather, cell, layer, packed);
   Cell::PerRank gathered;
   for (int t = 0; t < tp(); ++t) {
     const std::int64_t width = layer_at(layer).out_features;

@@ -87,7 +87,7 @@ class LayerLowering {
   Value gradient_of(DeviceId device, std::int32_t tensor) const;
   void weight_task(const EmitContext& context, OpKey key, const std::vector<Value>& reads,
                    const std::vector<std::int32_t>& tensors);
-  std::vector<std::vector<TaskId>> ring(CollectiveKind kind, const Cell& cell, int layer,
+  std::vector<std::vector<TaskId>> collective(CollectiveKind kind, const Cell& cell, int layer,
                                         Cell::PerRank& values);
 
   const Setting& setting_;

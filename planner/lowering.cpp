@@ -39,7 +39,7 @@ class StepLowering {
                  .micro_batch_samples = batch_.micro_batch,
                  .shardings = shard(model, strategy.tp),
                  .stages = stage_ranges(model, strategy)},
-        emitter_(strategy.devices(), options.concurrent_streams),
+        emitter_(strategy.devices(), options.concurrent_streams, options.algorithm),
         devices_(static_cast<std::size_t>(strategy.devices())),
         layers_(setting_, emitter_, devices_) {
     emitter_.builder().set_global_batch(global_batch);
@@ -262,7 +262,7 @@ void StepLowering::aggregate_gradients() {
           state.gradients[bucket].ready = state.last_write[bucket];
           values.push_back(&state.gradients[bucket]);
         }
-        emitter_.ring(CollectiveKind::all_reduce, kCollectiveStream, values, {},
+        emitter_.collective(CollectiveKind::all_reduce, kCollectiveStream, values, {},
                       fmt::format("gradients {}", bucket));
       }
     }

@@ -6,6 +6,7 @@
 #include "models/optimizer.hpp"
 #include "planner/parameter_layout.hpp"
 #include "planner/strategy.hpp"
+#include "sim/collective.hpp"
 #include "sim/task_graph.hpp"
 
 namespace foreplan {
@@ -19,6 +20,7 @@ struct LoweringOptions {
   /// buffers: what the profiler runs to measure ops in their own sequence.
   bool communication = true;
   BucketSizes buckets{};
+  CollectiveAlgorithm algorithm = CollectiveAlgorithm::ring;  ///< of all collectives
 };
 
 /// One training step of `model` under `strategy` as a TaskGraph, in fp32.

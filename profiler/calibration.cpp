@@ -157,7 +157,7 @@ TaskGraph collective_graph(int devices, const std::vector<Bytes>& sizes) {
   check_devices(devices);
   TaskGraphBuilder builder(devices);
   for (const Bytes size : sizes) {
-    RingSpec ring{.kind = CollectiveKind::all_reduce,
+    CollectiveSpec ring{.kind = CollectiveKind::all_reduce,
                   .group = {},
                   .bytes = Bytes{(size.count + kFloat - 1) / kFloat * kFloat},
                   .stream = kComputeStream};
@@ -165,7 +165,7 @@ TaskGraph collective_graph(int devices, const std::vector<Bytes>& sizes) {
       ring.group.push_back(device_at(i));
       ring.data.push_back(block(builder, device_at(i), ring.bytes));
     }
-    add_ring(builder, ring);
+    expand_collective(builder, ring);
   }
   return std::move(builder).build();
 }

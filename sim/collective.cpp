@@ -31,7 +31,7 @@ Duration rounds_time(std::int64_t rounds, Bytes size, int ranks, const Hop& hop)
 /// Adds the tasks of one collective, remembering who last wrote what.
 class Expansion {
  public:
-  Expansion(TaskGraphBuilder& builder, const RingSpec& spec)
+  Expansion(TaskGraphBuilder& builder, const CollectiveSpec& spec)
       : builder_(builder),
         spec_(spec),
         ranks_(static_cast<int>(spec.group.size())),
@@ -39,7 +39,7 @@ class Expansion {
         previous_(spec.after),
         writer_(spec.group.size() * spec.group.size(), kNone),
         last_(spec.group.size(), kNone),
-        last_pull_(spec.group.size(), kNone) {
+        last_pull_(spec.group.size() * spec.group.size(), kNone) {
     previous_.resize(spec.group.size());
     result_.collective = builder.add_collective({spec.kind, spec.group, spec.bytes, spec.name});
   }
@@ -47,11 +47,12 @@ class Expansion {
   void reduce_scatter() {
     for (int round = 0; round < ranks_ - 1; ++round) {
       for (int rank = 0; rank < ranks_; ++rank) {
-        const int chunk = wrapped(rank - 2 - round);
+        const int chunk = direct() ? rank : wrapped(rank - 2 - round);
+        const int from = direct() ? wrapped(rank - 1 - round) : wrapped(rank - 1);
         if (spec_.data.empty()) {
-          pull(rank, wrapped(rank - 1), chunk);
+          pull(rank, from, chunk);
         } else if (chunk_range(chunk).count > 0) {
-          pull_and_add(rank, chunk);
+          pull_and_add(rank, from, chunk);
         }
       }
     }
@@ -64,7 +65,7 @@ class Expansion {
         TaskSpec task;
         // In place: what was here before has been read, or this chunk would not be complete.
         if (!spec_.data.empty()) task.writes = {range(rank, chunk)};
-        pull(rank, wrapped(rank - 1), chunk, std::move(task));
+        pull(rank, direct() ? chunk : wrapped(rank - 1), chunk, std::move(task));
       }
     }
   }
@@ -76,12 +77,15 @@ class Expansion {
     }
   }
 
-  RingTasks result() && {
+  CollectiveTasks result() && {
     for (int rank = 0; rank < ranks_; ++rank) {
       const TaskId last = last_[at(rank)];
       result_.done.push_back(last != kNone ? std::vector{last} : after(rank));
-      const TaskId reader = last_pull_[at(wrapped(rank + 1))];
-      result_.released.push_back(reader != kNone ? std::vector{reader} : std::vector<TaskId>{});
+      result_.released.emplace_back();
+      for (int other = 0; other < ranks_; ++other) {
+        const TaskId reader = last_pull(other, rank);
+        if (reader != kNone) result_.released.back().push_back(reader);
+      }
     }
     return std::move(result_);
   }
@@ -89,6 +93,9 @@ class Expansion {
  private:
   static std::size_t at(int rank) { return static_cast<std::size_t>(rank); }
   int wrapped(int rank) const { return (rank + 2 * ranks_) % ranks_; }
+  bool direct() const { return spec_.algorithm == CollectiveAlgorithm::direct; }
+  /// What `rank` pulled last from rank `from`.
+  TaskId& last_pull(int rank, int from) { return last_pull_[at(rank) * at(ranks_) + at(from)]; }
   TaskId& writer(int rank, int chunk) { return writer_[at(rank) * at(ranks_) + at(chunk)]; }
   std::vector<TaskId> after(int rank) const {
     return spec_.after.empty() ? std::vector<TaskId>{} : spec_.after[at(rank)];
@@ -133,18 +140,18 @@ class Expansion {
     task.after = wrote != kNone ? std::vector{wrote} : after(from);
     const TaskId id = add(rank, std::move(task));
     writer(rank, chunk) = id;
-    last_pull_[at(rank)] = id;
+    last_pull(rank, from) = id;
     return id;
   }
 
-  void pull_and_add(int rank, int chunk) {
+  void pull_and_add(int rank, int from, int chunk) {
     const BufferRange target = range(rank, chunk);
     const BufferId staging = builder_.add_buffer({.device = spec_.group[at(rank)],
                                                   .bytes = target.bytes,
                                                   .category = BufferCategory::communication});
     const BufferRange staged{staging, {}, target.bytes};
     const TaskId pulled =
-        pull(rank, wrapped(rank - 1), chunk, {.writes = {staged}, .allocates = {staging}});
+        pull(rank, from, chunk, {.writes = {staged}, .allocates = {staging}});
     const std::int64_t elements = target.bytes.count / kElement;
     const OpId op = builder_.add_op({.key = {.op = "accumulate", .shape = {elements}},
                                      .flops = {static_cast<double>(elements)},
@@ -155,17 +162,17 @@ class Expansion {
   }
 
   TaskGraphBuilder& builder_;
-  const RingSpec& spec_;
+  const CollectiveSpec& spec_;
   int ranks_;
   std::int64_t unit_;                          ///< [B]; chunks are whole units
   std::vector<std::vector<TaskId>> previous_;  ///< by rank: what its next task waits for
   std::vector<TaskId> writer_;                 ///< by rank and chunk
   std::vector<TaskId> last_;                   ///< by rank
-  std::vector<TaskId> last_pull_;              ///< by rank
-  RingTasks result_;
+  std::vector<TaskId> last_pull_;              ///< by rank and whom from
+  CollectiveTasks result_;
 };
 
-void check(const RingSpec& spec) {
+void check(const CollectiveSpec& spec) {
   const std::size_t ranks = spec.group.size();
   if (ranks == 0) reject("collective: expected at least one rank, got none");
   if (spec.bytes.count < 0) {
@@ -176,6 +183,9 @@ void check(const RingSpec& spec) {
         fmt::format("collective: expected `after` for {} ranks, got {}", ranks, spec.after.size()));
   }
   if (spec.data.empty()) return;
+  if (spec.kind == CollectiveKind::all_to_all) {
+    reject("collective: expected an all_to_all without data");
+  }
   if (spec.data.size() != ranks) {
     reject(fmt::format("collective: expected data of {} ranks, got {}", ranks, spec.data.size()));
   }
@@ -200,31 +210,26 @@ Duration ring_half_time(Bytes size, int ranks, const Hop& hop) {
   return rounds_time(std::int64_t{ranks} - 1, size, ranks, hop);
 }
 
+std::string_view name(CollectiveAlgorithm algorithm) {
+  return algorithm == CollectiveAlgorithm::ring ? "ring" : "direct";
+}
+
 ChunkRange ring_chunk(std::int64_t elements, int ranks, int rank) {
   const std::int64_t least = elements / ranks;
   const std::int64_t larger = elements % ranks;
   return {rank * least + std::min<std::int64_t>(rank, larger), least + (rank < larger ? 1 : 0)};
 }
 
-RingTasks add_ring(TaskGraphBuilder& builder, const RingSpec& spec) {
+CollectiveTasks expand_collective(TaskGraphBuilder& builder, const CollectiveSpec& spec) {
   check(spec);
+  Expansion expansion(builder, spec);
   if (spec.kind == CollectiveKind::all_to_all) {
-    reject("collective: expected all_reduce, reduce_scatter or all_gather, got all_to_all");
+    expansion.all_to_all();
+    return std::move(expansion).result();
   }
-  Expansion ring(builder, spec);
-  if (spec.kind != CollectiveKind::all_gather) ring.reduce_scatter();
-  if (spec.kind != CollectiveKind::reduce_scatter) ring.all_gather();
-  return std::move(ring).result();
-}
-
-RingTasks add_pairwise(TaskGraphBuilder& builder, const RingSpec& spec) {
-  check(spec);
-  if (spec.kind != CollectiveKind::all_to_all || !spec.data.empty()) {
-    reject("collective: expected an all_to_all without data");
-  }
-  Expansion pairs(builder, spec);
-  pairs.all_to_all();
-  return std::move(pairs).result();
+  if (spec.kind != CollectiveKind::all_gather) expansion.reduce_scatter();
+  if (spec.kind != CollectiveKind::reduce_scatter) expansion.all_gather();
+  return std::move(expansion).result();
 }
 
 }  // namespace foreplan

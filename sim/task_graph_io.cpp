@@ -190,13 +190,13 @@ class Assembly {
 
   void add_collective(const TaskRecord& record, StreamId stream) {
     const std::size_t first = builder_.size();
-    const RingSpec spec{.kind = record.operation,
-                        .group = record.group,
-                        .bytes = record.bytes,
-                        .stream = stream,
-                        .name = record.id.text()};
-    const RingTasks ring = spec.kind == CollectiveKind::all_to_all ? add_pairwise(builder_, spec)
-                                                                   : add_ring(builder_, spec);
+    const CollectiveSpec spec{.kind = record.operation,
+                              .algorithm = record.algorithm,
+                              .group = record.group,
+                              .bytes = record.bytes,
+                              .stream = stream,
+                              .name = record.id.text()};
+    const CollectiveTasks ring = expand_collective(builder_, spec);
     if (builder_.size() == first) add_nothing(record, stream, ring.collective);
     std::vector<TaskId> entries, done;
     for (std::size_t t = first; t < builder_.size(); ++t) {

@@ -78,6 +78,11 @@ void read_transfer(JsonObject& object, TaskRecord& task) {
 
 void read_collective(JsonObject& object, TaskRecord& task) {
   task.operation = read_collective_kind(object.required("operation"));
+  if (const auto algorithm = object.optional("algorithm")) {
+    const std::string word = algorithm->text();
+    if (word != "ring" && word != "direct") algorithm->expected("ring or direct");
+    if (word == "direct") task.algorithm = CollectiveAlgorithm::direct;
+  }
   task.bytes = {object.required("bytes").positive_integer()};
   task.group = read_group(object.required("group"));
 }

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "sim/collective.hpp"
 #include "sim/json_reader.hpp"
 #include "sim/task_graph.hpp"
 #include "sim/task_graph_io.hpp"
@@ -33,6 +34,7 @@ struct TaskRecord {
   DeviceId source{};                   ///< transfer
   Bytes bytes{};                       ///< transfer, collective
   CollectiveKind operation{};          ///< collective
+  CollectiveAlgorithm algorithm{};     ///< collective
   std::vector<DeviceId> group{};       ///< collective
   std::optional<JsonValue> ring{};     ///< the entry of `collectives` that it is part of
   std::optional<std::string> layer{};  ///< of the model

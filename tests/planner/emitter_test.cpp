@@ -106,7 +106,7 @@ TEST(Emitter, TellsWhenARingHasReleasedItsData) {
   Value a = emitter.persistent(kFirst, 40_B, BufferCategory::gradient);
   Value b = emitter.persistent(kSecond, 40_B, BufferCategory::gradient);
   const auto released =
-      emitter.ring(CollectiveKind::all_reduce, kCollectiveStream, {&a, &b}, {}, "sum");
+      emitter.collective(CollectiveKind::all_reduce, kCollectiveStream, {&a, &b}, {}, "sum");
   ASSERT_EQ(released.size(), 2U);
   ASSERT_EQ(released[0].size(), 1U);
   const TaskGraph graph = std::move(emitter).finish();

@@ -2,6 +2,8 @@
 
 // What an Executor does on every Backend: included like backend_contract.hpp.
 
+#include <tuple>
+
 #include "runtime/executor.hpp"
 #include "sim/collective.hpp"
 #include "tests/runtime/backend_contract.hpp"
@@ -9,6 +11,22 @@
 namespace foreplan {
 
 class ExecutorContract : public OnBackend {};
+
+/// The same on rings and direct exchanges.
+class CollectiveContract
+    : public testing::TestWithParam<std::tuple<BackendMaker, CollectiveAlgorithm>> {
+ protected:
+  void SetUp() override {
+    if (const std::string why = maker().why_not(); !why.empty()) GTEST_SKIP() << why;
+  }
+  static const BackendMaker& maker() { return std::get<0>(GetParam()); }
+  static CollectiveAlgorithm algorithm() { return std::get<1>(GetParam()); }
+};
+
+inline std::string collective_name(
+    const testing::TestParamInfo<std::tuple<BackendMaker, CollectiveAlgorithm>>& info) {
+  return std::get<0>(info.param).name + "_" + std::string(name(std::get<1>(info.param)));
+}
 
 namespace {
 
@@ -24,11 +42,13 @@ void write(Executor& executor, const BufferRange& range, const std::vector<float
   executor.write(range, std::as_bytes(std::span(values)));
 }
 
+/// A collective on `ranks` devices.
 struct Ring {
   CollectiveKind kind;
   int ranks;
   std::int64_t elements;
   StreamId stream = kCollectiveStream;
+  CollectiveAlgorithm algorithm = CollectiveAlgorithm::ring;
 };
 
 /// Runs a ring over data where rank r holds 100 r + i at element i, twice from the same start.
@@ -42,7 +62,8 @@ std::vector<std::vector<float>> run_ring(const BackendMaker& maker, const Ring& 
     data.push_back({builder.add_buffer({.device = group.back(), .bytes = size, .persistent = true}),
                     Bytes{0}, size});
   }
-  add_ring(builder, {.kind = ring.kind,
+  expand_collective(builder, {.kind = ring.kind,
+                     .algorithm = ring.algorithm,
                      .group = group,
                      .bytes = floats(ring.elements),
                      .stream = ring.stream,
@@ -68,11 +89,11 @@ std::vector<std::vector<float>> run_ring(const BackendMaker& maker, const Ring& 
 
 // n ranks: sum over r of (100 r + i) = 100 n (n - 1) / 2 + n i; whole numbers, so exact. 13 elements
 // divide evenly among none of 2, 3, 4; 2 elements leave ranks of 3 and 4 without a part.
-TEST_P(ExecutorContract, RingAllReduceIsExactForWholeNumbers) {
+TEST_P(CollectiveContract, AllReduceIsExactForWholeNumbers) {
   for (const int n : {1, 2, 3, 4}) {
     for (const std::int64_t elements : {2, 13, 1000}) {
       for (const StreamId stream : {kCollectiveStream, kNoStream}) {
-        const auto result = run_ring(GetParam(), {CollectiveKind::all_reduce, n, elements, stream});
+        const auto result = run_ring(maker(), {CollectiveKind::all_reduce, n, elements, stream, algorithm()});
         for (const auto& rank : result) {
           for (std::size_t i = 0; i < rank.size(); ++i) {
             ASSERT_EQ(rank[i], static_cast<float>(50 * n * (n - 1) + n * static_cast<int>(i)));
@@ -84,9 +105,9 @@ TEST_P(ExecutorContract, RingAllReduceIsExactForWholeNumbers) {
 }
 
 // Rank r's part is its own chunk of 100 r + i; afterwards all hold all chunks.
-TEST_P(ExecutorContract, RingAllGatherCollectsTheParts) {
+TEST_P(CollectiveContract, AllGatherCollectsTheParts) {
   for (const int n : {2, 3, 4}) {
-    const auto result = run_ring(GetParam(), {CollectiveKind::all_gather, n, 13});
+    const auto result = run_ring(maker(), {CollectiveKind::all_gather, n, 13, kCollectiveStream, algorithm()});
     for (const auto& rank : result) {
       for (int owner = 0; owner < n; ++owner) {
         const ChunkRange chunk = ring_chunk(13, n, owner);
@@ -98,9 +119,9 @@ TEST_P(ExecutorContract, RingAllGatherCollectsTheParts) {
   }
 }
 
-TEST_P(ExecutorContract, RingReduceScatterLeavesEachItsPart) {
+TEST_P(CollectiveContract, ReduceScatterLeavesEachItsPart) {
   for (const int n : {2, 3, 4}) {
-    const auto result = run_ring(GetParam(), {CollectiveKind::reduce_scatter, n, 13});
+    const auto result = run_ring(maker(), {CollectiveKind::reduce_scatter, n, 13, kCollectiveStream, algorithm()});
     for (int rank = 0; rank < n; ++rank) {
       const ChunkRange chunk = ring_chunk(13, n, rank);
       for (std::int64_t i = chunk.first; i < chunk.first + chunk.count; ++i) {

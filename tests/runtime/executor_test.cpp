@@ -11,6 +11,11 @@ const BackendMaker kHost{.name = "Host", .make = [](int devices) -> std::unique_
                          }};
 
 INSTANTIATE_TEST_SUITE_P(All, ExecutorContract, testing::Values(kHost), maker_name);
+INSTANTIATE_TEST_SUITE_P(All, CollectiveContract,
+                         testing::Combine(testing::Values(kHost),
+                                          testing::Values(CollectiveAlgorithm::ring,
+                                                          CollectiveAlgorithm::direct)),
+                         collective_name);
 
 std::string refusal(const TaskGraph& graph, int devices = 2) {
   HostBackend backend(devices);

@@ -39,8 +39,8 @@ class HandLowering {
       last.push_back({last_});
       weights_of_.push_back(weights_);
     }
-    const RingTasks ring =
-        add_ring(builder_,
+    const CollectiveTasks ring =
+        expand_collective(builder_,
                  {.group = group(), .bytes = gradients[0].bytes, .after = last, .data = gradients});
     for (int device = 0; device < devices_; ++device) update(device, gradients, ring);
     return std::move(builder_).build();
@@ -219,7 +219,7 @@ class HandLowering {
         {std::move(reads), {to.range}});
   }
 
-  void update(int device, const std::vector<BufferRange>& gradients, const RingTasks& ring) {
+  void update(int device, const std::vector<BufferRange>& gradients, const CollectiveTasks& ring) {
     device_ = DeviceId{device};
     const auto rank = static_cast<std::size_t>(device);
     const std::int64_t count = model_.parameter_count();

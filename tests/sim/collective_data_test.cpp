@@ -32,7 +32,7 @@ Scene scene(const Case& c) {
   TaskGraphBuilder builder(c.ranks);
   Scene result;
   const OpId op = builder.add_op({.key = {.op = "test", .shape = {1}}, .flops = {}, .traffic = {}});
-  RingSpec spec{.kind = c.kind,
+  CollectiveSpec spec{.kind = c.kind,
 
                 .bytes = {4 * c.elements},
                 .stream = c.stream};
@@ -47,7 +47,7 @@ Scene scene(const Case& c) {
     spec.after.push_back({result.fill.back()});
     spec.data.push_back(range);
   }
-  const RingTasks ring = add_ring(builder, spec);
+  const CollectiveTasks ring = expand_collective(builder, spec);
   for (std::size_t rank = 0; rank < spec.group.size(); ++rank) {
     const DeviceId device = spec.group[rank];
     TaskSpec look{.device = device, .op = op, .after = ring.done[rank], .reads = {spec.data[rank]}};

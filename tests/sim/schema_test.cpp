@@ -139,12 +139,12 @@ TEST(MeasurementSchema, DescribesWhatIsWritten) {
 
 TEST(TaskGraphSchema, DescribesWhatIsWritten) {
   TaskGraphBuilder builder(2);
-  RingSpec spec{.group = {DeviceId{0}, DeviceId{1}}, .bytes = {8}};
+  CollectiveSpec spec{.group = {DeviceId{0}, DeviceId{1}}, .bytes = {8}};
   for (const DeviceId device : spec.group) {
     const Buffer buffer{.device = device, .bytes = {8}, .persistent = true};
     spec.data.push_back({builder.add_buffer(buffer), {}, {8}});
   }
-  add_ring(builder, spec);
+  expand_collective(builder, spec);
   const Op op{
       .key = {.op = "relu", .shape = {1}}, .flops = {}, .traffic = {}, .given = Duration{7}};
   builder.add({.kind = TaskKind::host, .op = builder.add_op(op), .micro_batch = 0});

@@ -252,7 +252,7 @@ TEST(ReadTaskGraph, TellsThePlaceOfWhatIsWrong) {
   EXPECT_EQ(wrong(3, [](json& t) { t["group"] = json::array(); }),
             "g.json: /tasks/3/group: expected at least one device, got an array of 0 values");
   EXPECT_THAT(wrong(3, [](json& t) { t["device"] = 0; }),
-              StartsWith("g.json: /tasks/3/device: expected one of after, bytes, group, id"));
+              StartsWith("g.json: /tasks/3/device: expected one of after, algorithm, bytes, group, id"));
 }
 
 TEST(ReadTaskGraph, NamesFileAndTasksOfWhatTheBuilderRefuses) {
@@ -269,7 +269,7 @@ TaskGraph lowered() {
   TaskGraphBuilder builder(3);
   builder.set_global_batch(64);
   const std::int32_t layer = builder.add_node_name("fc1");
-  RingSpec spec{.group = {DeviceId{0}, DeviceId{1}, DeviceId{2}}, .bytes = 40_B};
+  CollectiveSpec spec{.group = {DeviceId{0}, DeviceId{1}, DeviceId{2}}, .bytes = 40_B};
   spec.node = layer;
   for (const DeviceId device : spec.group) {
     const BufferId buffer = builder.add_buffer({.device = device,
@@ -285,9 +285,9 @@ TaskGraph lowered() {
     spec.after.push_back({task});
     spec.data.push_back({buffer, 0_B, 40_B});
   }
-  add_ring(builder, spec);
+  expand_collective(builder, spec);
   spec.name = "again";
-  add_ring(builder, spec);
+  expand_collective(builder, spec);
   Op given{.key = {.op = "load", .shape = {1}}, .flops = {}, .traffic = {}, .given = 5us};
   builder.add({.kind = TaskKind::host, .stream = kNoStream, .op = builder.add_op(given)});
   return std::move(builder).build();

@@ -20,7 +20,12 @@ const BackendMaker kStreams = cuda_maker("Cuda", false);
 const BackendMaker kGraph = cuda_maker("CudaGraph", true);
 
 INSTANTIATE_TEST_SUITE_P(Copy, BackendContract, testing::Values(kStreams, kGraph), maker_name);
-INSTANTIATE_TEST_SUITE_P(Ring, ExecutorContract, testing::Values(kStreams, kGraph), maker_name);
+INSTANTIATE_TEST_SUITE_P(Copy, ExecutorContract, testing::Values(kStreams, kGraph), maker_name);
+INSTANTIATE_TEST_SUITE_P(RingAndDirect, CollectiveContract,
+                         testing::Combine(testing::Values(kStreams, kGraph),
+                                          testing::Values(CollectiveAlgorithm::ring,
+                                                          CollectiveAlgorithm::direct)),
+                         collective_name);
 
 class CudaBackendTest : public GpuTest {};
 

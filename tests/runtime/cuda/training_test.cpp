@@ -24,7 +24,8 @@ struct Trained {
   double divergence = 0;
 };
 
-TaskGraph lowered(const OpGraph& model, const std::string& strategy, bool concurrent) {
+TaskGraph lowered(const OpGraph& model, const std::string& strategy, bool concurrent,
+                  CollectiveAlgorithm algorithm) {
   const Strategy parsed = parse_strategy(strategy);
   const Cluster cluster = host_cluster(parsed.devices());
   const RooflineModel costs;
@@ -32,6 +33,7 @@ TaskGraph lowered(const OpGraph& model, const std::string& strategy, bool concur
       .model = model, .cluster = cluster, .costs = costs, .global_batch = kBatch};
   LoweringOptions options = lowering_options(task);
   options.concurrent_streams = concurrent;
+  options.algorithm = algorithm;
   return lower(model, complete(task, parsed), kBatch, options);
 }
 
@@ -68,6 +70,7 @@ double relative_difference(const std::vector<float>& a, const std::vector<float>
 struct Case {
   std::string name, strategy;
   bool graph = false;
+  CollectiveAlgorithm algorithm = CollectiveAlgorithm::ring;
 };
 
 class CudaTraining : public testing::TestWithParam<Case> {
@@ -79,8 +82,8 @@ class CudaTraining : public testing::TestWithParam<Case> {
 
 TEST_P(CudaTraining, GivesTheLossesAndWeightsOfTheHost) {
   const OpGraph model = load_model("mlp-gelu-norm");
-  const TaskGraph on_host = lowered(model, GetParam().strategy, false);
-  const TaskGraph on_gpu = lowered(model, GetParam().strategy, true);
+  const TaskGraph on_host = lowered(model, GetParam().strategy, false, GetParam().algorithm);
+  const TaskGraph on_gpu = lowered(model, GetParam().strategy, true, GetParam().algorithm);
   HostBackend host(on_host.devices);
   CudaBackend cuda({.devices = on_gpu.devices,
                     .graph = GetParam().graph,
@@ -104,6 +107,8 @@ INSTANTIATE_TEST_SUITE_P(
     Strategies, CudaTraining,
     testing::Values(Case{"OneDevice", "dp=1"}, Case{"OneDeviceGraph", "dp=1", true},
                     Case{"DataParallel", "dp=2,micro_batch=6"}, Case{"TensorParallel", "tp=2"},
+                    Case{"DataParallelDirect", "dp=3", false, CollectiveAlgorithm::direct},
+                    Case{"TensorParallelDirect", "tp=4", false, CollectiveAlgorithm::direct},
                     Case{"Gpipe", "pp=2,micro_batch=4,schedule=gpipe"},
                     Case{"OneForwardOneBackward", "pp=3,micro_batch=4,schedule=1f1b"},
                     Case{"Hybrid", "dp=2,tp=2,micro_batch=6"},
