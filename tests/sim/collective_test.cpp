@@ -217,48 +217,6 @@ TEST(AllToAll, RefusesData) {
               HasSubstr("expected an all_to_all without data"));
 }
 
-Duration simulated(TaskGraphBuilder builder, const Cluster& cluster) {
-  const TaskGraph graph = std::move(builder).build();
-  return makespan(simulate(graph, cost(graph, cluster, RooflineModel{}), cluster).timeline);
-}
-
-// The hand-computed case again, 6 ms + 6 us, now by copies over links that nothing else uses.
-TEST(ExpandCollective, TakesTheTimeOfTheFormulaWhereNothingCompetes) {
-  const Cluster cluster = star(4);
-  TaskGraphBuilder builder(4);
-  expand_collective(builder, {.group = first_devices(4), .bytes = 400_MB});
-  EXPECT_EQ(simulated(std::move(builder), cluster), 6ms + 6us);
-}
-
-TEST(ExpandCollective, TakesTheTimeOfTheFormulaForAnyKindAndNumberOfRanks) {
-  const Cluster cluster = star(5);
-  for (int ranks = 2; ranks <= 5; ++ranks) {
-    const Bytes size = 60_MB;  // 2, 3, 4 and 5 divide it
-    TaskGraphBuilder gather(5);
-    expand_collective(gather,
-             {.kind = CollectiveKind::all_gather, .group = first_devices(ranks), .bytes = size});
-    EXPECT_EQ(simulated(std::move(gather), cluster), ring_half_time(size, ranks, kHop));
-    TaskGraphBuilder reduce(5);
-    expand_collective(reduce, {.group = first_devices(ranks), .bytes = size, .stream = kNoStream});
-    EXPECT_EQ(simulated(std::move(reduce), cluster), ring_all_reduce_time(size, ranks, kHop));
-  }
-}
-
-// Pairwise: each of 3 rounds moves 400 MB / 4 from every rank to another: 3 (1 us + 1 ms).
-TEST(AllToAll, TakesTheTimeOfItsRounds) {
-  TaskGraphBuilder builder(4);
-  expand_collective(builder,
-               {.kind = CollectiveKind::all_to_all, .group = first_devices(4), .bytes = 400_MB});
-  EXPECT_EQ(builder.size(), 12U);
-  EXPECT_EQ(simulated(std::move(builder), star(4)), 3ms + 3us);
-}
-
-TEST(AllToAll, RefusesOtherCollectives) {
-  TaskGraphBuilder builder(2);
-  EXPECT_THAT(complaint([&] { expand_collective(builder, {.group = first_devices(2)}); }),
-              HasSubstr("expected an all_to_all without data"));
-}
-
 Duration simulated(CollectiveKind kind, CollectiveAlgorithm algorithm, int ranks, Bytes bytes,
                    Duration latency) {
   std::vector<Vertex> vertices;
