@@ -16,9 +16,9 @@ class ActivityTracer {
   virtual void begin_task(TaskId task) = 0;
   virtual void end_task() = 0;
   /// What happened since the last collection; all GPUs are idle. The earliest start is zero; tasks
-  /// that put nothing on a stream start and finish there.
-  /// @throws Error(failed) if records were dropped or belong to no task
-  virtual Timeline collect(std::size_t tasks) = 0;
+  /// that put nothing on a stream start and finish there. Nothing is told of disturbances.
+  /// @throws Error(failed) if records were dropped
+  virtual MeasuredStep collect(std::size_t tasks) = 0;
 };
 
 }  // namespace foreplan

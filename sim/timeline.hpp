@@ -19,6 +19,9 @@ struct MeasuredStep {
   Timeline timeline;
   /// By device: an involuntary context switch hit its worker during the step.
   std::vector<bool> disturbed;
+  /// By task: the share of its processor's multiprocessors that it could fill, 0 to 1; empty where
+  /// nobody tells.
+  std::vector<double> multiprocessors{};
 };
 
 /// From the start of the step to the last finish; zero without tasks.

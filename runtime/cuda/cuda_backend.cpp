@@ -360,8 +360,11 @@ MeasuredStep CudaBackend::run(std::size_t tasks, const StepContext& context) {
   synchronise();
   check_faults();
   MeasuredStep step;
-  step.timeline =
-      options_.tracer != nullptr ? options_.tracer->collect(tasks) : clock_->read(tasks);
+  if (options_.tracer != nullptr) {
+    step = options_.tracer->collect(tasks);
+  } else {
+    step.timeline = clock_->read(tasks);
+  }
   step.disturbed.assign(devices_.size(), false);
   return step;
 }

@@ -49,7 +49,7 @@ TEST_F(CudaBackendTest, RefusesAGraphThatIsTraced) {
   struct Nobody final : ActivityTracer {
     void begin_task(TaskId) override {}
     void end_task() override {}
-    Timeline collect(std::size_t) override { return {}; }
+    MeasuredStep collect(std::size_t) override { return {}; }
   } tracer;
   EXPECT_THAT(rejection([&] { CudaBackend both({.devices = 1, .graph = true, .tracer = &tracer}); }),
               HasSubstr("expected one of the two"));
@@ -59,8 +59,9 @@ TEST_F(CudaBackendTest, AsksTheTracerAboutEveryTask) {
   struct Counter final : ActivityTracer {
     void begin_task(TaskId task) override { begun.push_back(task); }
     void end_task() override { ++ended; }
-    Timeline collect(std::size_t tasks) override {
-      return {std::vector<Duration>(tasks), std::vector<Duration>(tasks, Duration(5))};
+    MeasuredStep collect(std::size_t tasks) override {
+      return {.timeline = {std::vector<Duration>(tasks), std::vector<Duration>(tasks, Duration(5))},
+              .disturbed = {}};
     }
     std::vector<TaskId> begun;
     int ended = 0;
