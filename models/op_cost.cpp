@@ -133,37 +133,22 @@ constexpr auto kRules = std::to_array<Rule>({
      [](const Dims& d) {
        return Work{d.m * d.n, d.m * d.n, d.k * d.n, d.m, kReduction};
      }},
-    {"add", Pass::forward, "n",
-     [](const Dims& d) {
-       return Work{d.n, 2 * d.n, d.n};
-     }},
-    {"accumulate", Pass::forward, "n",
-     [](const Dims& d) {
-       return Work{d.n, 2 * d.n, d.n};
-     }},
-    {"copy", Pass::forward, "n",
-     [](const Dims& d) {
-       return Work{0, d.n, d.n};
-     }},
+    {"add", Pass::forward, "n", [](const Dims& d) { return Work{d.n, 2 * d.n, d.n}; }},
+    {"accumulate", Pass::forward, "n", [](const Dims& d) { return Work{d.n, 2 * d.n, d.n}; }},
+    {"copy", Pass::forward, "n", [](const Dims& d) { return Work{0, d.n, d.n}; }},
     // Here k is the whole width and n the number of parts.
     {"gather_columns", Pass::forward, "m, n, parts",
-     [](const Dims& d) {
-       return Work{0, d.m * d.k, d.m * d.k};
-     }},
+     [](const Dims& d) { return Work{0, d.m * d.k, d.m * d.k}; }},
     {"gather_columns", Pass::backward_input, "m, n, parts",
-     [](const Dims& d) {
-       return Work{0, d.m * d.k / d.n, d.m * d.k / d.n};
-     }},
+     [](const Dims& d) { return Work{0, d.m * d.k / d.n, d.m * d.k / d.n}; }},
     {"softmax_cross_entropy", Pass::forward, "m, n",
-     [](const Dims& d) {
-       return Work{5 * d.m * d.n, d.m * d.n, d.m * d.n + 1, d.m};
-     }},
+     [](const Dims& d) { return Work{5 * d.m * d.n, d.m * d.n, d.m * d.n + 1, d.m}; }},
     {"softmax_cross_entropy", Pass::backward_input, "m, n",
-     [](const Dims& d) {
-       return Work{2 * d.m * d.n, d.m * d.n, d.m * d.n, d.m};
-     }},
-    {"sgd", Pass::optimizer, "n", [](const Dims& d) { return Work{4 * d.n, 2 * d.n, d.n, 2 * d.n}; }},
-    {"adam", Pass::optimizer, "n", [](const Dims& d) { return Work{14 * d.n, 2 * d.n, d.n, 4 * d.n}; }},
+     [](const Dims& d) { return Work{2 * d.m * d.n, d.m * d.n, d.m * d.n, d.m}; }},
+    {"sgd", Pass::optimizer, "n",
+     [](const Dims& d) { return Work{4 * d.n, 2 * d.n, d.n, 2 * d.n}; }},
+    {"adam", Pass::optimizer, "n",
+     [](const Dims& d) { return Work{14 * d.n, 2 * d.n, d.n, 4 * d.n}; }},
 });
 
 const Rule& rule_of(const OpKey& key) {

@@ -2,94 +2,109 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <optional>
 #include <string>
-#include <string_view>
 #include <vector>
 
+#include "models/layer.hpp"
 #include "sim/units.hpp"
 
 namespace foreplan {
 
-enum class LayerKind : std::uint8_t {
-  linear,                 ///< y = x W + b, W [in_features, out_features]
-  relu,                   ///< y = max(x, 0)
-  gelu,                   ///< y = x Phi(x), exact (erf)
-  layer_norm,             ///< over the features of a sample, with gain and bias, epsilon 1e-5
-  add,                    ///< y = a + b
-  softmax_cross_entropy,  ///< mean over the batch of -log softmax(x)[label]; the loss
-};
-std::string_view name(LayerKind kind);
-std::optional<LayerKind> layer_kind_named(std::string_view name);
-/// How many inputs a layer of this kind takes.
-std::size_t operands(LayerKind kind);
+/// What a block is to the network: pipelines cut it into stages between blocks, embedding with the first
+/// stage and head with the last.
+enum class BlockRole : std::uint8_t { embedding, layer, head };
 
-enum class LayerId : std::int32_t {};
-/// The widest layer and the most layers: the parameters of a graph then count in 64 bits.
-inline constexpr std::int64_t kMostFeatures = 10'000'000;
-inline constexpr std::size_t kMostLayers = 50'000;
-
-inline constexpr LayerId kModelInput{-1};  ///< as an input of a layer: the samples
-
-struct Layer {
+/// Layers [first, last] that stand in the network together, perhaps many times: a class, not a copy.
+struct Block {
   std::string name;
-  LayerKind kind{};
-  std::int64_t in_features = 0;   ///< of each input
-  std::int64_t out_features = 0;  ///< of the output; softmax_cross_entropy: 1, the loss
-  bool bias = true;               ///< linear only
+  LayerId first{}, last{};
+  BlockRole role = BlockRole::layer;
+  std::size_t size() const {
+    return static_cast<std::size_t>(last) - static_cast<std::size_t>(first) + 1;
+  }
 };
 
-/// A tensor that training learns.
-struct Parameter {
-  enum class Role : std::uint8_t { weight, bias, gain, shift };
-  LayerId layer{};
-  Role role{};
-  std::int64_t rows = 1;     ///< weight: in_features; otherwise 1
-  std::int64_t columns = 0;  ///< out_features
+/// `repeats` instances of a block, one behind the other.
+struct Run {
+  std::int32_t block = 0;  ///< into OpGraph::blocks()
+  std::int32_t repeats = 1;
 };
 
-/// A network: layers as vertices of a directed acyclic graph, in topological order; shapes are per
-/// sample, so one graph serves every batch size.
+/// What an OpGraph is made of.
+struct OpGraphParts {
+  std::string name;
+  std::int64_t input_features = 0;  ///< of a row of the samples; token ids: 1
+  Positions input_positions{};      ///< rows of a sample
+  std::vector<Layer> layers;
+  /// Of each layer: the layers whose outputs it takes, in operand order. In a block: layers of the same
+  /// block, kBlockInput, kModelInput, or the last layer of an earlier block that stands in the network once.
+  std::vector<std::vector<LayerId>> inputs;
+  std::vector<Block> blocks;  ///< tile the layers in order; empty: the graph is flat
+  std::vector<Run> runs;      ///< the network from input to loss
+};
+
+/// A network: layers as vertices of a directed acyclic graph, in topological order. Shapes are per
+/// sample and rows are counted by Positions, so one graph serves every batch size and length. Networks
+/// with many equal blocks list each once, and `runs` tells how they follow one another.
 class OpGraph {
  public:
-  /// @param inputs  of each layer: the layers whose outputs it takes, in operand order
-  /// @throws Error(invalid_argument) naming the layer if widths disagree or lie outside 1 to kMostFeatures,
-  ///   a name is empty, "input" or used twice, an input is missing or comes later (layers are
-  ///   listed in topological order), the number of inputs is wrong, some output is never used for
-  ///   the loss, there are more than
-  ///   kMostLayers, or the last layer is not the only softmax_cross_entropy (the loss is the last layer
-  ///   of the graph)
+  /// A flat graph: every layer stands in it once.
+  /// @throws Error(invalid_argument) naming the layer if widths or rows disagree or lie outside 1 to
+  ///   kMostFeatures, a name is empty, "input" or used twice, an input is missing or comes later (layers
+  ///   are listed in topological order), the number of inputs is wrong, a kind lacks its shape, some
+  ///   output is never used for the loss, there are more than kMostLayers, or the last layer is not the
+  ///   only softmax_cross_entropy (the loss is the last layer of the graph)
   OpGraph(std::string name, std::int64_t input_features, std::vector<Layer> layers,
           std::vector<std::vector<LayerId>> inputs);
+  /// A graph of blocks, or a flat one with rows.
+  /// @throws Error(invalid_argument) as above; blocks may hold several losses, the last layer is one, and
+  ///   blocks and runs fit each other
+  explicit OpGraph(OpGraphParts parts);
 
-  const std::string& name() const { return name_; }
+  const std::string& name() const { return parts_.name; }
   const std::string& source() const { return source_; }
   void set_source(std::string source) { source_ = std::move(source); }
-  std::int64_t input_features() const { return input_features_; }
-  std::int64_t classes() const { return layers_.back().in_features; }
-  std::size_t size() const { return layers_.size(); }
-  const Layer& layer(LayerId id) const { return layers_[static_cast<std::size_t>(id)]; }
-  const std::vector<Layer>& layers() const { return layers_; }
+  std::int64_t input_features() const { return parts_.input_features; }
+  const Positions& input_positions() const { return parts_.input_positions; }
+  std::int64_t classes() const { return parts_.layers.back().in_features; }
+  std::size_t size() const { return parts_.layers.size(); }
+  const Layer& layer(LayerId id) const { return parts_.layers[static_cast<std::size_t>(id)]; }
+  const std::vector<Layer>& layers() const { return parts_.layers; }
   const std::vector<LayerId>& inputs(LayerId id) const;
-  /// The layers that take this layer's output (kModelInput: the samples), in order of id; a layer
-  /// that takes it twice stands twice.
+  /// The layers that take this layer's output (kModelInput: the samples; kBlockInput: a block's input), in
+  /// order of id; a layer that takes it twice stands twice. What the block behind takes is not listed.
   const std::vector<LayerId>& consumers(LayerId id) const;
 
-  /// Layer by layer in order of id, weight before bias, gain before shift.
+  bool flat() const { return parts_.blocks.empty(); }
+  const std::vector<Block>& blocks() const { return parts_.blocks; }
+  const std::vector<Run>& runs() const { return parts_.runs; }
+  /// How often a layer stands in the network.
+  std::int64_t instances(LayerId id) const { return instances_[static_cast<std::size_t>(id)]; }
+  /// Instances of all blocks of this role.
+  std::int64_t block_count(BlockRole role) const;
+
+  /// Layer by layer in order of id, weight before bias, gain before shift; a repeated layer's once.
   const std::vector<Parameter>& parameters() const { return parameters_; }
   /// Indices into parameters() of one layer.
   std::vector<std::int32_t> parameters_of(LayerId id) const;
-  /// How many numbers training learns.
+  /// How many numbers training learns, repeats counted.
   std::int64_t parameter_count() const;
+  /// The same without heads and without the loss: what is published for encoders.
+  std::int64_t parameter_count_without_head() const;
 
  private:
-  std::string name_;
+  std::int64_t parameter_count(const Parameter& parameter) const {
+    return parameter.rows * parameter.columns * instances(parameter.layer);
+  }
+
+  OpGraphParts parts_;
   std::string source_;
-  std::int64_t input_features_ = 0;
-  std::vector<Layer> layers_;
-  std::vector<std::vector<LayerId>> inputs_;
-  std::vector<std::vector<LayerId>> consumers_;  ///< entry 0: of kModelInput
+  std::vector<std::int64_t> instances_;
+  std::vector<std::vector<LayerId>> consumers_;  ///< entry 0: of kBlockInput, 1: of kModelInput
   std::vector<Parameter> parameters_;
 };
+
+/// @throws Error(invalid_argument) unless the graph is flat and made of kinds that the executor runs
+void require_executable(const OpGraph& graph);
 
 }  // namespace foreplan

@@ -86,6 +86,8 @@ void LayerLowering::forward(Cell& cell, int layer) {
       return forward_layer_norm(cell, layer);
     case LayerKind::softmax_cross_entropy:
       return forward_loss(cell, layer);
+    default:
+      return;  // check() has refused it
   }
 }
 

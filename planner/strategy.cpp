@@ -223,6 +223,7 @@ BatchSplit split_batch(const Strategy& strategy, std::int64_t global_batch) {
 }
 
 void check(const Strategy& strategy, const OpGraph& model, int devices, std::int64_t global_batch) {
+  require_executable(model);
   check_supported(strategy);
   check_devices(strategy, devices);
   split_batch(strategy, global_batch);

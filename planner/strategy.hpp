@@ -69,7 +69,7 @@ BatchSplit split_batch(const Strategy& strategy, std::int64_t global_batch);
 
 /// Refuses what cannot be laid out.
 /// @param devices  how many there are
-/// @throws Error(invalid_argument) with the reason: more devices than there are, sizes that do not
+/// @throws Error(invalid_argument) with the reason: a model that cannot be run, more devices than there are, sizes that do not
 ///   divide, more stages than layers, layers that do not add up, or a kind that is not supported
 void check(const Strategy& strategy, const OpGraph& model, int devices, std::int64_t global_batch);
 

@@ -20,6 +20,7 @@ class Pass64 {
         rows_(batch.labels.size()),
         values_(model.size() + 1),
         slopes_(model.size() + 1) {
+    require_executable(model);
     values_[0].assign(batch.samples.begin(), batch.samples.end());
     for (const Values& weight : weights) result_.gradients.emplace_back(weight.size());
   }
@@ -56,6 +57,8 @@ class Pass64 {
         return add(id);
       case LayerKind::softmax_cross_entropy:
         return loss(id);
+      default:
+        return;  // the constructor has refused it
     }
   }
 
@@ -72,6 +75,8 @@ class Pass64 {
         return add_slope(id);
       case LayerKind::softmax_cross_entropy:
         return loss_slope(id);
+      default:
+        return;
     }
   }
 
