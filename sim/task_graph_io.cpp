@@ -17,6 +17,10 @@
 namespace foreplan {
 namespace {
 
+/// A few kilobytes of collectives can ask for any number of these; more than a graph of today has.
+constexpr std::size_t kMostTasks = 5'000'000;
+constexpr std::size_t kMostDependencies = 50'000'000;
+
 /// Ids of a file and the place of each in its list.
 class Names {
  public:
@@ -108,6 +112,13 @@ int devices_used(const Records& records) {
   return most + 1;
 }
 
+/// How many tasks a record becomes: every rank of a collective sends in every one of its rounds.
+std::size_t tasks_of(const TaskRecord& record) {
+  if (record.kind != FileTaskKind::collective || record.group.size() == 1) return 1;
+  const std::size_t rounds = record.operation == CollectiveKind::all_reduce ? 2 : 1;
+  return rounds * (record.group.size() - 1) * record.group.size();
+}
+
 /// Turns records into a graph: tasks in the file's order, then the dependencies between them, which
 /// may point forwards.
 class Assembly {
@@ -121,6 +132,7 @@ class Assembly {
     for (const auto& [id, collective] : records_.collectives) {
       collective_names_.add(id, static_cast<std::size_t>(builder_.add_collective(collective)));
     }
+    check_size();
     for (std::size_t i = 0; i < records_.tasks.size(); ++i) {
       task_names_.add(records_.tasks[i].id, i);
     }
@@ -131,6 +143,15 @@ class Assembly {
   }
 
  private:
+  void check_size() const {
+    std::size_t tasks = 0;
+    for (const TaskRecord& record : records_.tasks) {
+      tasks += tasks_of(record);
+      if (tasks <= kMostTasks) continue;
+      record.id.expected(fmt::format("at most {} tasks, those of collectives counted", kMostTasks));
+    }
+  }
+
   void add_buffer(const BufferRecord& record) {
     buffer_names_.add(record.name, index(builder_.add_buffer(record.buffer)));
   }
@@ -221,10 +242,20 @@ class Assembly {
   }
 
   void connect(std::size_t task) {
+    std::vector<std::size_t> before;
     for (const JsonValue& name : records_.tasks[task].after) {
-      const std::size_t before = task_names_.find(name);
+      before.push_back(task_names_.find(name));
+      dependencies_ += entries_[task].size() * done_[before.back()].size();
+      if (dependencies_ > kMostDependencies) {
+        name.expected(fmt::format("at most {} dependencies, those of collectives counted",
+                                  kMostDependencies));
+      }
+    }
+    for (const std::size_t predecessors : before) {
       for (const TaskId entry : entries_[task]) {
-        for (const TaskId predecessor : done_[before]) builder_.add_after(entry, predecessor);
+        for (const TaskId predecessor : done_[predecessors]) {
+          builder_.add_after(entry, predecessor);
+        }
       }
     }
   }
@@ -236,6 +267,7 @@ class Assembly {
   std::map<std::string, std::int32_t> layers_;
   std::vector<std::vector<TaskId>> entries_;  ///< by task of the file: those that wait for others
   std::vector<std::vector<TaskId>> done_;     ///< and those that others wait for
+  std::size_t dependencies_ = 0;
 };
 
 }  // namespace

@@ -36,7 +36,7 @@ struct Published {
 // last digit given. inception_v3: 27,161,264 less the auxiliary classifier, which is a 1 x 1
 // convolution of 768 to 128 channels, a 5 x 5 one to 768, both normalised, and a linear layer to
 // 1000: 98,304 + 256 + 2,457,600 + 1,536 + 769,000 = 3,326,696. resnext101-32x4d: pytorchcv's
-// resnext.py asserts the number; 8.0 multiply-adds as timm's card of resnext101_32x4d.gluon_in1k has.
+// resnext.py asserts the number; 8.0 multiply-adds as timm's card of it (gluon_in1k) has.
 constexpr Published kPublished[] = {
     {"resnet18", 11'689'512, 1.814},
     {"resnet34", 21'797'672, 3.664},
@@ -87,8 +87,8 @@ TEST(ConvolutionZoo, HalvesTheImageInEveryStageOfAResidualNetwork) {
   EXPECT_EQ(pixels("fc"), 1);
 }
 
-// Table 1 of Szegedy et al., arXiv 1512.00567: 35 x 35 x 288 into the first cut, 17 x 17 x 768, then
-// 8 x 8 x 1280 and 2048.
+// Table 1 of Szegedy et al., arXiv 1512.00567: 35 x 35 x 288 into the first cut, 17 x 17 x 768,
+// then 8 x 8 x 1280 and 2048.
 TEST(ConvolutionZoo, JoinsTheBranchesOfInceptionBlocks) {
   const OpGraph graph = zoo("inception-v3");
   std::vector<std::pair<std::int64_t, std::int64_t>> joined;

@@ -226,6 +226,37 @@ std::string wrong(std::size_t number, Change change) {
   return complaint(file);
 }
 
+/// A collective of devices 0 to `ranks` - 1.
+json collective(const std::string& id, const std::string& operation, int ranks) {
+  json group = json::array();
+  for (int rank = 0; rank < ranks; ++rank) group.push_back(rank);
+  return {{"id", id},
+          {"kind", "collective"},
+          {"operation", operation},
+          {"group", group},
+          {"bytes", 1'000'000}};
+}
+
+// An all-reduce among 1024 is 2 * 1023 * 1024 = 2,095,104 copies: the third is one too many.
+TEST(ReadTaskGraph, LimitsWhatAFewCollectivesAskFor) {
+  EXPECT_EQ(
+      complaint(file_of({collective("a", "all_reduce", 1024), collective("b", "all_reduce", 1024),
+                         collective("c", "all_reduce", 1024)})),
+      "g.json: /tasks/2/id: expected at most 5000000 tasks, those of collectives counted, got "
+      "\"c\"");
+}
+
+// The first copies of 500 ranks after the last of 500 are 250,000 dependencies; 200 times that is the
+// limit.
+TEST(ReadTaskGraph, LimitsDependenciesBetweenCollectives) {
+  json second = collective("b", "all_gather", 500);
+  second["after"] = std::vector<std::string>(201, "a");
+  EXPECT_EQ(
+      complaint(file_of({collective("a", "all_gather", 500), second})),
+      "g.json: /tasks/1/after/200: expected at most 50000000 dependencies, those of collectives "
+      "counted, got \"a\"");
+}
+
 TEST(ReadTaskGraph, TellsThePlaceOfWhatIsWrong) {
   EXPECT_EQ(wrong(0, [](json& t) { t["kind"] = "magic"; }),
             "g.json: /tasks/0/kind: expected compute, transfer, collective or host, got \"magic\"");
@@ -251,8 +282,9 @@ TEST(ReadTaskGraph, TellsThePlaceOfWhatIsWrong) {
             "g.json: /tasks/3/group/2: expected each device once, got 0");
   EXPECT_EQ(wrong(3, [](json& t) { t["group"] = json::array(); }),
             "g.json: /tasks/3/group: expected at least one device, got an array of 0 values");
-  EXPECT_THAT(wrong(3, [](json& t) { t["device"] = 0; }),
-              StartsWith("g.json: /tasks/3/device: expected one of after, algorithm, bytes, group, id"));
+  EXPECT_THAT(
+      wrong(3, [](json& t) { t["device"] = 0; }),
+      StartsWith("g.json: /tasks/3/device: expected one of after, algorithm, bytes, group, id"));
 }
 
 TEST(ReadTaskGraph, NamesFileAndTasksOfWhatTheBuilderRefuses) {
