@@ -74,6 +74,10 @@ class OpGraph {
   /// The layers that take this layer's output (kModelInput: the samples; kBlockInput: a block's input), in
   /// order of id; a layer that takes it twice stands twice. What the block behind takes is not listed.
   const std::vector<LayerId>& consumers(LayerId id) const;
+  /// The rows of each input of a layer, a sample.
+  std::vector<Positions> operand_positions(LayerId id) const;
+  /// Whether training asks for the gradient of some input: not for that of the samples.
+  bool needs_input_gradient(LayerId id) const;
 
   bool flat() const { return parts_.blocks.empty(); }
   const std::vector<Block>& blocks() const { return parts_.blocks; }
@@ -100,6 +104,7 @@ class OpGraph {
   OpGraphParts parts_;
   std::string source_;
   std::vector<std::int64_t> instances_;
+  std::vector<Positions> entry_;                 ///< by layer: the rows of its block's input
   std::vector<std::vector<LayerId>> consumers_;  ///< entry 0: of kBlockInput, 1: of kModelInput
   std::vector<Parameter> parameters_;
 };

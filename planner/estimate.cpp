@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "models/op_cost.hpp"
+#include "models/layer_ops.hpp"
 #include "planner/partition.hpp"
 
 namespace foreplan {

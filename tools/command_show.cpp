@@ -3,7 +3,7 @@
 #include <nlohmann/json.hpp>
 #include <ostream>
 
-#include "models/op_cost.hpp"
+#include "models/layer_ops.hpp"
 #include "tools/commands.hpp"
 #include "tools/resources.hpp"
 #include "tools/text_table.hpp"
