@@ -46,6 +46,7 @@ void PipelineEvaluator::Compiler::draw() {
   const auto stages = static_cast<std::size_t>(shape_.stages);
   next_.assign(stages, 0);
   free_.assign(stages, 0);
+  drawn_.assign(stages, {});
   positions_.assign(slot(false, shape_.micro_batches, 0), 0);
   for (bool progress = true; progress;) {
     progress = false;
@@ -73,6 +74,7 @@ bool PipelineEvaluator::Compiler::try_next(int stage) {
                       .stage = static_cast<std::uint16_t>(stage),
                       .price = static_cast<std::uint16_t>(price_index(parts_, action.kind, at))},
                      start});
+  drawn_[row].push_back(static_cast<std::uint32_t>(drafts_.size() - 1));
   free_[row] = start + (action.kind == Kind::backward ? 2 : 1);
   finish_.push_back(free_[row]);
   if (action.kind != Kind::backward_weight) {
@@ -84,25 +86,27 @@ bool PipelineEvaluator::Compiler::try_next(int stage) {
 }
 
 void PipelineEvaluator::Compiler::sort() {
-  std::vector<std::uint32_t> drawn(drafts_.size());
-  std::iota(drawn.begin(), drawn.end(), 0);
-  std::sort(drawn.begin(), drawn.end(), [this](std::uint32_t a, std::uint32_t b) {
-    return std::pair(drafts_[a].start, drafts_[a].step.stage) <
-           std::pair(drafts_[b].start, drafts_[b].step.stage);
-  });
+  // A counting sort: at one start the stages come one after the other.
+  std::vector<std::uint32_t> place(
+      static_cast<std::size_t>(*std::max_element(free_.begin(), free_.end())) + 1, 0);
+  for (const Draft& draft : drafts_) ++place[static_cast<std::size_t>(draft.start)];
+  std::exclusive_scan(place.begin(), place.end(), place.begin(), 1u);
   std::vector<std::uint32_t> moved(drafts_.size() + 1, 0);
-  for (std::size_t i = 0; i < drawn.size(); ++i) {
-    moved[drawn[i] + 1] = static_cast<std::uint32_t>(i + 1);
+  for (const std::vector<std::uint32_t>& stage : drawn_) {
+    for (const std::uint32_t draft : stage) {
+      moved[draft + 1] = place[static_cast<std::size_t>(drafts_[draft].start)]++;
+    }
   }
+  out_.order_.resize(drafts_.size());
   out_.last_.assign(static_cast<std::size_t>(shape_.stages), 0);
   out_.uses_.assign(4 * static_cast<std::size_t>(parts_), 0);
-  for (const std::uint32_t draft : drawn) {
-    Step step = drafts_[draft].step;
+  for (std::size_t i = 0; i < drafts_.size(); ++i) {
+    Step step = drafts_[i].step;
     step.input = moved[step.input];
-    out_.order_.push_back(step);
-    const auto position = static_cast<std::uint32_t>(out_.order_.size());
+    const std::uint32_t position = moved[i + 1];
+    out_.order_[position - 1] = step;
     if (step.input != 0) out_.reach_ = std::max(out_.reach_, position - step.input);
-    out_.last_[step.stage] = position;
+    out_.last_[step.stage] = std::max(out_.last_[step.stage], position);
     ++out_.uses_[step.price];
   }
 }

@@ -47,7 +47,8 @@ class PipelineEvaluator::Compiler {
   std::vector<std::int64_t> free_;        ///< by stage, in units
   std::vector<std::uint32_t> positions_;  ///< of forwards and backwards, by slot(); 0: not yet
   std::vector<Draft> drafts_;
-  std::vector<std::int64_t> finish_{0};  ///< by position, in units
+  std::vector<std::vector<std::uint32_t>> drawn_;  ///< drafts by stage
+  std::vector<std::int64_t> finish_{0};            ///< by position, in units
 };
 
 /// Walks through one steady state, over as many of its periods as it can at once.

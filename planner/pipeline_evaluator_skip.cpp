@@ -4,6 +4,12 @@
 #include "planner/pipeline_evaluator_parts.hpp"
 
 namespace foreplan {
+namespace {
+
+/// Blocks ahead that make it worth looking through one: that costs as much as walking two.
+constexpr std::size_t kWorth = 3;
+
+}  // namespace
 
 void PipelineEvaluator::Skipper::step() {
   evaluator_.replay(at_, at_ + steady_.period, scratch_);
@@ -19,7 +25,7 @@ void PipelineEvaluator::Skipper::run() {
   while (at_ < end) {
     step();
     const std::size_t block = at_ - kept;
-    if (kept != origin && end - at_ >= block && stable(block)) {
+    if (kept != origin && end - at_ >= kWorth * block && stable(block)) {
       const std::size_t blocks = std::min(lasting_blocks(block), (end - at_) / block);
       if (blocks > 0) {
         skip(block, blocks);

@@ -111,6 +111,22 @@ TEST(PipelineEvaluator, EqualsBruteForceWithRandomCostsAndHops) {
   }
 }
 
+// Pipelines as deep as people train with, too few micro-batches to fill them included.
+TEST(PipelineEvaluator, EqualsBruteForceWhenItIsDeep) {
+  RandomCosts random(6);
+  for (const auto& [schedule, v] : {std::pair{Schedule::one_f_one_b, 1},
+                                    {Schedule::interleaved, 3},
+                                    {Schedule::zb_h1, 1},
+                                    {Schedule::zb_h2, 1},
+                                    {Schedule::zb_v, 2},
+                                    {Schedule::dualpipe, 2}}) {
+    for (const int m : {16, 32}) {
+      const PipelineEvaluator evaluator({schedule, 8, v, m});
+      expect_brute_force(evaluator, random.draw(evaluator.shape(), 30, 40));
+    }
+  }
+}
+
 /// What skipping gives, beside the full replay and how much was walked.
 void expect_skipping_is_exact(const PipelineEvaluator& evaluator, const PipelineCosts& costs) {
   PipelineEvaluator::Scratch skipping, replaying;
