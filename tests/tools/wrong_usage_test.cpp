@@ -106,7 +106,7 @@ TEST(WrongUsage, IsAStrategyThatIsNone) {
   expect_refused_strategy("dp=0", "dp: expected a whole number >= 1, got '0'");
   expect_refused_strategy("dp=2,dp=2", "'dp' is given twice");
   expect_refused_strategy("zeal=3", "unknown key 'zeal', expected one of dp, tp, pp");
-  expect_refused_strategy("schedule=lifo", "expected gpipe or 1f1b, got 'lifo'");
+  expect_refused_strategy("schedule=lifo", "expected one of gpipe, 1f1b, interleaved, zb-h1, zb-h2, zb-v, dualpipe, got 'lifo'");
   expect_refused_strategy("zero=3", "not supported yet");
 }
 
