@@ -3,7 +3,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
-#include <algorithm>
+#include <array>
 #include <nlohmann/json.hpp>
 #include <utility>
 
@@ -17,7 +17,7 @@ using Json = nlohmann::ordered_json;
 constexpr std::array kDTypes{DType::fp32, DType::tf32, DType::fp16, DType::bf16, DType::fp8};
 
 /// "312", empty where it is 0.
-std::string number(double value) { return value > 0 ? fmt::format("{:.4g}", value) : ""; }
+std::string number(double value) { return value > 0 ? fmt::format("{:.5g}", value) : ""; }
 
 std::string teraflops(const DeviceSpec& device, DType dtype) {
   const auto peak = device.peak.find(dtype);

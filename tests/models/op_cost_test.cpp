@@ -75,7 +75,8 @@ TEST(MakeOp, CountsWhatTransformersAddByHand) {
 
 // Gradient and parameter shrink with the dtype, moments stay fp32: 2 + 2 + 2 bytes and 4 times 4.
 TEST(MakeOp, KeepsMomentsInFp32) {
-  const Op adam = make_op({.op = "adam", .pass = Pass::optimizer, .shape = {10}, .dtype = DType::bf16});
+  const Op adam =
+      make_op({.op = "adam", .pass = Pass::optimizer, .shape = {10}, .dtype = DType::bf16});
   EXPECT_EQ(adam.traffic, Bytes{10 * (3 * 2 + 4 * 4)});
 }
 
