@@ -25,7 +25,8 @@ TEST(WrongUsage, IsAnUnknownFlagOrArgument) {
 }
 
 TEST(WrongUsage, IsAMissingArgument) {
-  expect_usage_complaint({"show"}, {"MODEL"});
+  expect_usage_complaint({"show"}, {"NAME"});
+  expect_usage_complaint({"list"}, {"WHAT"});
   expect_usage_complaint({"simulate"}, {"GRAPH"});
   expect_usage_complaint({"run"}, {"PLAN"});
   expect_usage_complaint({"compare", "a.json"}, {"MEASURED"});
