@@ -11,7 +11,8 @@ namespace foreplan {
 /// type, inputs?, ...}]` in topological order, where `inputs` names earlier layers or "input" and
 /// is the layer before by default. linear has `out_features` (and optionally `in_features`,
 /// checked, and `bias`, true); the others take their width from their input. `loss` is
-/// "softmax_cross_entropy"; it becomes the graph's last layer, named "loss".
+/// "softmax_cross_entropy"; it becomes the graph's last layer, named "loss". Also reads what
+/// huggingface_model does.
 /// @throws Error(invalid_argument) naming file and place
 OpGraph read_model(const std::filesystem::path& path);
 
