@@ -7,6 +7,7 @@
 #include <boost/graph/breadth_first_search.hpp>
 #include <boost/graph/reverse_graph.hpp>
 #include <boost/graph/strong_components.hpp>
+#include <optional>
 #include <set>
 
 #include "sim/error.hpp"
@@ -224,6 +225,7 @@ class Checker {
     }
     if (is_loss(layer) || keeps_width(layer.kind)) check_width(i);
     if (layer.kind == LayerKind::concat) check_concat(i);
+    if (layer.kind == LayerKind::flatten) check_flatten(i);
     if (const auto* spatial = std::get_if<SpatialShape>(&layer.shape)) check_spatial(i, *spatial);
   }
 
@@ -262,8 +264,32 @@ class Checker {
     }
   }
 
+  /// What the first input of a layer is, unless the block before decides.
+  std::optional<Port> first_input(std::size_t i) const {
+    const LayerId input = parts_.inputs[i][0];
+    if (input == kBlockInput) return std::nullopt;
+    return input == kModelInput ? model_input() : output(input);
+  }
+
+  void check_flatten(std::size_t i) const {
+    const Layer& layer = parts_.layers[i];
+    const auto input = first_input(i);
+    const std::int64_t rows = input ? input->positions.fixed : 1;
+    const bool fixed = !input || input->positions == Positions{.fixed = rows};
+    if (!fixed || layer.positions != Positions{} ||
+        (input && (rows < 1 || layer.out_features / rows != input->features ||
+                   layer.out_features % rows != 0))) {
+      fail(i, fmt::format("flatten of {} features cannot have {}", layer.in_features,
+                          layer.out_features));
+    }
+  }
+
   void check_spatial(std::size_t i, const SpatialShape& s) const {
     const Layer& layer = parts_.layers[i];
+    const std::int64_t largest = std::max({s.in_height, s.in_width, s.kernel_height, s.kernel_width,
+                                           s.stride, s.groups, s.padding_height, s.padding_width});
+    if (largest > kMostFeatures)
+      fail(i, fmt::format("expected sizes of at most {}", kMostFeatures));
     const bool positive =
         std::min({s.in_height, s.in_width, s.kernel_height, s.kernel_width, s.stride, s.groups,
                   s.padding_height + 1, s.padding_width + 1}) >= 1;
@@ -276,6 +302,14 @@ class Checker {
     if (layer.in_features % s.groups != 0 || layer.out_features % s.groups != 0) {
       fail(i, fmt::format("{} groups do not divide its {} and {} features", s.groups,
                           layer.in_features, layer.out_features));
+    }
+    const auto input = first_input(i);
+    if (input && input->positions != Positions{.fixed = s.in_height * s.in_width}) {
+      fail(i, fmt::format("its input has other rows than {} x {}", s.in_height, s.in_width));
+    }
+    const std::int64_t window = s.kernel_height * s.kernel_width;
+    if (layer.kind == LayerKind::conv2d && layer.in_features / s.groups > kMostFeatures / window) {
+      fail(i, fmt::format("expected at most {} weights an output feature", kMostFeatures));
     }
     if (layer.positions != Positions{.fixed = s.out_height() * s.out_width()}) {
       fail(i, fmt::format("has other rows than {} x {}", s.out_height(), s.out_width()));

@@ -28,7 +28,7 @@ Pass read_pass(const JsonValue& value) { return named<Pass>(value, 4); }
 DType read_dtype(const JsonValue& value) { return named<DType>(value, 5); }
 
 CollectiveKind read_collective_kind(const JsonValue& value) {
-  return named<CollectiveKind>(value, 4);
+  return named<CollectiveKind>(value, kCollectiveKinds);
 }
 
 BufferCategory read_buffer_category(const JsonValue& value) {

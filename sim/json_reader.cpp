@@ -247,6 +247,7 @@ JsonObject JsonValue::object() const {
 
 bool JsonValue::is_text() const { return value_->is_string(); }
 bool JsonValue::is_object() const { return value_->is_object(); }
+bool JsonValue::is_array() const { return value_->is_array(); }
 bool JsonValue::is_null() const { return value_->is_null(); }
 
 void JsonValue::expected(std::string_view what) const {

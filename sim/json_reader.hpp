@@ -40,6 +40,7 @@ class JsonValue {
 
   bool is_text() const;
   bool is_object() const;
+  bool is_array() const;
   bool is_null() const;
 
   /// Throws Error: "FILE: POINTER: expected EXPECTED, got <this value, shortened>".

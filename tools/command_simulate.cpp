@@ -3,7 +3,7 @@
 #include <nlohmann/json.hpp>
 #include <ostream>
 
-#include "models/op_cost.hpp"
+#include "models/layer_ops.hpp"
 #include "sim/json_reader.hpp"
 #include "sim/simulate.hpp"
 #include "sim/task_graph_io.hpp"

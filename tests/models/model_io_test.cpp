@@ -3,10 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <filesystem>
-#include <fstream>
-
 #include "sim/error.hpp"
+#include "tests/models/model_file.hpp"
 
 namespace foreplan {
 namespace {
@@ -14,44 +12,6 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::EndsWith;
 using ::testing::HasSubstr;
-
-/// A file of its own for each test, gone afterwards.
-class ModelFile : public ::testing::Test {
- protected:
-  ModelFile()
-      : path_(std::filesystem::path(::testing::TempDir()) /
-              (std::string("foreplan_model_") +
-               ::testing::UnitTest::GetInstance()->current_test_info()->name() + ".json")) {}
-  ~ModelFile() override { std::filesystem::remove(path_); }
-
-  OpGraph read(const std::string& text) const {
-    std::ofstream(path_, std::ios::binary) << text;
-    return read_model(path_);
-  }
-
-  /// What is wrong with `text`, behind the name of the file.
-  std::string complaint(const std::string& text) const {
-    try {
-      read(text);
-    } catch (const Error& error) {
-      EXPECT_EQ(error.code(), ErrorCode::invalid_argument);
-      const std::string message = error.what();
-      const std::string file = path_.string() + ": ";
-      EXPECT_EQ(message.substr(0, file.size()), file);
-      EXPECT_EQ(message.find('\n'), std::string::npos);
-      return message.substr(file.size());
-    }
-    return "no complaint";
-  }
-
-  std::filesystem::path path_;
-};
-
-/// A model of 4 features with these layers.
-std::string model(const std::string& layers, const std::string& more = "") {
-  return R"({"schema": "foreplan.model/1", "name": "m", "input": {"features": 4}, "layers": [)" +
-         layers + R"(], "loss": "softmax_cross_entropy")" + more + "}";
-}
 
 const std::string kFc = R"({"name": "fc", "type": "linear", "out_features": 3})";
 
@@ -138,7 +98,12 @@ TEST_F(ModelFile, IsRefusedForInputsThatAreWrong) {
 
 TEST_F(ModelFile, IsRefusedForTypesThatAreUnknown) {
   EXPECT_EQ(complaint(model(R"({"name": "f", "type": "conv"})")),
-            "/layers/0/type: expected linear, relu, gelu, layer_norm or add, got \"conv\"");
+            "/layers/0/type: expected linear, conv2d, batch_norm, layer_norm, rms_norm, max_pool, "
+            "average_pool, flatten, add, concat, relu, gelu, gelu_tanh, silu, tanh, gated_silu, "
+            "gated_gelu, dropout, embedding, position_embedding, class_token, rotary, attention or "
+            "select, got \"conv\"");
+  EXPECT_THAT(complaint(model(R"({"name": "f", "type": "expert_linear"})")),
+              HasSubstr("/layers/0/type: expected linear"));
   EXPECT_THAT(complaint(model(R"({"name": "f", "type": "softmax_cross_entropy"})")),
               HasSubstr("/layers/0/type: expected linear"));
   EXPECT_EQ(complaint(R"({"schema": "foreplan.model/1", "name": "m", "input": {"features": 4},
@@ -158,6 +123,96 @@ TEST_F(ModelFile, IsRefusedForNamesThatAreTaken) {
 TEST_F(ModelFile, IsRefusedForAnOutputThatNobodyUses) {
   EXPECT_EQ(complaint(model(kFc + R"(, {"name": "b", "type": "relu", "inputs": ["input"]})")),
             "model m: layer fc: its output is never used for the loss");
+}
+
+TEST_F(ModelFile, IsOfImagesOrTokensAsWell) {
+  const OpGraph images = read(image_model(
+      R"({"name": "f", "type": "flatten"}, {"name": "fc", "type": "linear", "out_features": 2})"));
+  EXPECT_EQ(images.input_features(), 3);
+  EXPECT_EQ(images.input_positions(), Positions{.fixed = 48});
+  EXPECT_EQ(images.layers()[1].in_features, 144);
+  const OpGraph tokens =
+      read(token_model(R"({"name": "e", "type": "embedding", "rows": 9, "out_features": 2})"));
+  EXPECT_EQ(tokens.input_features(), 1);
+  EXPECT_EQ(tokens.input_positions(), kSourceTokens);
+  EXPECT_EQ(tokens.layers().back().positions, kSourceTokens);  // a loss a token
+}
+
+TEST_F(ModelFile, IsRefusedForAnInputThatIsNone) {
+  const auto with_input = [&](const std::string& input) {
+    return complaint(R"({"schema": "foreplan.model/1", "name": "m", "input": )" + input +
+                     R"(, "layers": [)" + kFc + R"(], "loss": "softmax_cross_entropy"})");
+  };
+  EXPECT_EQ(with_input("{}"),
+            "/input: expected features, or channels, height and width, or tokens, got an object of "
+            "0 keys");
+  EXPECT_EQ(with_input(R"({"channels": 3, "height": 8})"),
+            "/input: expected the key \"width\", got none");
+  EXPECT_EQ(with_input(R"({"features": 3, "height": 8})"),
+            "/input/height: expected one of features, got an unknown key");
+  EXPECT_EQ(with_input(R"({"tokens": false})"), "/input/tokens: expected true, got false");
+  EXPECT_EQ(with_input(R"({"channels": 1, "height": 8, "width": 100001})"),
+            "/input/width: expected an integer from 1 to 100000, got 100001");
+  EXPECT_EQ(with_input(R"({"channels": 2, "height": 100000, "width": 100000})"),
+            "/input: expected an image of at most 10000000000 numbers, got an object of 3 keys");
+}
+
+// Without a window the height is lost: any image of 48 pixels gives the same graph.
+TEST_F(ModelFile, ReadsBackImagesAsHighAndWideAsTheirFirstWindowSays) {
+  const std::string text = to_json(read(image_model(
+      R"({"name": "n", "type": "batch_norm"},
+         {"name": "c", "type": "conv2d", "out_channels": 4, "kernel": [3, 2]},
+         {"name": "p", "type": "average_pool", "global": true})")));
+  EXPECT_THAT(text, HasSubstr(R"("input": {"channels":3,"height":8,"width":6})"));
+  EXPECT_EQ(to_json(read(text)), text);
+  const std::string flat = to_json(read(image_model(R"({"name": "f", "type": "flatten"})")));
+  EXPECT_THAT(flat, HasSubstr(R"("input": {"channels":3,"height":48,"width":1})"));
+  EXPECT_EQ(to_json(read(flat)), flat);
+}
+
+TEST(ModelToJson, RefusesWhatAFileCannotHold) {
+  const auto refusal = [](OpGraphParts parts) {
+    try {
+      to_json(OpGraph(std::move(parts)));
+    } catch (const Error& error) {
+      return std::string(error.what());
+    }
+    return std::string("none");
+  };
+  const Layer loss{.name = "loss",
+                   .kind = LayerKind::softmax_cross_entropy,
+                   .in_features = 4,
+                   .out_features = 1};
+  const Layer scores{.name = "s",
+                     .kind = LayerKind::top_k,
+                     .in_features = 4,
+                     .out_features = 4,
+                     .shape = ExpertShape{.experts = 4, .top_k = 4}};
+  OpGraphParts parts{.name = "m",
+                     .input_features = 4,
+                     .layers = {scores, loss},
+                     .inputs = {{kModelInput}, {LayerId{0}}},
+                     .blocks = {},
+                     .runs = {}};
+  EXPECT_EQ(refusal(parts), "layer s: a model file cannot hold top_k");
+  parts.layers[0] = {
+      .name = "s", .kind = LayerKind::relu, .in_features = 4, .out_features = 4, .shape = {}};
+  parts.inputs[0] = {kBlockInput};
+  parts.inputs[1] = {LayerId{0}};
+  parts.blocks = {{.name = "b", .first = LayerId{0}, .last = LayerId{0}},
+                  {.name = "h", .first = LayerId{1}, .last = LayerId{1}}};
+  parts.inputs[1] = {kBlockInput};
+  parts.runs = {{0, 2}, {1, 1}};
+  EXPECT_EQ(refusal(parts), "model m: a model file cannot hold repeated blocks");
+}
+
+TEST_F(ModelFile, IsRefusedForMoreLayersThanAGraphHas) {
+  std::string layers = kFc;
+  for (int i = 1; i < 50'000; ++i) {
+    layers += R"(, {"name": ")" + std::to_string(i) + R"(", "type": "relu"})";
+  }
+  EXPECT_EQ(complaint(model(layers)),
+            "/layers: expected at most 49999 layers, got an array of 50000 values");
 }
 
 TEST_F(ModelFile, IsRefusedWithoutLayers) {
