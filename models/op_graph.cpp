@@ -88,6 +88,17 @@ OpGraph::OpGraph(OpGraphParts parts) : parts_(std::move(parts)) {
       parameters_.push_back(parameter);
     }
   }
+  check_parameter_count();
+}
+
+void OpGraph::check_parameter_count() const {
+  constexpr double kMost = 9e18;
+  double count = 0;
+  for (const Parameter& p : parameters_) {
+    count += static_cast<double>(p.rows) * static_cast<double>(p.columns) *
+             static_cast<double>(instances(p.layer));
+  }
+  if (count > kMost) reject(fmt::format("model {}: has over {} parameters", name(), kMost));
 }
 
 const std::vector<LayerId>& OpGraph::inputs(LayerId id) const {
