@@ -140,6 +140,7 @@ std::vector<Parameter> parameters_of(const Layer& layer, LayerId id) {
       break;
     case LayerKind::embedding:
     case LayerKind::position_embedding:
+      if (layer.tied_to) break;
       found.push_back({id, Role::table, shape_of<TableShape>(layer).rows, layer.out_features});
       break;
     case LayerKind::class_token:

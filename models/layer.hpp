@@ -132,7 +132,8 @@ struct Layer {
   bool bias = true;               ///< linear, conv2d, expert_linear: b; layer_norm: the shift
   Positions positions{};          ///< rows of the output, a sample
   LayerShape shape{};             ///< of the kinds that have one
-  /// linear: the weights are this embedding's table, transposed; there are none of its own.
+  /// linear: the weights are this embedding's table, transposed; embedding: the table is this one's.
+  /// There are none of its own.
   std::optional<LayerId> tied_to{};
 };
 

@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "models/huggingface_file.hpp"
 #include "models/layer_io.hpp"
 #include "sim/error.hpp"
 #include "sim/json_reader.hpp"
@@ -230,6 +231,7 @@ nlohmann::ordered_json layer_json(const OpGraph& graph, LayerId id) {
 
 OpGraph read_model(const std::filesystem::path& path) {
   const JsonDocument document = JsonDocument::read(path);
+  if (auto graph = huggingface_model(document, path)) return *std::move(graph);
   JsonObject root = document.root("model");
   const std::string name = root.required("name").text();
   const auto source = root.optional("source");

@@ -12,7 +12,7 @@ namespace foreplan {
 /// topological order, where `inputs` names earlier layers or "input" and is the layer before by
 /// default. What a layer's keys leave open, widths, heights and rows, is derived from its inputs
 /// (models/layer_io.hpp, docs/models.md). `loss` is "softmax_cross_entropy"; it becomes the graph's
-/// last layer, named "loss".
+/// last layer, named "loss". Reads Hugging Face configs too (models/huggingface_file.hpp).
 /// @throws Error(invalid_argument) naming file and place
 OpGraph read_model(const std::filesystem::path& path);
 

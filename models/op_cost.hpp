@@ -1,8 +1,5 @@
 #pragma once
 
-#include <cstdint>
-
-#include "models/op_graph.hpp"
 #include "sim/op.hpp"
 
 namespace foreplan {
@@ -33,6 +30,39 @@ namespace foreplan {
 ///                          backward_input   y, dy                     dx
 ///     embedding            forward          ids, table                y [m, n]
 ///       [m, vocabulary, n] backward_weight  ids, dy                   dtable
+///     batched_matmul       as matmul, `batch` products of matrices of their own
+///       [batch, m, k, n]
+///     expert_linear        as matmul; the m rows are sorted by expert, each expert has a W
+///       [experts, m, k, n]
+///     gelu_tanh, silu [n]  as gelu
+///     tanh [n]             as relu
+///     gated_silu,          forward          gate, up                  y = act(gate) * up
+///       gated_gelu [n]     backward_input   gate, up, dy              dgate, dup
+///     dropout [n]          forward          x                         y, mask
+///                          backward_input   mask, dy                  dx
+///     rotary [n]           forward          x                         y
+///                          backward_input   dy                        dx
+///     batch_norm [m, n]    as layer_norm; the statistics are of the n columns
+///     position_embedding   forward          x, table                  y = x + table[position]
+///       [m, rows, n]       backward_weight  dy                        dtable
+///     class_token          forward          x, token                  y, a row more a sample
+///       [samples, rows, n] backward_input   dy                        dx
+///                          backward_weight  dy                        dtoken
+///     select               forward          x                         y, the first row of each sample
+///       [samples, rows, n] backward_input   dy                        dx
+///     attention,           forward          q, k, v                   y, logsumexp of each row
+///       causal_attention   backward_input   q, k, v, y, logsumexp, dy dq, dk, dv
+///       [samples, heads, kv_heads, queries, keys, seen, qk, v]
+///     conv2d [10 sizes]    as matmul
+///     max_pool,            forward          x                         y, index
+///       average_pool       backward_input   dy, index                 dx
+///       [in, out, window]
+///     top_k                forward          scores                    weights, indices
+///       [m, experts, k]    backward_input   weights, dweights         dscores
+///     dispatch [m, k, n]   forward          x, indices                y, each row k times
+///                          backward_input   dy, indices               dx
+///     combine [m, k, n]    forward          x, weights, indices       y
+///                          backward_input   x, weights, dy            dx, dweights
 ///     add [n]              forward          a, b                      y = a + b
 ///     accumulate [n]       forward          x                         y += x, always
 ///     copy [n]             forward          x                         y = x
@@ -44,11 +74,16 @@ namespace foreplan {
 ///       [m, n]             backward_input   probabilities, labels     dx = (p - onehot) / batch
 ///     sgd [n]              optimizer        gradient                  parameter, momentum
 ///     adam [n]             optimizer        gradient                  parameter, moment 1, moment 2
+///     sgd_master,          as sgd and adam, gradient and master copy of the parameter in fp32
+///       adam_master [n]
+///     square_sum [n]       optimizer        gradient, fp32            the sum of its squares
 ///
 /// statistics: m means, then m reciprocal standard deviations. scales: m reciprocal root mean squares.
 /// labels, ids: m times int32. loss: one number, the sum over the m rows divided by the global batch.
 /// batch: the global batch. Operands are of the key's dtype; labels, ids, statistics, scales, loss,
-/// momentum and moments are 4 bytes a number (int32, fp32) whatever it is.
+/// logsumexp, indices, momentum and moments are 4 bytes a number (int32, fp32) whatever it is, a mask is 1.
+/// attention: `seen` of the `keys` are looked at by each of the `queries`; causal attention counts them in
+/// full, as is the custom, though a kernel may skip those that lie behind (half of them).
 
 /// The op with the FLOPs and the traffic that its key implies.
 ///
@@ -57,7 +92,11 @@ namespace foreplan {
 ///   an element of the others  bias_add 1, relu 1, gelu 5 and 11 (backward), layer_norm 7, 10 and 5,
 ///                             rms_norm 4, 8 and 3, softmax 5 and 4, embedding 0 and 1,
 ///                             add and accumulate 1, copy and gather_columns 0,
-///                             softmax_cross_entropy 5 and 2, sgd 4, adam 14
+///                             softmax_cross_entropy 5 and 2, sgd 4, adam 14, gelu_tanh 9 and 18,
+///                             silu 4 and 9, tanh 1 and 3, gated_silu 5 and 12, gated_gelu 10 and 21,
+///                             rotary 3, dropout 2, batch_norm as layer_norm
+///   attention: 2 scores (qk + v) in products forward, twice that backward (without computing the scores
+///   anew), and 5 and 4 a score for the softmax; scores = samples heads queries seen
 ///
 /// Traffic: every operand of the table read once and every result written once, `element_size` an
 /// element, 4 bytes for labels, ids, statistics, scales and moments; the optimizers read what they update; of an
@@ -68,16 +107,5 @@ namespace foreplan {
 ///   the wrong number of entries, an entry is < 1, there are over 2^53 elements, columns do not
 ///   divide into the parts, or an optimizer is to accumulate
 Op make_op(OpKey key);
-
-/// FLOPs and bytes of a layer for one sample, pass by pass: what `foreplan show` prints. A pass that
-/// training does not need is zero: the gradient of the samples, and that of `add`, which is handed on
-/// as it is.
-struct LayerCost {
-  std::int64_t parameters = 0;
-  Flops forward, backward_input, backward_weight;
-  Bytes forward_traffic, backward_input_traffic, backward_weight_traffic;
-  Bytes activation;  ///< the output of the layer, one sample
-};
-LayerCost layer_cost(const OpGraph& graph, LayerId id, DType dtype);
 
 }  // namespace foreplan

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "models/op_graph_check.hpp"
 #include "sim/error.hpp"
 
@@ -24,6 +26,22 @@ std::vector<std::int64_t> count_instances(const OpGraphParts& parts) {
     }
   }
   return instances;
+}
+
+/// By layer, the rows that enter its block where it stands first.
+std::vector<Positions> entries(const OpGraphParts& parts) {
+  std::vector<Positions> entry(parts.layers.size(), parts.input_positions);
+  std::vector<bool> entered(parts.blocks.size(), false);
+  Positions before = parts.input_positions;
+  for (const Run& run : parts.runs) {
+    const auto b = static_cast<std::size_t>(run.block);
+    const auto first = static_cast<std::ptrdiff_t>(parts.blocks[b].first);
+    const auto last = static_cast<std::ptrdiff_t>(parts.blocks[b].last);
+    if (!entered[b]) std::fill(entry.begin() + first, entry.begin() + last + 1, before);
+    entered[b] = true;
+    before = parts.layers[static_cast<std::size_t>(last)].positions;
+  }
+  return entry;
 }
 
 OpGraphParts flat_parts(std::string name, std::int64_t input_features, std::vector<Layer> layers,
@@ -61,6 +79,7 @@ OpGraph::OpGraph(std::string name, std::int64_t input_features, std::vector<Laye
 OpGraph::OpGraph(OpGraphParts parts) : parts_(std::move(parts)) {
   check_op_graph(parts_);
   instances_ = count_instances(parts_);
+  entry_ = entries(parts_);
   consumers_.resize(size() + 2);
   for (std::size_t i = 0; i < size(); ++i) {
     const LayerId id{static_cast<std::int32_t>(i)};
@@ -69,6 +88,17 @@ OpGraph::OpGraph(OpGraphParts parts) : parts_(std::move(parts)) {
       parameters_.push_back(parameter);
     }
   }
+  check_parameter_count();
+}
+
+void OpGraph::check_parameter_count() const {
+  constexpr double kMost = 9e18;
+  double count = 0;
+  for (const Parameter& p : parameters_) {
+    count += static_cast<double>(p.rows) * static_cast<double>(p.columns) *
+             static_cast<double>(instances(p.layer));
+  }
+  if (count > kMost) reject(fmt::format("model {}: has over {} parameters", name(), kMost));
 }
 
 const std::vector<LayerId>& OpGraph::inputs(LayerId id) const {
@@ -76,6 +106,24 @@ const std::vector<LayerId>& OpGraph::inputs(LayerId id) const {
 }
 
 const std::vector<LayerId>& OpGraph::consumers(LayerId id) const { return consumers_[place(id)]; }
+
+std::vector<Positions> OpGraph::operand_positions(LayerId id) const {
+  std::vector<Positions> positions;
+  for (const LayerId input : inputs(id)) {
+    if (input == kModelInput) {
+      positions.push_back(input_positions());
+    } else {
+      const bool entry = input == kBlockInput;
+      positions.push_back(entry ? entry_[static_cast<std::size_t>(id)] : layer(input).positions);
+    }
+  }
+  return positions;
+}
+
+bool OpGraph::needs_input_gradient(LayerId id) const {
+  const std::vector<LayerId>& from = inputs(id);
+  return std::any_of(from.begin(), from.end(), [](LayerId in) { return in != kModelInput; });
+}
 
 std::int64_t OpGraph::block_count(BlockRole role) const {
   std::int64_t count = 0;

@@ -11,8 +11,9 @@
 namespace foreplan {
 
 /// What a block is to the network: pipelines cut it into stages between blocks, embedding with the first
-/// stage and head with the last.
-enum class BlockRole : std::uint8_t { embedding, layer, head };
+/// stage and head with the last. A bridge is no layer of its own (a pooler, the last norm of an encoder, the
+/// embedding of a decoder): it stays with the block before.
+enum class BlockRole : std::uint8_t { embedding, layer, bridge, head };
 
 /// Layers [first, last] that stand in the network together, perhaps many times: a class, not a copy.
 struct Block {
@@ -37,7 +38,8 @@ struct OpGraphParts {
   Positions input_positions{};      ///< rows of a sample
   std::vector<Layer> layers;
   /// Of each layer: the layers whose outputs it takes, in operand order. In a block: layers of the same
-  /// block, kBlockInput, kModelInput, or the last layer of an earlier block that stands in the network once.
+  /// block, kBlockInput, kModelInput, or the last layer of an earlier block that stands in one run: what
+  /// that run puts out. Embeddings take the rows that they need from kModelInput.
   std::vector<std::vector<LayerId>> inputs;
   std::vector<Block> blocks;  ///< tile the layers in order; empty: the graph is flat
   std::vector<Run> runs;      ///< the network from input to loss
@@ -74,6 +76,10 @@ class OpGraph {
   /// The layers that take this layer's output (kModelInput: the samples; kBlockInput: a block's input), in
   /// order of id; a layer that takes it twice stands twice. What the block behind takes is not listed.
   const std::vector<LayerId>& consumers(LayerId id) const;
+  /// The rows of each input of a layer, a sample.
+  std::vector<Positions> operand_positions(LayerId id) const;
+  /// Whether training asks for the gradient of some input: not for that of the samples.
+  bool needs_input_gradient(LayerId id) const;
 
   bool flat() const { return parts_.blocks.empty(); }
   const std::vector<Block>& blocks() const { return parts_.blocks; }
@@ -97,9 +103,12 @@ class OpGraph {
     return parameter.rows * parameter.columns * instances(parameter.layer);
   }
 
+  void check_parameter_count() const;
+
   OpGraphParts parts_;
   std::string source_;
   std::vector<std::int64_t> instances_;
+  std::vector<Positions> entry_;                 ///< by layer: the rows of its block's input
   std::vector<std::vector<LayerId>> consumers_;  ///< entry 0: of kBlockInput, 1: of kModelInput
   std::vector<Parameter> parameters_;
 };

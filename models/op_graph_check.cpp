@@ -64,6 +64,22 @@ bool keeps_width(LayerKind kind) {
   }
 }
 
+bool contains(const Positions& all, const Positions& some) {
+  return some.fixed <= all.fixed && some.source <= all.source && some.target <= all.target;
+}
+
+/// The sizes of a layer's shape that count something; none where the kind has no such shape.
+std::vector<std::int64_t> counts_of(const LayerShape& shape) {
+  if (const auto* a = std::get_if<AttentionShape>(&shape)) {
+    return {a->heads,     a->kv_heads,   a->qk_features,   a->v_features,
+            a->window + 1, a->bias_rows + 1, a->shared_key_features + 1};
+  }
+  if (const auto* e = std::get_if<ExpertShape>(&shape)) return {e->experts, e->top_k};
+  if (const auto* t = std::get_if<TableShape>(&shape)) return {t->rows};
+  if (const auto* n = std::get_if<NormShape>(&shape)) return {n->groups};
+  return {};
+}
+
 /// What leaves a layer or enters a block.
 struct Port {
   std::int64_t features = 0;
@@ -127,6 +143,29 @@ class Checker {
       if (features < 1 || features > kMostFeatures) {
         fail(i, fmt::format("expected 1 to {} features, got {}", kMostFeatures, features));
       }
+    }
+    for (const std::int64_t size : counts_of(layer.shape)) {
+      if (size < 1 || size > kMostFeatures) {
+        fail(i, fmt::format("expected sizes from 1 to {}, got {}", kMostFeatures, size));
+      }
+    }
+    if (layer.tied_to) check_tie(i, *layer.tied_to);
+  }
+
+  void check_tie(std::size_t i, LayerId table) const {
+    const Layer& layer = parts_.layers[i];
+    const bool there = place(table) < i && parts_.layers[place(table)].kind == LayerKind::embedding;
+    if (!there) fail(i, "is tied to what is not an earlier embedding");
+    const Layer& embedding = parts_.layers[place(table)];
+    const std::int64_t rows = shape_of<TableShape>(embedding).rows;
+    const bool fits = layer.kind == LayerKind::linear
+                          ? layer.in_features == embedding.out_features && layer.out_features == rows
+                          : layer.kind == LayerKind::embedding &&
+                                layer.out_features == embedding.out_features &&
+                                shape_of<TableShape>(layer).rows == rows;
+    if (!fits) {
+      fail(i, fmt::format("is tied to {}, a table of {} x {}", printable(embedding.name, 100), rows,
+                          embedding.out_features));
     }
   }
 
@@ -197,7 +236,10 @@ class Checker {
     if (wanted && *wanted != port.features) {
       fail(i, fmt::format("expects {} features, but {} has {}", *wanted, from, port.features));
     }
-    if (keeps_rows(layer.kind) && port.positions != layer.positions) {
+    const bool chooses_rows =
+        layer.kind == LayerKind::embedding && parts_.inputs[i][operand] == kModelInput;
+    if (chooses_rows ? !contains(port.positions, layer.positions)
+                     : keeps_rows(layer.kind) && port.positions != layer.positions) {
       fail(i, fmt::format("has other rows than {}", from));
     }
   }
@@ -324,12 +366,12 @@ class Checker {
     }
   }
 
-  /// What comes from another block is the last layer of one that stands in the network once.
+  /// What comes from another block is the last layer of one that stands in one run.
   void check_references(const Block& block) const {
     for (std::size_t i = place(block.first); i <= place(block.last); ++i) {
       for (const LayerId input : parts_.inputs[i]) {
         if (input < LayerId{0} || input >= block.first) continue;
-        if (!ends_single_block(input)) {
+        if (!ends_single_run(input)) {
           fail(i, fmt::format("takes {} of another block",
                               printable(parts_.layers[place(input)].name, 100)));
         }
@@ -337,13 +379,12 @@ class Checker {
     }
   }
 
-  bool ends_single_block(LayerId id) const {
+  bool ends_single_run(LayerId id) const {
     for (std::size_t b = 0; b < parts_.blocks.size(); ++b) {
       if (parts_.blocks[b].last != id) continue;
-      std::int64_t instances = 0;
-      for (const Run& run : parts_.runs)
-        instances += run.block == static_cast<std::int32_t>(b) ? run.repeats : 0;
-      return instances == 1;
+      return std::count_if(parts_.runs.begin(), parts_.runs.end(), [&](const Run& run) {
+               return run.block == static_cast<std::int32_t>(b);
+             }) == 1;
     }
     return false;
   }

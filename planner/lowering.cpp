@@ -162,9 +162,10 @@ void StepLowering::run_pipeline(int d) {
   cells_.assign(count, {});
   done_[0].assign(count, 0);
   done_[1].assign(count, 0);
+  const PipelineShape shape = pipeline_shape(setting_.strategy, micro_batches);
   std::vector<std::vector<PipelineAction>> actions;
   for (int stage = 0; stage < stages; ++stage) {
-    actions.push_back(pipeline_schedule(setting_.strategy.schedule, stages, stage, micro_batches));
+    actions.push_back(pipeline_schedule(shape, stage));
     for (int i = 0; i < micro_batches; ++i) {
       cell(stage, i).dp_rank = d;
       cell(stage, i).stage = stage;
@@ -191,14 +192,15 @@ bool StepLowering::try_action(int stage, const PipelineAction& action) {
   const auto stride = static_cast<std::size_t>(batch_.micro_batches);
   const auto at =
       static_cast<std::size_t>(stage) * stride + static_cast<std::size_t>(action.micro_batch);
-  if (action.forward) {
+  const bool is_forward = action.kind == PipelineAction::Kind::forward;
+  if (is_forward) {
     if (stage > 0 && !done_[1][at - stride]) return false;
     forward(cells_[at]);
   } else {
     if (stage < last && !done_[0][at + stride]) return false;
     backward(cells_[at]);
   }
-  done_[action.forward ? 1 : 0][at] = 1;
+  done_[is_forward ? 1 : 0][at] = 1;
   return true;
 }
 
@@ -263,7 +265,7 @@ void StepLowering::aggregate_gradients() {
           values.push_back(&state.gradients[bucket]);
         }
         emitter_.collective(CollectiveKind::all_reduce, kCollectiveStream, values, {},
-                      fmt::format("gradients {}", bucket));
+                            fmt::format("gradients {}", bucket));
       }
     }
   }

@@ -3,7 +3,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
-#include <initializer_list>
+#include <array>
 #include <nlohmann/json.hpp>
 #include <string_view>
 #include <vector>
@@ -38,11 +38,11 @@ int size_of(JsonObject& object, const char* key) {
 }
 
 /// The one of `kinds` that the text of `value` names.
-template <typename Kind>
-Kind named(const JsonValue& value, std::initializer_list<Kind> kinds) {
+template <typename Kinds>
+typename Kinds::value_type named(const JsonValue& value, const Kinds& kinds) {
   const std::string text = value.text();
   std::vector<std::string_view> names;
-  for (const Kind kind : kinds) {
+  for (const auto kind : kinds) {
     if (text == name(kind)) return kind;
     names.push_back(name(kind));
   }
@@ -82,10 +82,10 @@ Strategy strategy_from_json(const JsonValue& value) {
   if (const auto sp = object.optional("sp")) strategy.sp = sp->boolean();
   if (const auto recompute = object.optional("recompute")) {
     strategy.recompute =
-        named(*recompute, {Recompute::none, Recompute::selective, Recompute::full});
+        named(*recompute, std::array{Recompute::none, Recompute::selective, Recompute::full});
   }
   if (const auto schedule = object.optional("schedule")) {
-    strategy.schedule = named(*schedule, {Schedule::gpipe, Schedule::one_f_one_b});
+    strategy.schedule = named(*schedule, kSchedules);
   }
   if (const auto layers = object.optional("layers")) {
     for (const JsonValue& count : layers->array()) {
@@ -145,7 +145,8 @@ PlanToRun read_plan(const std::filesystem::path& path) {
   const auto profile = root.optional("profile");
   if (profile && !profile->is_null()) plan.request.profile = profile->text();
   plan.request.global_batch = root.required("global_batch").positive_integer();
-  plan.request.optimizer = named(root.required("optimizer"), {Optimizer::sgd, Optimizer::adam});
+  plan.request.optimizer =
+      named(root.required("optimizer"), std::array{Optimizer::sgd, Optimizer::adam});
   plan.strategy = strategy_from_json(root.required("strategy"));
   JsonObject estimate = root.required("estimate").object();
   const JsonValue step_time = estimate.required("step_time_s");

@@ -50,10 +50,13 @@ std::vector<int> parse_layers(std::string_view value) {
 }
 
 Schedule parse_schedule(std::string_view value) {
-  for (const Schedule schedule : {Schedule::gpipe, Schedule::one_f_one_b}) {
+  std::vector<std::string_view> names;
+  for (const Schedule schedule : kSchedules) {
     if (value == name(schedule)) return schedule;
+    names.push_back(name(schedule));
   }
-  reject(fmt::format("strategy: schedule: expected gpipe or 1f1b, got '{}'", value));
+  reject(fmt::format("strategy: schedule: expected one of {}, got '{}'", fmt::join(names, ", "),
+                     value));
 }
 
 Recompute parse_recompute(std::string_view value) {
@@ -101,6 +104,9 @@ void check_supported(const Strategy& strategy) {
     reject(fmt::format("strategy: {} is not supported yet", what));
   };
   if (strategy.vpp != 1) refuse("vpp > 1 (interleaved stages)");
+  if (strategy.schedule != Schedule::gpipe && strategy.schedule != Schedule::one_f_one_b) {
+    refuse(fmt::format("schedule={} (only gpipe and 1f1b are lowered)", name(strategy.schedule)));
+  }
   if (strategy.cp != 1) refuse("cp > 1 (context parallelism)");
   if (strategy.ep != 1) refuse("ep > 1 (expert parallelism)");
   if (strategy.zero != 0) refuse("zero > 0 (sharded data parallelism)");
@@ -147,7 +153,25 @@ void check_stages(const Strategy& strategy, const OpGraph& model) {
 
 }  // namespace
 
-std::string_view name(Schedule schedule) { return schedule == Schedule::gpipe ? "gpipe" : "1f1b"; }
+std::string_view name(Schedule schedule) {
+  switch (schedule) {
+    case Schedule::gpipe:
+      return "gpipe";
+    case Schedule::one_f_one_b:
+      return "1f1b";
+    case Schedule::interleaved:
+      return "interleaved";
+    case Schedule::zb_h1:
+      return "zb-h1";
+    case Schedule::zb_h2:
+      return "zb-h2";
+    case Schedule::zb_v:
+      return "zb-v";
+    case Schedule::dualpipe:
+      return "dualpipe";
+  }
+  return "?";
+}
 
 std::string_view name(Recompute recompute) {
   switch (recompute) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -10,11 +11,19 @@
 
 namespace foreplan {
 
-/// In which order the stages of a pipeline work on their micro-batches.
+/// In which order the stages of a pipeline work on their micro-batches; see docs/schedules.md.
 enum class Schedule : std::uint8_t {
   gpipe,        ///< all forward, then all backward; Huang et al., GPipe, NeurIPS 2019
   one_f_one_b,  ///< one forward, one backward; Narayanan et al., PipeDream, SOSP 2019
+  interleaved,  ///< 1F1B over vpp chunks a stage; Narayanan et al., Megatron-LM, SC 2021
+  zb_h1,        ///< 1F1B, backward split, no more memory; Qi et al., Zero Bubble, ICLR 2024
+  zb_h2,        ///< backward split, no bubble, twice the memory; the same
+  zb_v,         ///< two chunks a stage, there and back; Qi et al., Controllable Memory, 2024
+  dualpipe,     ///< two pipelines in opposite directions; DeepSeek-V3 report, section 3.2.1
 };
+inline constexpr std::array kSchedules{
+    Schedule::gpipe, Schedule::one_f_one_b, Schedule::interleaved, Schedule::zb_h1,
+    Schedule::zb_h2, Schedule::zb_v,        Schedule::dualpipe};
 std::string_view name(Schedule schedule);
 
 enum class Recompute : std::uint8_t { none, selective, full };

@@ -2,34 +2,20 @@
 
 #include <fmt/format.h>
 
-#include <boost/graph/adjacency_list.hpp>
+#include <algorithm>
 #include <cmath>
-#include <limits>
 #include <map>
-#include <queue>
 
 #include "sim/error.hpp"
+#include "sim/route_search.hpp"
 
 namespace foreplan {
 namespace {
 
-using Graph = boost::adjacency_list<boost::vecS, boost::vecS, boost::bidirectionalS,
-                                    boost::no_property, LinkId>;
-
-/// How far it is to the destination: hops count first.
-struct Distance {
-  std::int32_t hops = std::numeric_limits<std::int32_t>::max();
-  Duration latency{};
-  friend auto operator<=>(const Distance&, const Distance&) = default;
-};
-
-Distance operator+(const Distance& distance, const Link& link) {
-  return {distance.hops + 1, distance.latency + link.latency};
-}
-
 void check_vertices(const std::vector<Vertex>& vertices, std::size_t specs) {
   for (const Vertex& vertex : vertices) {
     if (vertex.kind != VertexKind::device) continue;
+    if (vertex.node < 0) reject(fmt::format("device '{}' sits in node {}", vertex.id, vertex.node));
     if (vertex.spec < 0 || static_cast<std::size_t>(vertex.spec) >= specs) {
       reject(fmt::format("device '{}' has no specification", vertex.id));
     }
@@ -51,62 +37,59 @@ void check_link(const Cluster::LinkSpec& link, std::size_t number, std::size_t v
   }
 }
 
-/// Distances to `target` by breadth-first search against the links, complete for every vertex on a
-/// shortest way from `source`.
-///
-/// All vertices of one distance in hops are settled before the first of the next is expanded, so
-/// the least latency among ways of fewest hops is known by then.
-std::vector<Distance> distances_to(const Graph& graph, const std::vector<Link>& links,
-                                   VertexId target, VertexId source) {
-  std::vector<Distance> distance(boost::num_vertices(graph));
-  std::queue<std::size_t> open;
-  distance[index(target)] = {0, Duration::zero()};
-  open.push(index(target));
-  while (!open.empty() && distance[open.front()].hops < distance[index(source)].hops) {
-    const std::size_t at = open.front();
-    open.pop();
-    const auto [first, last] = boost::in_edges(at, graph);
-    for (auto edge = first; edge != last; ++edge) {
-      const std::size_t from = boost::source(*edge, graph);
-      const Distance way = distance[at] + links[index(graph[*edge])];
-      if (way.hops < distance[from].hops) open.push(from);
-      if (way < distance[from]) distance[from] = way;
-    }
-  }
-  return distance;
+/// Where the links of each vertex begin in an order by vertex, and behind the last one their end.
+std::vector<std::int32_t> first_links(const std::vector<Link>& links, std::size_t vertices) {
+  std::vector<std::int32_t> first(vertices + 1, 0);
+  for (const Link& link : links) ++first[index(link.from) + 1];
+  for (std::size_t v = 0; v < vertices; ++v) first[v + 1] += first[v];
+  return first;
 }
 
 }  // namespace
 
-struct Cluster::Network {
-  explicit Network(std::size_t vertices) : graph(vertices) {}
-  Graph graph;
-};
-
 Cluster::Cluster(std::string name, std::vector<DeviceSpec> specs, std::vector<Vertex> vertices,
                  std::vector<LinkSpec> links)
-    : name_(std::move(name)), specs_(std::move(specs)), vertices_(std::move(vertices)) {
+    : Cluster(
+          std::move(name),
+          {.specs = std::move(specs), .vertices = std::move(vertices), .links = std::move(links)}) {
+}
+
+Cluster::Cluster(std::string name, Parts parts)
+    : name_(std::move(name)),
+      source_(std::move(parts.source)),
+      specs_(std::move(parts.specs)),
+      vertices_(std::move(parts.vertices)),
+      node_groups_(std::move(parts.node_groups)),
+      fabric_(parts.fabric) {
   check_vertices(vertices_, specs_.size());
   for (std::size_t v = 0; v < vertices_.size(); ++v) {
-    if (vertices_[v].kind == VertexKind::device) device_vertices_.push_back(VertexId(v));
+    if (vertices_[v].kind != VertexKind::device) continue;
+    device_vertices_.push_back(VertexId(v));
+    nodes_ = std::max(nodes_, vertices_[v].node + 1);
   }
   if (device_vertices_.empty()) reject(fmt::format("cluster '{}' has no device", name_));
   name_processors();
+  add_links(parts.links);
+}
 
-  auto network = std::make_shared<Network>(vertices_.size());
-  const auto add = [&](const LinkSpec& spec, VertexId from, VertexId to) {
-    boost::add_edge(index(from), index(to), LinkId(links_.size()), network->graph);
-    links_.push_back({from, to, spec.bandwidth, spec.latency});
+void Cluster::add_links(const std::vector<LinkSpec>& specs) {
+  links_.reserve(2 * specs.size());
+  capacity_.reserve(2 * specs.size());
+  for (std::size_t i = 0; i < specs.size(); ++i) {
+    const LinkSpec& spec = specs[i];
+    check_link(spec, i, vertices_.size());
+    links_.push_back({spec.a, spec.b, spec.bandwidth, spec.latency});
+    links_.push_back({spec.b, spec.a, spec.bandwidth, spec.latency});
     capacity_.push_back(capacities_);
-  };
-  for (std::size_t i = 0; i < links.size(); ++i) {
-    check_link(links[i], i, vertices_.size());
-    add(links[i], links[i].a, links[i].b);
-    if (links[i].duplex) ++capacities_;
-    add(links[i], links[i].b, links[i].a);
-    ++capacities_;
+    if (spec.duplex) ++capacities_;
+    capacity_.push_back(capacities_++);
   }
-  network_ = std::move(network);
+  first_link_ = first_links(links_, vertices_.size());
+  leaving_.resize(links_.size());
+  std::vector<std::int32_t> next(first_link_.begin(), first_link_.end() - 1);
+  for (std::size_t i = 0; i < links_.size(); ++i) {
+    leaving_[static_cast<std::size_t>(next[index(links_[i].from)]++)] = LinkId(i);
+  }
 }
 
 void Cluster::name_processors() {
@@ -133,28 +116,13 @@ const DeviceSpec& Cluster::device(DeviceId id) const {
 
 std::vector<LinkId> Cluster::route(DeviceId source, DeviceId destination) const {
   device(source), device(destination);
-  const Graph& graph = network_->graph;
-  VertexId at = vertex_of(source);
-  const VertexId target = vertex_of(destination);
-  const std::vector<Distance> distance = distances_to(graph, links_, target, at);
-  if (distance[index(at)] == Distance{}) {
-    reject(fmt::format("cluster '{}': there is no way from device {} ('{}') to device {} ('{}')",
-                       name_, index(source), vertices_[index(at)].id, index(destination),
-                       vertices_[index(target)].id));
-  }
-  std::vector<LinkId> route;
-  while (at != target) {
-    // Edges leave a vertex in order of link id, so the first that fits is the lowest.
-    auto [edge, last] = boost::out_edges(index(at), graph);
-    const auto on_the_way = [&](LinkId link) {
-      const Distance& rest = distance[index(links_[index(link)].to)];
-      return rest != Distance{} && distance[index(at)] == rest + links_[index(link)];
-    };
-    while (!on_the_way(graph[*edge])) ++edge;
-    route.push_back(graph[*edge]);
-    at = links_[index(route.back())].to;
-  }
-  return route;
+  if (source == destination) return {};
+  RouteSearch search({vertices_, links_, first_link_, leaving_});
+  std::vector<LinkId> route = search.between(vertex_of(source), vertex_of(destination));
+  if (!route.empty()) return route;
+  reject(fmt::format("cluster '{}': there is no way from device {} ('{}') to device {} ('{}')",
+                     name_, index(source), vertices_[index(vertex_of(source))].id,
+                     index(destination), vertices_[index(vertex_of(destination))].id));
 }
 
 }  // namespace foreplan

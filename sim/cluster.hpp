@@ -2,7 +2,6 @@
 
 #include <cstdint>
 #include <map>
-#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -13,16 +12,24 @@
 
 namespace foreplan {
 
-/// One kind of device, as its data sheet or a measurement tells it.
+/// One kind of device, as its data sheet or a measurement tells it. What is 0 is not known or, for
+/// links, not there.
 struct DeviceSpec {
   std::string name;
-  Bytes memory{};                    ///< what a training process may use
+  Bytes memory{};                    ///< what its driver offers to processes
   std::map<DType, FlopRate> peak{};  ///< dense, no sparsity
   Bandwidth memory_bandwidth{};
-  Duration launch_overhead{};  ///< between one task of a stream and the next
+  std::int32_t multiprocessors = 0;  ///< streaming multiprocessors or compute units
+  Bytes l2{};                        ///< last cache before memory that all multiprocessors share
+  double clock_mhz = 0;              ///< highest clock of the multiprocessors [MHz]
+  Bandwidth link_bandwidth{};        ///< links of its own to other devices, together, one direction
+  Bandwidth host_bandwidth{};        ///< to the host's memory, one direction
+  double power_w = 0;                ///< limit of the device as it is sold [W]
+  Duration launch_overhead{};        ///< between one task of a stream and the next
   /// Whether copies and collectives run beside compute. A host thread does everything itself.
   bool concurrent_streams = true;
-  std::string source{};
+  std::string source{};                          ///< of all numbers but those in `sources`
+  std::map<std::string, std::string> sources{};  ///< by key of the device file
 };
 
 enum class VertexId : std::int32_t {};
@@ -35,12 +42,37 @@ struct Vertex {
   std::int32_t spec = -1;  ///< of a device: into Cluster::specs()
   /// Of a device: the processor that it runs on. Logical devices share one; empty: one of its own.
   std::string processor{};
+  std::int32_t node = 0;  ///< of a device: the machine that it sits in, counted from 0
+  bool forwards = true;   ///< whether a route may lead through it
 };
 
 /// One direction of a connection.
 struct Link {
   VertexId from{}, to{};
   Bandwidth bandwidth{};
+  Duration latency{};
+};
+
+/// Bandwidth [B/s] and latency [s] of a connection, one direction.
+struct LinkFacts {
+  Bandwidth bandwidth{};
+  Duration latency{};
+};
+
+/// So many equal nodes of a cluster that is given in shorthand: what closed forms need.
+struct NodeGroup {
+  int nodes = 0;
+  std::int32_t spec = -1;  ///< of all its devices: into Cluster::specs()
+  int devices_per_node = 0;
+  int devices_per_processor = 1;
+  std::optional<LinkFacts> intra{};  ///< from device to device of a node; nodes of one device: none
+  int nics_per_node = 1;
+  std::optional<LinkFacts> nic{};  ///< from a node to the fabric
+};
+
+/// What joins the nodes of a cluster that is given in shorthand.
+struct Fabric {
+  double oversubscription = 1;  ///< what a node's NICs carry over what the fabric takes from it
   Duration latency{};
 };
 
@@ -59,16 +91,37 @@ class Cluster {
     bool duplex = true;
   };
 
+  /// What a cluster is made of. `node_groups` and `fabric` repeat what vertices and links say, in
+  /// short, and are empty where it cannot be said in short.
+  struct Parts {
+    std::vector<DeviceSpec> specs{};
+    std::vector<Vertex> vertices{};
+    std::vector<LinkSpec> links{};
+    std::vector<NodeGroup> node_groups{};
+    Fabric fabric{};
+    std::string source{};  ///< where its numbers come from
+  };
+
+  /// O(vertices + links); routes are searched when they are asked for.
   /// @throws Error(invalid_argument) if there is no device, an end does not exist, a bandwidth is
   ///   not positive and finite, or a latency is negative
+  Cluster(std::string name, Parts parts);
   Cluster(std::string name, std::vector<DeviceSpec> specs, std::vector<Vertex> vertices,
           std::vector<LinkSpec> links);
 
   const std::string& name() const { return name_; }
+  const std::string& source() const { return source_; }
   int devices() const { return static_cast<int>(device_vertices_.size()); }
   const DeviceSpec& device(DeviceId id) const;
   const std::vector<DeviceSpec>& specs() const { return specs_; }
   const std::vector<Vertex>& vertices() const { return vertices_; }
+  int nodes() const { return nodes_; }
+  /// The node of a device, counted from 0. A cluster that names no nodes is one.
+  int node_of(DeviceId id) const { return vertices_[index(vertex_of(id))].node; }
+  /// Of a cluster given in shorthand, in its order; empty for one given in full.
+  const std::vector<NodeGroup>& node_groups() const { return node_groups_; }
+  /// Of a cluster given in shorthand.
+  const Fabric& fabric() const { return fabric_; }
   /// The processor of a device; they count from 0 in the order of their first devices.
   std::int32_t processor_of(DeviceId id) const { return processor_[index(id)]; }
   int processors() const { return processors_; }
@@ -82,24 +135,31 @@ class Cluster {
   int capacities() const { return capacities_; }
 
   /// The links from one device to another, in order; empty from a device to itself. Fewest hops,
-  /// then least latency, then lowest link ids, compared in order from the source.
+  /// then least latency, then lowest link ids, compared in order from the source. It leads through
+  /// no vertex that does not forward. Searched from both ends, so that it costs what lies around
+  /// them, not the whole cluster.
   /// @throws Error(invalid_argument) naming both devices if there is no way
   std::vector<LinkId> route(DeviceId source, DeviceId destination) const;
 
  private:
   void name_processors();
+  void add_links(const std::vector<LinkSpec>& specs);
 
   std::string name_;
+  std::string source_;
   std::vector<DeviceSpec> specs_;
   std::vector<Vertex> vertices_;
   std::vector<VertexId> device_vertices_;
   std::vector<std::int32_t> processor_;  ///< by device
   int processors_ = 0;
+  std::vector<NodeGroup> node_groups_;
+  Fabric fabric_;
+  int nodes_ = 0;
   std::vector<Link> links_;
   std::vector<std::int32_t> capacity_;
   int capacities_ = 0;
-  struct Network;
-  std::shared_ptr<const Network> network_;  ///< never changes; copies of a cluster share it
+  std::vector<std::int32_t> first_link_;  ///< by vertex, and one more: into leaving_
+  std::vector<LinkId> leaving_;           ///< links by the vertex that they leave, ids ascending
 };
 
 }  // namespace foreplan

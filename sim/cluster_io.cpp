@@ -13,28 +13,6 @@
 namespace foreplan {
 namespace {
 
-/// The keys of a device, in a file of its own or inside a cluster.
-DeviceSpec read_device_keys(JsonObject& object) {
-  DeviceSpec spec;
-  spec.name = object.required("name").text();
-  spec.memory = {object.required("memory_bytes").positive_integer()};
-  for (const auto& [key, value] : object.required("peak_flops_per_s").object().entries()) {
-    const auto dtype = dtype_named(key);
-    if (!dtype) reject(value.place() + ": expected fp32, tf32, fp16, bf16 or fp8, got another key");
-    spec.peak[*dtype] = {value.positive_number()};
-  }
-  spec.memory_bandwidth = {object.required("memory_bandwidth_bytes_per_s").positive_number()};
-  if (const auto overhead = object.optional("launch_overhead_s")) {
-    spec.launch_overhead = read_seconds(*overhead);
-  }
-  if (const auto concurrent = object.optional("concurrent_streams")) {
-    spec.concurrent_streams = concurrent->boolean();
-  }
-  if (const auto source = object.optional("source")) spec.source = source->text();
-  object.finish();
-  return spec;
-}
-
 VertexKind read_vertex_kind(const JsonValue& value) {
   const std::string kind = value.text();
   if (kind == "device") return VertexKind::device;
@@ -45,8 +23,20 @@ VertexKind read_vertex_kind(const JsonValue& value) {
 
 using VertexIds = std::map<std::string, VertexId>;
 
-VertexIds read_vertices(JsonObject& root, ClusterParts& parts, DeviceTable& devices) {
+/// Numbers the names of nodes in the order in which they first appear.
+class NodeNames {
+ public:
+  std::int32_t number(const std::string& name) {
+    return known_.emplace(name, static_cast<std::int32_t>(known_.size())).first->second;
+  }
+
+ private:
+  std::map<std::string, std::int32_t> known_;
+};
+
+VertexIds read_vertices(JsonObject& root, Cluster::Parts& parts, DeviceTable& devices) {
   VertexIds ids;
+  NodeNames nodes;
   for (const JsonValue& value : root.required("vertices").array()) {
     JsonObject object = value.object();
     const JsonValue id = object.required("id");
@@ -56,7 +46,9 @@ VertexIds read_vertices(JsonObject& root, ClusterParts& parts, DeviceTable& devi
     if (vertex.kind == VertexKind::device) {
       vertex.spec = devices.spec(object.required("device"));
       if (const auto processor = object.optional("processor")) vertex.processor = processor->text();
+      if (const auto node = object.optional("node")) vertex.node = nodes.number(node->text());
     }
+    if (const auto forwards = object.optional("forwards")) vertex.forwards = forwards->boolean();
     object.finish();
     parts.vertices.push_back(std::move(vertex));
   }
@@ -69,7 +61,7 @@ VertexId read_end(const JsonValue& value, const VertexIds& ids) {
   return found->second;
 }
 
-void read_links(JsonObject& root, ClusterParts& parts, const VertexIds& ids) {
+void read_links(JsonObject& root, Cluster::Parts& parts, const VertexIds& ids) {
   for (const JsonValue& value : root.required("links").array()) {
     JsonObject object = value.object();
     Cluster::LinkSpec link = read_link(object);
@@ -117,21 +109,26 @@ DeviceSpec read_device(const std::filesystem::path& path) {
   return read_device_keys(root);
 }
 
-Cluster read_cluster(const std::filesystem::path& path, const DeviceLookup& devices) {
+Cluster read_cluster(const std::filesystem::path& path, const DeviceLookup& devices, int nodes) {
   const JsonDocument document = JsonDocument::read(path);
   JsonObject root = document.root("cluster");
-  const std::string name = root.required("name").text();
-  if (const auto source = root.optional("source")) source->text();
-  ClusterParts parts;
+  std::string name = root.required("name").text();
+  if (nodes > 0) name += fmt::format("x{}", nodes);
+  Cluster::Parts parts;
+  if (const auto source = root.optional("source")) parts.source = source->text();
   DeviceTable table(parts, devices);
-  if (root.optional("vertices")) {
+  if (const auto vertices = root.optional("vertices")) {
+    if (nodes > 0) {
+      reject(fmt::format("{}: expected \"nodes\", of which there can be {}, got a cluster in full",
+                         vertices->place(), nodes));
+    }
     read_links(root, parts, read_vertices(root, parts, table));
   } else {
-    read_shorthand(root, parts, table);
+    read_shorthand(root, nodes, parts, table);
   }
   root.finish();
   try {
-    return Cluster(name, std::move(parts.specs), std::move(parts.vertices), std::move(parts.links));
+    return Cluster(std::move(name), std::move(parts));
   } catch (const Error& error) {
     throw Error(error.code(), root.place() + ": " + error.what());
   }

@@ -11,8 +11,7 @@ namespace foreplan {
 class JsonValue;
 
 /// Reads a `foreplan.device/1` file: `name`, `memory_bytes`, `peak_flops_per_s{fp32, bf16, ...}`,
-/// `memory_bandwidth_bytes_per_s`, and optionally `launch_overhead_s` (0), `concurrent_streams`
-/// (true), `source`.
+/// `memory_bandwidth_bytes_per_s`, and what may be left out (docs/formats.md has the table).
 /// @throws Error(invalid_argument) naming file and place
 DeviceSpec read_device(const std::filesystem::path& path);
 
@@ -27,7 +26,9 @@ using DeviceLookup = std::function<DeviceSpec(const std::string& name)>;
 /// fabric's core divided by `oversubscription` (sim/cluster_parts.hpp draws it). One device to
 /// another of its node: intra.latency_s; of another node: intra.latency_s + 2 nic.latency_s +
 /// fabric.latency_s.
+/// @param nodes  so many nodes instead of the file's own number, and "x<nodes>" behind its name; 0: as
+///   the file has it. Only for a shorthand of one kind of node
 /// @throws Error(invalid_argument) naming file and place
-Cluster read_cluster(const std::filesystem::path& path, const DeviceLookup& devices);
+Cluster read_cluster(const std::filesystem::path& path, const DeviceLookup& devices, int nodes = 0);
 
 }  // namespace foreplan

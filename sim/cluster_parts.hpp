@@ -10,32 +10,28 @@
 
 namespace foreplan {
 
-/// What a Cluster is made of, while its file is read.
-struct ClusterParts {
-  std::vector<DeviceSpec> specs;
-  std::vector<Vertex> vertices;
-  std::vector<Cluster::LinkSpec> links;
-};
-
 /// Turns the `device` of a cluster file, a name or an object with a device file's keys, into a place
-/// in ClusterParts::specs; each name is looked up once.
+/// in Cluster::Parts::specs; each name is looked up once.
 class DeviceTable {
  public:
-  DeviceTable(ClusterParts& parts, const DeviceLookup& lookup) : parts_(parts), lookup_(lookup) {}
+  DeviceTable(Cluster::Parts& parts, const DeviceLookup& lookup) : parts_(parts), lookup_(lookup) {}
 
   /// @throws Error(invalid_argument) naming file and place
   std::int32_t spec(const JsonValue& value);
 
  private:
-  ClusterParts& parts_;
+  Cluster::Parts& parts_;
   const DeviceLookup& lookup_;
   std::map<std::string, std::int32_t> known_;
 };
 
+/// Reads the keys of a device, in a file of its own or inside a cluster, and refuses others.
+DeviceSpec read_device_keys(JsonObject& object);
+
 /// Reads `bandwidth_bytes_per_s` and `latency_s` of an object that may have more keys.
 Cluster::LinkSpec read_link(JsonObject& object);
 
-/// Reads the shorthand, keys `nodes` and `fabric`.
+/// Reads the shorthand, keys `nodes` and `fabric`, and fills all of `parts`.
 ///
 /// Vertices: `fabric` where there are several nodes; node by node its devices, its switch, and
 /// where it has several NICs one switch a NIC, to which its block of devices is joined.
@@ -46,6 +42,8 @@ Cluster::LinkSpec read_link(JsonObject& object);
 ///
 /// With an oversubscription o > 1 the NICs of a node end at a leaf of its own, joined to the fabric
 /// by a link of all its NICs' bandwidth over o.
-void read_shorthand(JsonObject& root, ClusterParts& parts, DeviceTable& devices);
+/// @param nodes  how many nodes instead of the file's own number; 0: that one. Only for a cluster
+///   whose nodes are all alike
+void read_shorthand(JsonObject& root, int nodes, Cluster::Parts& parts, DeviceTable& devices);
 
 }  // namespace foreplan

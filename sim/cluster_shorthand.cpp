@@ -10,44 +10,28 @@
 namespace foreplan {
 namespace {
 
-/// One entry of `nodes`.
-struct NodeSpec {
-  int count = 0;
-  std::int32_t device = -1;
-  int devices = 0;
-  int devices_per_processor = 1;
-  std::optional<Cluster::LinkSpec> intra;
-  int nics = 1;
-  std::optional<Cluster::LinkSpec> nic;
-};
-
-struct Fabric {
-  VertexId vertex{};
-  double oversubscription = 1;
-  Duration latency{};
-};
-
-Cluster::LinkSpec read_whole_link(JsonObject object) {
+LinkFacts read_whole_link(JsonObject object) {
   const Cluster::LinkSpec link = read_link(object);
   object.finish();
-  return link;
+  return {link.bandwidth, link.latency};
 }
 
-NodeSpec read_node(JsonObject object, DeviceTable& devices) {
-  NodeSpec node;
-  node.count = static_cast<int>(object.required("count").integer(1, kMostDevices));
-  node.device = devices.spec(object.required("device"));
-  node.devices = static_cast<int>(object.required("devices_per_node").integer(1, 1024));
+/// One entry of `nodes`.
+NodeGroup read_node(JsonObject object, DeviceTable& devices) {
+  NodeGroup node;
+  node.nodes = static_cast<int>(object.required("count").integer(1, kMostDevices));
+  node.spec = devices.spec(object.required("device"));
+  node.devices_per_node = static_cast<int>(object.required("devices_per_node").integer(1, 1024));
   if (const auto shared = object.optional("devices_per_processor")) {
-    node.devices_per_processor = static_cast<int>(shared->integer(1, node.devices));
+    node.devices_per_processor = static_cast<int>(shared->integer(1, node.devices_per_node));
   }
-  if (node.devices > 1) {
+  if (node.devices_per_node > 1) {
     node.intra = read_whole_link(object.required("intra").object());
   } else if (const auto intra = object.optional("intra")) {
     node.intra = read_whole_link(intra->object());
   }
   if (const auto nics = object.optional("nics_per_node")) {
-    node.nics = static_cast<int>(nics->integer(1, node.devices));
+    node.nics_per_node = static_cast<int>(nics->integer(1, node.devices_per_node));
   }
   if (const auto nic = object.optional("nic")) node.nic = read_whole_link(nic->object());
   object.finish();
@@ -69,22 +53,23 @@ Fabric read_fabric(const std::optional<JsonValue>& value) {
 /// Adds the nodes of a shorthand one by one.
 class NodeBuilder {
  public:
-  NodeBuilder(ClusterParts& parts, const std::optional<Fabric>& fabric)
-      : parts_(parts), fabric_(fabric) {
-    if (fabric_) fabric_->vertex = add_vertex("fabric", VertexKind::network_switch);
+  NodeBuilder(Cluster::Parts& parts, bool has_fabric) : parts_(parts), has_fabric_(has_fabric) {
+    if (has_fabric_) fabric_vertex_ = add_vertex("fabric", VertexKind::network_switch);
   }
 
-  void add(const NodeSpec& node) {
-    prefix_ = fmt::format("node{}/", nodes_++);
+  void add(const NodeGroup& node) {
+    prefix_ = fmt::format("node{}/", nodes_);
     std::vector<VertexId> devices;
-    for (int i = 0; i < node.devices; ++i) {
-      devices.push_back(add_vertex(fmt::format("device{}", i), VertexKind::device, node.device));
+    for (int i = 0; i < node.devices_per_node; ++i) {
+      devices.push_back(add_vertex(fmt::format("device{}", i), VertexKind::device, node.spec));
+      parts_.vertices.back().node = nodes_;
       if (node.devices_per_processor == 1) continue;
       parts_.vertices.back().processor =
           fmt::format("{}processor{}", prefix_, i / node.devices_per_processor);
     }
     const std::vector<VertexId> ports = join_devices(node, devices);
-    if (fabric_ && node.nic) join_fabric(node, ports);
+    if (has_fabric_ && node.nic) join_fabric(node, ports);
+    ++nodes_;
   }
 
  private:
@@ -98,13 +83,13 @@ class NodeBuilder {
   }
 
   /// @return where each NIC sits
-  std::vector<VertexId> join_devices(const NodeSpec& node, const std::vector<VertexId>& devices) {
+  std::vector<VertexId> join_devices(const NodeGroup& node, const std::vector<VertexId>& devices) {
     if (!node.intra) return devices;  // a node of one device
     const VertexId center = add_vertex("switch", VertexKind::network_switch);
     std::vector<VertexId> ports{center};
-    if (node.nics > 1) {
+    if (node.nics_per_node > 1) {
       ports.clear();
-      for (int nic = 0; nic < node.nics; ++nic) {
+      for (int nic = 0; nic < node.nics_per_node; ++nic) {
         ports.push_back(add_vertex(fmt::format("nic{}", nic), VertexKind::network_switch));
       }
     }
@@ -114,56 +99,69 @@ class NodeBuilder {
       ++members[port];
       join(devices[i], ports[port], node.intra->bandwidth, node.intra->latency / 2);
     }
-    for (std::size_t port = 0; node.nics > 1 && port < ports.size(); ++port) {
+    for (std::size_t port = 0; node.nics_per_node > 1 && port < ports.size(); ++port) {
       join(ports[port], center, {node.intra->bandwidth.bytes_per_s * members[port]}, {});
     }
     return ports;
   }
 
-  void join_fabric(const NodeSpec& node, const std::vector<VertexId>& ports) {
-    const Duration half = fabric_->latency / 2;
-    const bool has_leaf = fabric_->oversubscription > 1;
-    const VertexId up = has_leaf ? add_vertex("leaf", VertexKind::network_switch) : fabric_->vertex;
+  void join_fabric(const NodeGroup& node, const std::vector<VertexId>& ports) {
+    const Duration half = parts_.fabric.latency / 2;
+    const bool has_leaf = parts_.fabric.oversubscription > 1;
+    const VertexId up = has_leaf ? add_vertex("leaf", VertexKind::network_switch) : fabric_vertex_;
     for (const VertexId port : ports) {
       join(port, up, node.nic->bandwidth, node.nic->latency + (has_leaf ? Duration{} : half));
     }
     if (!has_leaf) return;
     const double total = node.nic->bandwidth.bytes_per_s * static_cast<double>(ports.size());
-    join(up, fabric_->vertex, {total / fabric_->oversubscription}, half);
+    join(up, fabric_vertex_, {total / parts_.fabric.oversubscription}, half);
   }
 
-  ClusterParts& parts_;
-  std::optional<Fabric> fabric_;
+  Cluster::Parts& parts_;
+  bool has_fabric_;
+  VertexId fabric_vertex_{-1};
   std::string prefix_;
   int nodes_ = 0;
 };
 
-}  // namespace
-
-void read_shorthand(JsonObject& root, ClusterParts& parts, DeviceTable& devices) {
-  std::vector<NodeSpec> entries;
-  const std::vector<JsonValue> values = root.required("nodes").array();
-  std::int64_t nodes = 0;
+/// @return the nodes of all entries together
+std::int64_t read_nodes(const std::vector<JsonValue>& values, int nodes, Cluster::Parts& parts,
+                        DeviceTable& devices) {
+  std::int64_t total_nodes = 0;
   std::int64_t total = 0;
   for (const JsonValue& value : values) {
-    entries.push_back(read_node(value.object(), devices));
-    nodes += entries.back().count;
-    total += std::int64_t{entries.back().count} * entries.back().devices;
+    NodeGroup group = read_node(value.object(), devices);
+    if (nodes > 0) group.nodes = nodes;
+    total_nodes += group.nodes;
+    total += std::int64_t{group.nodes} * group.devices_per_node;
     if (total > kMostDevices) {
       reject(fmt::format("{}: expected at most {} devices in all, got {}", value.place(),
                          kMostDevices, total));
     }
+    parts.node_groups.push_back(group);
   }
-  for (std::size_t i = 0; i < entries.size() && nodes > 1; ++i) {
-    if (!entries[i].nic) {
-      reject(values[i].place() +
-             ": expected the key \"nic\" where there are several nodes, got none");
-    }
+  return total_nodes;
+}
+
+}  // namespace
+
+void read_shorthand(JsonObject& root, int nodes, Cluster::Parts& parts, DeviceTable& devices) {
+  const JsonValue list = root.required("nodes");
+  const std::vector<JsonValue> values = list.array();
+  if (nodes > 0 && values.size() != 1) {
+    reject(fmt::format("{}: expected one kind of node, so that there can be {} of it, got {} kinds",
+                       list.place(), nodes, values.size()));
   }
-  const Fabric fabric = read_fabric(root.optional("fabric"));
-  NodeBuilder builder(parts, nodes > 1 ? std::optional(fabric) : std::nullopt);
-  for (const NodeSpec& entry : entries) {
-    for (int i = 0; i < entry.count; ++i) builder.add(entry);
+  const std::int64_t all_nodes = read_nodes(values, nodes, parts, devices);
+  for (std::size_t i = 0; i < values.size() && all_nodes > 1; ++i) {
+    if (parts.node_groups[i].nic) continue;
+    reject(values[i].place() +
+           ": expected the key \"nic\" where there are several nodes, got none");
+  }
+  parts.fabric = read_fabric(root.optional("fabric"));
+  NodeBuilder builder(parts, all_nodes > 1);
+  for (const NodeGroup& group : parts.node_groups) {
+    for (int i = 0; i < group.nodes; ++i) builder.add(group);
   }
 }
 

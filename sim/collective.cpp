@@ -3,215 +3,300 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <limits>
+#include <array>
+#include <numeric>
 #include <utility>
-#include <vector>
 
+#include "sim/collective_expansion.hpp"
+#include "sim/collective_phases.hpp"
 #include "sim/error.hpp"
 
 namespace foreplan {
 namespace {
 
-constexpr std::int64_t kElement = 4;  // fp32
-constexpr TaskId kNone{-1};
+using Algorithm = CollectiveAlgorithm;
+using Kind = CollectiveKind;
+using Cut = CollectiveExpansion::Cut;
 
-Duration rounds_time(std::int64_t rounds, Bytes size, int ranks, const Hop& hop) {
-  if (size.count < 0) reject(fmt::format("collective: expected bytes >= 0, got {}", size.count));
-  if (ranks < 1) reject(fmt::format("collective: expected at least one rank, got {}", ranks));
-  if (!(hop.bandwidth.bytes_per_s > 0)) {
-    reject(fmt::format("collective: expected a positive bandwidth, got {} B/s",
-                       hop.bandwidth.bytes_per_s));
-  }
-  if (rounds == 0) return Duration::zero();
-  const Duration round = hop.latency + size / Bandwidth{hop.bandwidth.bytes_per_s * ranks};
-  if (round > Duration::max() / rounds) reject("collective: its time is out of range");
-  return rounds * round;
+constexpr std::int64_t kElement = 4;  // fp32
+constexpr std::array<std::string_view, kCollectiveAlgorithms> kAlgorithmNames = {
+    "ring",        "direct", "tree", "double_tree", "recursive_doubling", "halving_doubling",
+    "hierarchical"};
+
+/// Whether every rank ends up with, or starts from, a part of its own.
+bool in_parts(Kind kind) {
+  return kind != Kind::all_reduce && kind != Kind::broadcast && kind != Kind::reduce;
 }
 
-/// Adds the tasks of one collective, remembering who last wrote what.
-class Expansion {
+/// The pieces of an all-reduce among `ranks`.
+Cut all_reduce_cut(Algorithm algorithm, int ranks, const CollectiveTuning& tuning) {
+  switch (algorithm) {
+    case Algorithm::ring:
+      return {ranks, tuning.channels};
+    case Algorithm::direct:
+      return {ranks, 1};
+    case Algorithm::halving_doubling:
+      return {power_of_two_below(ranks), 1};
+    case Algorithm::double_tree:
+      return {2, tuning.chunks};
+    default:
+      return {1, 1};
+  }
+}
+
+/// One collective of a group on a grid, phase by phase.
+class Phases {
  public:
-  Expansion(TaskGraphBuilder& builder, const CollectiveSpec& spec)
-      : builder_(builder),
-        spec_(spec),
-        ranks_(static_cast<int>(spec.group.size())),
-        unit_(spec.bytes.count % kElement == 0 ? kElement : 1),
-        previous_(spec.after),
-        writer_(spec.group.size() * spec.group.size(), kNone),
-        last_(spec.group.size(), kNone),
-        last_pull_(spec.group.size() * spec.group.size(), kNone) {
-    previous_.resize(spec.group.size());
-    result_.collective = builder.add_collective({spec.kind, spec.group, spec.bytes, spec.name});
-  }
+  Phases(TaskGraphBuilder& builder, const CollectiveSpec& spec, const GroupGrid& grid)
+      : spec_(spec),
+        grid_(grid),
+        ranks_(grid.ranks()),
+        cut_(cut()),
+        expansion_(builder, spec, cut_, lanes()) {}
 
-  void reduce_scatter() {
-    for (int round = 0; round < ranks_ - 1; ++round) {
-      for (int rank = 0; rank < ranks_; ++rank) {
-        const int chunk = direct() ? rank : wrapped(rank - 2 - round);
-        const int from = direct() ? wrapped(rank - 1 - round) : wrapped(rank - 1);
-        if (spec_.data.empty()) {
-          pull(rank, from, chunk);
-        } else if (chunk_range(chunk).count > 0) {
-          pull_and_add(rank, from, chunk);
-        }
-      }
-    }
-  }
-
-  void all_gather() {
-    for (int round = 0; round < ranks_ - 1; ++round) {
-      for (int rank = 0; rank < ranks_; ++rank) {
-        const int chunk = wrapped(rank - 1 - round);
-        TaskSpec task;
-        // In place: what was here before has been read, or this chunk would not be complete.
-        if (!spec_.data.empty()) task.writes = {range(rank, chunk)};
-        pull(rank, direct() ? chunk : wrapped(rank - 1), chunk, std::move(task));
-      }
-    }
-  }
-
-  /// Each part comes straight from its owner, so that no round waits for another.
-  void all_to_all() {
-    for (int round = 0; round < ranks_ - 1; ++round) {
-      for (int rank = 0; rank < ranks_; ++rank) pull(rank, wrapped(rank - 1 - round), rank);
-    }
-  }
-
-  CollectiveTasks result() && {
-    for (int rank = 0; rank < ranks_; ++rank) {
-      const TaskId last = last_[at(rank)];
-      result_.done.push_back(last != kNone ? std::vector{last} : after(rank));
-      result_.released.emplace_back();
-      for (int other = 0; other < ranks_; ++other) {
-        const TaskId reader = last_pull(other, rank);
-        if (reader != kNone) result_.released.back().push_back(reader);
-      }
-    }
-    return std::move(result_);
+  CollectiveTasks run() && {
+    if (ranks_ > 1) add();
+    return std::move(expansion_).result();
   }
 
  private:
-  static std::size_t at(int rank) { return static_cast<std::size_t>(rank); }
-  int wrapped(int rank) const { return (rank + 2 * ranks_) % ranks_; }
-  bool direct() const { return spec_.algorithm == CollectiveAlgorithm::direct; }
-  /// What `rank` pulled last from rank `from`.
-  TaskId& last_pull(int rank, int from) { return last_pull_[at(rank) * at(ranks_) + at(from)]; }
-  TaskId& writer(int rank, int chunk) { return writer_[at(rank) * at(ranks_) + at(chunk)]; }
-  std::vector<TaskId> after(int rank) const {
-    return spec_.after.empty() ? std::vector<TaskId>{} : spec_.after[at(rank)];
+  static std::size_t at(int number) { return static_cast<std::size_t>(number); }
+
+  Cut cut() const {
+    if (in_parts(spec_.kind)) return {ranks_, spec_.tuning.channels};
+    if (spec_.kind != Kind::all_reduce) {
+      return {1, spec_.algorithm == Algorithm::ring ? spec_.tuning.chunks : 1};
+    }
+    if (spec_.algorithm != Algorithm::hierarchical) {
+      return all_reduce_cut(spec_.algorithm, ranks_, spec_.tuning);
+    }
+    const Cut across = all_reduce_cut(spec_.tuning.across, grid_.nodes, spec_.tuning);
+    return {grid_.ranks_per_node, across.outer * across.inner};
   }
 
-  /// In bytes.
-  ChunkRange chunk_range(int chunk) const {
-    const ChunkRange units = ring_chunk(spec_.bytes.count / unit_, ranks_, chunk);
-    return {units.first * unit_, units.count * unit_};
-  }
-  BufferRange range(int rank, int chunk) const {
-    const BufferRange& whole = spec_.data[at(rank)];
-    const ChunkRange bytes = chunk_range(chunk);
-    return {whole.buffer, whole.offset + Bytes{bytes.first}, Bytes{bytes.count}};
+  int lanes() const {
+    const bool trees = spec_.algorithm == Algorithm::double_tree ||
+                       (spec_.algorithm == Algorithm::hierarchical &&
+                        spec_.tuning.across == Algorithm::double_tree);
+    return trees ? 2 : spec_.tuning.channels;
   }
 
-  /// Adds `task` to `rank`, behind what the rank did before.
-  TaskId add(int rank, TaskSpec task) {
-    std::vector<TaskId>& previous = previous_[at(rank)];
-    task.after.insert(task.after.end(), previous.begin(), previous.end());
-    task.device = spec_.group[at(rank)];
-    task.stream = spec_.stream;
-    task.collective = result_.collective;
-    task.node = spec_.node;
-    task.micro_batch = spec_.micro_batch;
-    const TaskId id = builder_.add(std::move(task));
-    // In a stream the next task of the rank waits for this one anyway.
-    previous = spec_.stream == kNoStream ? std::vector{id} : std::vector<TaskId>{};
-    last_[at(rank)] = id;
-    return id;
+  /// `count` numbers from `first` on, `step` apart.
+  static std::vector<int> numbers(int first, int count, int step = 1) {
+    std::vector<int> result(at(count));
+    for (int i = 0; i < count; ++i) result[at(i)] = first + i * step;
+    return result;
+  }
+  std::vector<int> everyone() const { return numbers(0, ranks_); }
+  std::vector<int> node(int which) const {
+    return numbers(which * grid_.ranks_per_node, grid_.ranks_per_node);
+  }
+  /// One of each node.
+  std::vector<int> column(int local) const {
+    return numbers(local, grid_.nodes, grid_.ranks_per_node);
+  }
+  /// Everyone, with their parts.
+  Team parts() const { return {everyone(), numbers(0, ranks_), 1, 0}; }
+  Message whole() const { return {0, cut_.outer * cut_.inner}; }
+
+  void add() {
+    switch (spec_.kind) {
+      case Kind::all_reduce:
+        return all_reduce();
+      case Kind::reduce_scatter:
+        return reduce_scatter(spec_.algorithm, parts());
+      case Kind::all_gather:
+        return all_gather(spec_.algorithm, parts());
+      case Kind::all_to_all:
+        return direct_all_to_all(expansion_, parts(), grid_.ranks_per_node);
+      case Kind::broadcast:
+        return broadcast();
+      case Kind::reduce:
+        return reduce();
+      case Kind::gather:
+        return gather();
+      case Kind::scatter:
+        return scatter();
+    }
   }
 
-  /// `rank` pulls `chunk` from rank `from`; `task` says where to. Nothing if the chunk is empty.
-  TaskId pull(int rank, int from, int chunk, TaskSpec task = {}) {
-    const Bytes size{chunk_range(chunk).count};
-    if (size.count == 0) return kNone;
-    task.kind = TaskKind::transfer;
-    task.source = spec_.group[at(from)];
-    task.bytes = size;
-    if (!spec_.data.empty()) task.reads = {range(from, chunk)};
-    const TaskId wrote = writer(from, chunk);
-    task.after = wrote != kNone ? std::vector{wrote} : after(from);
-    const TaskId id = add(rank, std::move(task));
-    writer(rank, chunk) = id;
-    last_pull(rank, from) = id;
-    return id;
+  /// Ring `channel` takes that part of every chunk, and its turn in each node from another rank on.
+  Team channel_team(int channel) const {
+    Team team{.members = {}, .first = {}, .count = 1, .lane = channel};
+    const int g = grid_.ranks_per_node;
+    const int channels = spec_.tuning.channels;
+    for (int p = 0; p < ranks_; ++p) {
+      const int rank = p / g * g + (p % g + channel * g / channels) % g;
+      team.members.push_back(rank);
+      team.first.push_back(rank * channels + channel);
+    }
+    return team;
   }
 
-  void pull_and_add(int rank, int from, int chunk) {
-    const BufferRange target = range(rank, chunk);
-    const BufferId staging = builder_.add_buffer({.device = spec_.group[at(rank)],
-                                                  .bytes = target.bytes,
-                                                  .category = BufferCategory::communication});
-    const BufferRange staged{staging, {}, target.bytes};
-    const TaskId pulled =
-        pull(rank, from, chunk, {.writes = {staged}, .allocates = {staging}});
-    const std::int64_t elements = target.bytes.count / kElement;
-    const OpId op = builder_.add_op({.key = {.op = "accumulate", .shape = {elements}},
-                                     .flops = {static_cast<double>(elements)},
-                                     .traffic = {3 * target.bytes.count}});
-    TaskSpec task{.op = op, .reads = {staged}, .writes = {target}, .frees = {staging}};
-    if (spec_.stream != kNoStream) task.after = {pulled};
-    writer(rank, chunk) = add(rank, std::move(task));
+  void reduce_scatter(Algorithm algorithm, const Team& team) {
+    if (algorithm == Algorithm::direct) {
+      return direct_reduce_scatter(expansion_, team, grid_.ranks_per_node);
+    }
+    if (algorithm == Algorithm::halving_doubling) return halving_reduce_scatter(expansion_, team);
+    for (int c = 0; c < spec_.tuning.channels; ++c) {
+      ring_reduce_scatter(expansion_, channel_team(c));
+    }
   }
 
-  TaskGraphBuilder& builder_;
+  void all_gather(Algorithm algorithm, const Team& team) {
+    if (algorithm == Algorithm::direct) {
+      return direct_all_gather(expansion_, team, grid_.ranks_per_node);
+    }
+    if (algorithm != Algorithm::ring) return doubling_all_gather(expansion_, team);
+    for (int c = 0; c < spec_.tuning.channels; ++c) ring_all_gather(expansion_, channel_team(c));
+  }
+
+  void all_reduce() {
+    if (spec_.algorithm == Algorithm::hierarchical) return hierarchical();
+    if (spec_.algorithm == Algorithm::tree) {
+      reduce();
+      return broadcast();
+    }
+    if (spec_.algorithm == Algorithm::ring || spec_.algorithm == Algorithm::direct) {
+      reduce_scatter(spec_.algorithm, parts());
+      return all_gather(spec_.algorithm, parts());
+    }
+    flat_all_reduce(spec_.algorithm, everyone(), whole());
+  }
+
+  /// Among ranks of one level; `message` is cut as `all_reduce_cut` tells.
+  void flat_all_reduce(Algorithm algorithm, const std::vector<int>& members,
+                       const Message& message) {
+    const int n = static_cast<int>(members.size());
+    if (algorithm == Algorithm::double_tree) {
+      return double_tree_all_reduce(expansion_, members, message);
+    }
+    if (algorithm == Algorithm::tree) {
+      tree_reduce(expansion_, members, message);
+      return tree_broadcast(expansion_, members, message);
+    }
+    if (algorithm == Algorithm::ring || algorithm == Algorithm::direct) {
+      const Team team{members, numbers(message.first, n), 1, 0};
+      const bool ring = algorithm == Algorithm::ring;
+      ring ? ring_reduce_scatter(expansion_, team) : direct_reduce_scatter(expansion_, team, n);
+      return ring ? ring_all_gather(expansion_, team) : direct_all_gather(expansion_, team, n);
+    }
+    const std::vector<int> kept = fold(expansion_, members, message);
+    const Team team{kept, numbers(message.first, static_cast<int>(kept.size())), 1, 0};
+    if (algorithm == Algorithm::recursive_doubling) {
+      doubling_all_reduce(expansion_, kept, message);
+    } else {
+      halving_reduce_scatter(expansion_, team);
+      doubling_all_gather(expansion_, team);
+    }
+    unfold(expansion_, members, message);
+  }
+
+  void hierarchical() {
+    const auto node_team = [&](int which) {
+      return Team{node(which), numbers(0, grid_.ranks_per_node, cut_.inner), cut_.inner, 0};
+    };
+    for (int i = 0; i < grid_.nodes; ++i) ring_reduce_scatter(expansion_, node_team(i));
+    for (int local = 0; local < grid_.ranks_per_node; ++local) {
+      flat_all_reduce(spec_.tuning.across, column(local), {local * cut_.inner, cut_.inner});
+    }
+    for (int i = 0; i < grid_.nodes; ++i) ring_all_gather(expansion_, node_team(i));
+  }
+
+  void broadcast() {
+    if (spec_.algorithm == Algorithm::ring) {
+      return chain_broadcast(expansion_, everyone(), whole());
+    }
+    if (spec_.algorithm == Algorithm::direct) {
+      for (int rank = 1; rank < ranks_; ++rank) expansion_.move({.rank = rank, .from = 0});
+      return;
+    }
+    tree_broadcast(expansion_, column(0), whole());
+    for (int i = 0; i < grid_.nodes; ++i) tree_broadcast(expansion_, node(i), whole());
+  }
+
+  void reduce() {
+    if (spec_.algorithm == Algorithm::ring) return chain_reduce(expansion_, everyone(), whole());
+    if (spec_.algorithm == Algorithm::direct) {
+      for (int rank = 1; rank < ranks_; ++rank) {
+        expansion_.move({.rank = 0, .from = rank, .adds = true});
+      }
+      return;
+    }
+    for (int i = 0; i < grid_.nodes; ++i) tree_reduce(expansion_, node(i), whole());
+    tree_reduce(expansion_, column(0), whole());
+  }
+
+  void gather() {
+    if (spec_.algorithm == Algorithm::tree) return tree_gather(expansion_, parts());
+    for (int rank = 1; rank < ranks_; ++rank) {
+      expansion_.move({.rank = 0, .from = rank, .first = rank});
+    }
+  }
+
+  void scatter() {
+    if (spec_.algorithm == Algorithm::tree) return tree_scatter(expansion_, parts());
+    for (int rank = 1; rank < ranks_; ++rank) {
+      expansion_.move({.rank = rank, .from = 0, .first = rank});
+    }
+  }
+
   const CollectiveSpec& spec_;
+  GroupGrid grid_;
   int ranks_;
-  std::int64_t unit_;                          ///< [B]; chunks are whole units
-  std::vector<std::vector<TaskId>> previous_;  ///< by rank: what its next task waits for
-  std::vector<TaskId> writer_;                 ///< by rank and chunk
-  std::vector<TaskId> last_;                   ///< by rank
-  std::vector<TaskId> last_pull_;              ///< by rank and whom from
-  CollectiveTasks result_;
+  Cut cut_;
+  CollectiveExpansion expansion_;
 };
 
-void check(const CollectiveSpec& spec) {
-  const std::size_t ranks = spec.group.size();
-  if (ranks == 0) reject("collective: expected at least one rank, got none");
-  if (spec.bytes.count < 0) {
-    reject(fmt::format("collective: expected bytes >= 0, got {}", spec.bytes.count));
-  }
-  if (!spec.after.empty() && spec.after.size() != ranks) {
-    reject(
-        fmt::format("collective: expected `after` for {} ranks, got {}", ranks, spec.after.size()));
-  }
+void check_data(const CollectiveSpec& spec) {
   if (spec.data.empty()) return;
-  if (spec.kind == CollectiveKind::all_to_all) {
+  if (spec.kind == Kind::all_to_all) {
     reject("collective: expected an all_to_all without data");
   }
-  if (spec.data.size() != ranks) {
-    reject(fmt::format("collective: expected data of {} ranks, got {}", ranks, spec.data.size()));
+  if (spec.data.size() != spec.group.size()) {
+    reject(fmt::format("collective: expected data of {} ranks, got {}", spec.group.size(),
+                       spec.data.size()));
   }
   if (spec.bytes.count % kElement != 0) {
     reject(fmt::format("collective: expected whole fp32 numbers, got {} bytes", spec.bytes.count));
   }
   for (const BufferRange& range : spec.data) {
-    if (range.bytes != spec.bytes) {
-      reject(fmt::format("collective: expected {} bytes of data on each rank, got {}",
-                         spec.bytes.count, range.bytes.count));
-    }
+    if (range.bytes == spec.bytes) continue;
+    reject(fmt::format("collective: expected {} bytes of data on each rank, got {}",
+                       spec.bytes.count, range.bytes.count));
   }
+}
+
+/// @return the group's shape
+GroupGrid check(const CollectiveSpec& spec) {
+  const int ranks = static_cast<int>(spec.group.size());
+  if (ranks == 0) reject("collective: expected at least one rank, got none");
+  if (spec.bytes.count < 0) {
+    reject(fmt::format("collective: expected bytes >= 0, got {}", spec.bytes.count));
+  }
+  if (!spec.after.empty() && spec.after.size() != spec.group.size()) {
+    reject(
+        fmt::format("collective: expected `after` for {} ranks, got {}", ranks, spec.after.size()));
+  }
+  if (spec.tuning.chunks < 1) {
+    reject(fmt::format("collective: expected chunks >= 1, got {}", spec.tuning.chunks));
+  }
+  const int per_node = spec.ranks_per_node == 0 ? ranks : spec.ranks_per_node;
+  if (per_node < 1 || ranks % per_node != 0) {
+    reject(fmt::format("collective: expected nodes of {} ranks, got {} ranks", per_node, ranks));
+  }
+  check_data(spec);
+  const GroupGrid grid{per_node, ranks / per_node};
+  if (const auto reason = refusal(spec.kind, spec.algorithm, grid, spec.tuning)) {
+    reject("collective: " + *reason);
+  }
+  return grid;
 }
 
 }  // namespace
 
-Duration ring_all_reduce_time(Bytes size, int ranks, const Hop& hop) {
-  return rounds_time(2 * (std::int64_t{ranks} - 1), size, ranks, hop);
-}
-
-Duration ring_half_time(Bytes size, int ranks, const Hop& hop) {
-  return rounds_time(std::int64_t{ranks} - 1, size, ranks, hop);
-}
-
 std::string_view name(CollectiveAlgorithm algorithm) {
-  return algorithm == CollectiveAlgorithm::ring ? "ring" : "direct";
+  return kAlgorithmNames[static_cast<std::size_t>(algorithm)];
 }
 
 ChunkRange ring_chunk(std::int64_t elements, int ranks, int rank) {
@@ -221,15 +306,8 @@ ChunkRange ring_chunk(std::int64_t elements, int ranks, int rank) {
 }
 
 CollectiveTasks expand_collective(TaskGraphBuilder& builder, const CollectiveSpec& spec) {
-  check(spec);
-  Expansion expansion(builder, spec);
-  if (spec.kind == CollectiveKind::all_to_all) {
-    expansion.all_to_all();
-    return std::move(expansion).result();
-  }
-  if (spec.kind != CollectiveKind::all_gather) expansion.reduce_scatter();
-  if (spec.kind != CollectiveKind::reduce_scatter) expansion.all_gather();
-  return std::move(expansion).result();
+  const GroupGrid grid = check(spec);
+  return Phases(builder, spec, grid).run();
 }
 
 }  // namespace foreplan

@@ -45,6 +45,7 @@ struct Op {
   Flops flops{};                    ///< arithmetic
   Bytes traffic{};                  ///< each input read once and each output written once
   std::optional<Duration> given{};  ///< a duration that the author of the graph fixed
+  Flops matrix{};                   ///< of `flops`, those in matrix products
 };
 
 }  // namespace foreplan

@@ -16,8 +16,9 @@ namespace {
 constexpr std::array<std::string_view, kBufferCategories> kCategoryNames = {
     "parameter", "gradient", "optimizer_state", "activation", "communication",
     "workspace", "input"};
-constexpr std::array<std::string_view, 4> kCollectiveNames = {"all_reduce", "reduce_scatter",
-                                                              "all_gather", "all_to_all"};
+constexpr std::array<std::string_view, kCollectiveKinds> kCollectiveNames = {
+    "all_reduce", "reduce_scatter", "all_gather", "all_to_all",
+    "broadcast",  "reduce",         "gather",     "scatter"};
 
 template <typename T>
 void mix(std::size_t& hash, const T& value) {

@@ -62,7 +62,18 @@ struct BufferRange {
   Bytes bytes{};
 };
 
-enum class CollectiveKind : std::uint8_t { all_reduce, reduce_scatter, all_gather, all_to_all };
+/// The last four have a root, the first of the group.
+enum class CollectiveKind : std::uint8_t {
+  all_reduce,
+  reduce_scatter,
+  all_gather,
+  all_to_all,
+  broadcast,
+  reduce,
+  gather,
+  scatter,
+};
+inline constexpr int kCollectiveKinds = 8;
 std::string_view name(CollectiveKind kind);
 
 /// A collective as its author meant it; its copies and adds are tasks of their own that name it.
@@ -70,7 +81,8 @@ struct Collective {
   CollectiveKind kind{};
   std::vector<DeviceId> group{};
   Bytes bytes{};       ///< of the whole buffer: what each rank holds before (all_reduce,
-                       ///< reduce_scatter, all_to_all) or after (all_gather)
+                       ///< reduce_scatter, all_to_all, reduce) or after (all_gather, broadcast), or
+                       ///< the root does (gather, scatter)
   std::string name{};  ///< id in a graph file, or derived by the lowering
 };
 

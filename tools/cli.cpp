@@ -74,6 +74,7 @@ struct Commands {
   EstimateCommand estimate;
   PlanCommand plan;
   SimulateCommand simulate;
+  ListCommand list;
   ShowCommand show;
   ProfileCommand profile;
   RunCommand run;
@@ -120,9 +121,17 @@ void add_forecasting(CLI::App& app, Commands& c, std::ostream& out) {
   simulate->add_option("--trace", c.simulate.trace, "write it as Chrome trace events");
   simulate->callback([&] { run_simulate(c.simulate, out); });
 
-  CLI::App* show = add_command(
-      app, "show", "Layers, shapes, parameters, FLOPs and bytes of a model", "mnist-mlp", c.show);
-  show->add_option("MODEL", c.show.model, "a shipped name or a file")->required();
+  CLI::App* list = add_command(app, "list", "What is shipped, with its key numbers and sources",
+                               "clusters", c.list);
+  list->add_option("WHAT", c.list.what, "models, devices, clusters or stacks")->required();
+  list->add_flag("--markdown", c.list.markdown, "print a Markdown table");
+  list->callback([&] { run_list(c.list, out); });
+
+  CLI::App* show = add_command(app, "show", "A model layer by layer, a cluster or a device",
+                               "mnist-mlp", c.show);
+  show->add_option("NAME", c.show.name, "a shipped model, cluster or device, or a file")
+      ->required();
+  show->add_option("--kind", c.show.kind, "model, cluster or device; default: the first that fits");
   show->callback([&] { run_show(c.show, out); });
 }
 

@@ -34,8 +34,15 @@ struct SimulateCommand {
 };
 void run_simulate(const SimulateCommand& command, std::ostream& out);
 
+struct ListCommand {
+  std::string what;
+  bool json = false, markdown = false;
+};
+void run_list(const ListCommand& command, std::ostream& out);
+
 struct ShowCommand {
-  std::string model;
+  std::string name;  ///< of a model, a cluster or a device, or a file of one
+  std::string kind;  ///< model, cluster or device; empty: the first of these that has the name
   bool json = false;
 };
 void run_show(const ShowCommand& command, std::ostream& out);

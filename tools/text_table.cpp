@@ -1,6 +1,7 @@
 #include "tools/text_table.hpp"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <cctype>
@@ -35,6 +36,17 @@ std::string TextTable::text() const {
     line.erase(line.find_last_not_of(' ') + 1);
     text += line + "\n";
     if (r == 0) text += std::string(line.size(), '-') + "\n";
+  }
+  return text;
+}
+
+std::string TextTable::markdown() const {
+  std::string text;
+  for (std::size_t r = 0; r < rows_.size(); ++r) {
+    text += fmt::format("| {} |\n", fmt::join(rows_[r], " | "));
+    if (r > 0) continue;
+    for (std::size_t c = 0; c < rows_[r].size(); ++c) text += "|---";
+    text += "|\n";
   }
   return text;
 }

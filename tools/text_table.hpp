@@ -13,6 +13,8 @@ class TextTable {
   /// @param cells  one a column
   void add(std::vector<std::string> cells) { rows_.push_back(std::move(cells)); }
   std::string text() const;
+  /// The same as a Markdown table.
+  std::string markdown() const;
 
  private:
   std::vector<std::vector<std::string>> rows_;

@@ -75,7 +75,8 @@ TEST(MakeOp, CountsWhatTransformersAddByHand) {
 
 // Gradient and parameter shrink with the dtype, moments stay fp32: 2 + 2 + 2 bytes and 4 times 4.
 TEST(MakeOp, KeepsMomentsInFp32) {
-  const Op adam = make_op({.op = "adam", .pass = Pass::optimizer, .shape = {10}, .dtype = DType::bf16});
+  const Op adam =
+      make_op({.op = "adam", .pass = Pass::optimizer, .shape = {10}, .dtype = DType::bf16});
   EXPECT_EQ(adam.traffic, Bytes{10 * (3 * 2 + 4 * 4)});
 }
 
@@ -177,65 +178,53 @@ TEST(MakeOp, RejectsShapesThatDoNotFit) {
   EXPECT_THAT(complaint({.op = "linear", .shape = {huge, huge, huge}}), HasSubstr("too large"));
 }
 
-/// 4 -> fc1 (3) -> gelu -> fc2 (3, no bias) -> sum with gelu -> norm -> loss of 3 classes.
-OpGraph small() {
-  const auto id = [](int number) { return LayerId{number}; };
-  return {"m",
-          4,
-          {{"fc1", LayerKind::linear, 4, 3},
-           {"gelu", LayerKind::gelu, 3, 3},
-           {"fc2", LayerKind::linear, 3, 3, false},
-           {"sum", LayerKind::add, 3, 3},
-           {"norm", LayerKind::layer_norm, 3, 3},
-           {"loss", LayerKind::softmax_cross_entropy, 3, 1}},
-          {{kModelInput}, {id(0)}, {id(1)}, {id(2), id(1)}, {id(3)}, {id(4)}}};
+// 2 samples, 2 heads of 2 key heads, 3 queries, 5 keys all seen, d = 4, v = 6: scores 2*2*3*5 = 60;
+// products 2*60*(4+6) = 1200; q 2*2*3*4 = 48, k 2*2*5*4 = 80, v 120, y 2*2*3*6 = 72, 12 logsumexps.
+TEST(MakeOp, CountsAttentionByHand) {
+  const std::vector<std::int64_t> shape{2, 2, 2, 3, 5, 5, 4, 6};
+  const Op forward = fp32("attention", Pass::forward, shape);
+  EXPECT_EQ(forward.matrix.count, 1200);
+  EXPECT_EQ(forward.flops.count, 1200 + 5 * 60);
+  EXPECT_EQ(forward.traffic.count, (48 + 80 + 120 + 72 + 12) * 4);
+  const Op backward = fp32("causal_attention", Pass::backward_input, shape);
+  EXPECT_EQ(backward.matrix.count, 2400);
+  EXPECT_EQ(backward.traffic.count, (2 * (48 + 80 + 120) + 2 * 72 + 12) * 4);
 }
 
-// One sample, k = 4, n = 3: forward 2*4*3 + 3; x 4, W 12, b 3, y 3 numbers. Nobody asks for dx.
-TEST(LayerCost, LeavesOutTheGradientOfTheSamples) {
-  const LayerCost cost = layer_cost(small(), LayerId{0}, DType::fp32);
-  EXPECT_EQ(cost.parameters, 15);
-  EXPECT_EQ(cost.forward.count, 27);
-  EXPECT_EQ(cost.forward_traffic, Bytes{22 * 4});
-  EXPECT_EQ(cost.backward_input.count, 0);
-  EXPECT_EQ(cost.backward_input_traffic, 0_B);
-  EXPECT_EQ(cost.backward_weight.count, 27);
-  EXPECT_EQ(cost.backward_weight_traffic, Bytes{22 * 4});
-  EXPECT_EQ(cost.activation, Bytes{3 * 4});
+// 2 samples of 5 x 5 x 4, kernel 3 x 3, 2 groups, 6 channels out, 3 x 3: y 2*9*6 = 108 numbers of
+// 4/2*9 = 18 products each; w 2*9*6 = 108, x 200.
+TEST(MakeOp, CountsConvolutionByHand) {
+  const std::vector<std::int64_t> shape{2, 5, 5, 4, 3, 3, 6, 3, 3, 2};
+  for (const Pass pass : {Pass::forward, Pass::backward_input, Pass::backward_weight}) {
+    const Op op = fp32("conv2d", pass, shape);
+    EXPECT_EQ(op.flops.count, 2 * 108 * 18);
+    EXPECT_EQ(op.matrix, op.flops);
+    EXPECT_EQ(op.traffic.count, (200 + 108 + 108) * 4);
+  }
 }
 
-// Without a bias: 2*3*3 in each of the three passes.
-TEST(LayerCost, CountsALinearLayerWithoutBiasAsAMatmul) {
-  const LayerCost cost = layer_cost(small(), LayerId{2}, DType::fp32);
-  EXPECT_EQ(cost.parameters, 9);
-  EXPECT_EQ(cost.forward.count, 18);
-  EXPECT_EQ(cost.backward_input.count, 18);
-  EXPECT_EQ(cost.backward_weight.count, 18);
+// n = 10 in bf16: two operands and a result; gradients of both; a mask of a byte an element.
+TEST(MakeOp, CountsGatesAndMasksByHand) {
+  const auto bf16 = [](const std::string& op, Pass pass) {
+    return make_op({.op = op, .pass = pass, .shape = {10}, .dtype = DType::bf16});
+  };
+  EXPECT_EQ(bf16("gated_silu", Pass::forward).traffic, Bytes{30 * 2});
+  EXPECT_EQ(bf16("gated_silu", Pass::backward_input).traffic, Bytes{50 * 2});
+  EXPECT_EQ(bf16("gated_silu", Pass::backward_input).flops.count, 120);
+  EXPECT_EQ(bf16("dropout", Pass::forward).traffic, Bytes{20 * 2 + 10});
 }
 
-TEST(LayerCost, HandsTheGradientOfASumOnForNothing) {
-  const LayerCost cost = layer_cost(small(), LayerId{3}, DType::fp32);
-  EXPECT_EQ(cost.forward.count, 3);
-  EXPECT_EQ(cost.backward_input.count, 0);
-  EXPECT_EQ(cost.parameters, 0);
+// 4 experts, 6 rows of 3 in all, 5 out: 2*6*3*5; x 18, W 4*15, y 30.
+TEST(MakeOp, ReadsTheWeightsOfEveryExpert) {
+  const Op op = fp32("expert_linear", Pass::forward, {4, 6, 3, 5});
+  EXPECT_EQ(op.matrix.count, 180);
+  EXPECT_EQ(op.traffic.count, (18 + 60 + 30) * 4);
 }
 
-// layer_norm: 7, 10 and 5 an element; bf16 halves the bytes of x, gain, shift and y, 12 numbers; the 2
-// statistics stay fp32.
-TEST(LayerCost, CountsANormInEveryPass) {
-  const LayerCost cost = layer_cost(small(), LayerId{4}, DType::bf16);
-  EXPECT_EQ(cost.forward.count, 21);
-  EXPECT_EQ(cost.backward_input.count, 30);
-  EXPECT_EQ(cost.backward_weight.count, 15);
-  EXPECT_EQ(cost.forward_traffic, Bytes{12 * 2 + 2 * 4});
-  EXPECT_EQ(cost.parameters, 6);
-}
-
-TEST(LayerCost, GivesTheLossOneNumberOfActivation) {
-  const LayerCost cost = layer_cost(small(), LayerId{5}, DType::fp32);
-  EXPECT_EQ(cost.activation, 4_B);
-  EXPECT_EQ(cost.forward.count, 15);
-  EXPECT_EQ(cost.backward_input.count, 6);
+// FLOPs outside of products are not in `matrix`.
+TEST(MakeOp, TellsMatrixProductsApart) {
+  EXPECT_EQ(fp32("linear", Pass::forward, {2, 3, 5}).matrix.count, 60);
+  EXPECT_EQ(fp32("add", Pass::forward, {7}).matrix.count, 0);
 }
 
 }  // namespace

@@ -6,7 +6,6 @@
 #include <vector>
 
 #include "models/model_io.hpp"
-#include "sim/cluster_io.hpp"
 #include "sim/json_reader.hpp"
 
 namespace foreplan {
@@ -24,14 +23,6 @@ std::vector<fs::path> files(const std::string& folder) {
 }
 
 OpGraph zoo(const std::string& name) { return read_model(kModels / "zoo" / (name + ".json")); }
-
-DeviceSpec device(const std::string& name) {
-  return read_device(kModels / "devices" / (name + ".json"));
-}
-
-Cluster cluster(const std::string& name) {
-  return read_cluster(kModels / "clusters" / (name + ".json"), device);
-}
 
 TEST(Zoo, ReadsEveryNetworkUnderItsOwnNameWithItsSource) {
   EXPECT_GE(files("zoo").size(), 5U);
@@ -93,68 +84,6 @@ TEST(Zoo, HasBranchesFromOneInput) {
 }
 
 TEST(Zoo, HasANetworkOfOneLayer) { EXPECT_EQ(zoo("mnist-linear").parameter_count(), 7'850); }
-
-TEST(Devices, ReadEachUnderItsOwnNameWithItsSource) {
-  EXPECT_GE(files("devices").size(), 3U);
-  for (const fs::path& path : files("devices")) {
-    const DeviceSpec spec = read_device(path);
-    EXPECT_EQ(spec.name, path.stem());
-    EXPECT_FALSE(spec.source.empty()) << path;
-    EXPECT_TRUE(spec.peak.contains(DType::fp32)) << path;
-  }
-}
-
-TEST(Devices, TellThatAHostThreadDoesEverythingItself) {
-  const DeviceSpec host = device("host");
-  EXPECT_FALSE(host.concurrent_streams);
-  EXPECT_EQ(host.memory, 2_GB);
-  EXPECT_EQ(host.memory_bandwidth, 10_GBps);
-  EXPECT_EQ(host.peak.at(DType::fp32), 100_GFLOPps);
-  EXPECT_TRUE(device("a100-sxm-80gb").concurrent_streams);
-}
-
-TEST(Devices, HaveTheDensePeaksOfTheDataSheets) {
-  EXPECT_EQ(device("a100-sxm-80gb").peak.at(DType::bf16), 312_TFLOPps);
-  EXPECT_EQ(device("h100-sxm-80gb").peak.at(DType::bf16), 989_TFLOPps);
-  EXPECT_EQ(device("h100-sxm-80gb").memory, 80_GB);
-}
-
-TEST(Clusters, ReadEachUnderItsOwnName) {
-  EXPECT_GE(files("clusters").size(), 3U);
-  for (const fs::path& path : files("clusters")) {
-    EXPECT_EQ(read_cluster(path, device).name(), path.stem());
-  }
-}
-
-// One direct link of 5 GB/s and 500 ns each way.
-TEST(Clusters, JoinTheTwoHostDevicesDirectly) {
-  const Cluster host = cluster("host");
-  ASSERT_EQ(host.devices(), 2);
-  const auto route = host.route(DeviceId{0}, DeviceId{1});
-  ASSERT_EQ(route.size(), 1U);
-  const Link& link = host.links()[index(route[0])];
-  EXPECT_EQ(link.bandwidth, 5_GBps);
-  EXPECT_EQ(link.latency, std::chrono::nanoseconds(500));
-  EXPECT_NE(route, host.route(DeviceId{1}, DeviceId{0}));
-}
-
-// Up to the switch and down again: NVLink's rate at the narrowest, its 2 us in all.
-TEST(Clusters, JoinEightGpusOfANodeThroughASwitch) {
-  for (const auto& [name, rate] : {std::pair{"dgx-a100", 300_GBps}, {"dgx-h100", 450_GBps}}) {
-    const Cluster node = cluster(name);
-    ASSERT_EQ(node.devices(), 8);
-    const auto route = node.route(DeviceId{0}, DeviceId{7});
-    ASSERT_GE(route.size(), 2U);
-    Bandwidth narrowest = node.links()[index(route[0])].bandwidth;
-    Duration latency{};
-    for (const LinkId id : route) {
-      narrowest = std::min(narrowest, node.links()[index(id)].bandwidth);
-      latency += node.links()[index(id)].latency;
-    }
-    EXPECT_EQ(narrowest, rate);
-    EXPECT_EQ(latency, std::chrono::microseconds(2));
-  }
-}
 
 }  // namespace
 }  // namespace foreplan

@@ -58,8 +58,12 @@ TEST(StrategyJson, RefusesWhatItDoesNotUnderstand) {
       {R"({"micro_batch": 0})", "s.json: /micro_batch: expected"},
       {R"({"zero": 4})", "s.json: /zero: expected"},
       {R"({"sp": 1})", "s.json: /sp: expected"},
-      {R"({"schedule": "zb"})", "s.json: /schedule: expected one of gpipe, 1f1b, got"},
-      {R"({"schedule": "gpipe,dp=2"})", "s.json: /schedule: expected one of gpipe, 1f1b, got"},
+      {R"({"schedule": "zb"})",
+       "s.json: /schedule: expected one of gpipe, 1f1b, interleaved, zb-h1, zb-h2, zb-v, dualpipe, "
+       "got"},
+      {R"({"schedule": "gpipe,dp=2"})",
+       "s.json: /schedule: expected one of gpipe, 1f1b, interleaved, zb-h1, zb-h2, zb-v, dualpipe, "
+       "got"},
       {R"({"recompute": 1})", "s.json: /recompute: expected"},
       {R"({"layers": 3})", "s.json: /layers: expected"},
       {R"({"layers": [2, 0]})", "s.json: /layers/1: expected"},

@@ -40,6 +40,16 @@ TEST(ParseStrategy, TakesKeysInAnyOrder) {
             (Strategy{.dp = 4, .pp = 2, .recompute = Recompute::full}));
 }
 
+TEST(ParseStrategy, KnowsEveryScheduleByItsName) {
+  for (const Schedule schedule : kSchedules) {
+    const Strategy read = parse_strategy("pp=2,schedule=" + std::string(name(schedule)));
+    EXPECT_EQ(read.schedule, schedule);
+    EXPECT_EQ(parse_strategy(format(read)), read);
+  }
+  EXPECT_EQ(name(Schedule::interleaved), "interleaved");
+  EXPECT_EQ(name(Schedule::zb_v), "zb-v");
+}
+
 TEST(FormatStrategy, TellsOnlyWhatDiffersFromOneDevice) {
   EXPECT_EQ(format(Strategy{}), "dp=1");
   EXPECT_EQ(format(Strategy{.dp = 2, .micro_batch = 16}), "dp=2,micro_batch=16");
@@ -91,7 +101,10 @@ TEST(ParseStrategy, RefusesWhatItDoesNotUnderstand) {
       {"zero=-1", "strategy: zero: expected a whole number >= 0, got '-1'"},
       {"sp=2", "strategy: sp: expected 0 or 1, got '2'"},
       {"sp=true", "strategy: sp: expected 0 or 1, got 'true'"},
-      {"schedule=pipedream", "strategy: schedule: expected gpipe or 1f1b, got 'pipedream'"},
+      {"schedule=pipedream",
+       "strategy: schedule: expected one of gpipe, 1f1b, interleaved, zb-h1, zb-h2, zb-v, "
+       "dualpipe, "
+       "got 'pipedream'"},
       {"recompute=some", "strategy: recompute: expected none, selective or full, got 'some'"},
       {"layers=", "strategy: layers: expected a whole number >= 1, got ''"},
       {"layers=4+", "strategy: layers: expected a whole number >= 1, got ''"},
@@ -184,6 +197,8 @@ TEST(CheckStrategy, RefusesKindsThatAreNotLoweredYet) {
       {"ep=2", "strategy: ep > 1 (expert parallelism) is not supported yet"},
       {"zero=1", "strategy: zero > 0 (sharded data parallelism) is not supported yet"},
       {"sp=1", "strategy: sp=1 (sequence parallelism) is not supported yet"},
+      {"pp=2,schedule=zb-h1",
+       "strategy: schedule=zb-h1 (only gpipe and 1f1b are lowered) is not supported yet"},
       {"recompute=full", "strategy: recompute is not supported yet"},
   };
   for (const auto& [text, message] : cases) {

@@ -111,6 +111,54 @@ TEST(ReadDevice, ReadsEveryKey) {
   EXPECT_EQ(spec.launch_overhead, 4us);
   EXPECT_FALSE(spec.concurrent_streams);
   EXPECT_EQ(spec.source, "data sheet");
+  EXPECT_EQ(spec.multiprocessors, 0);  // not told
+  EXPECT_EQ(spec.link_bandwidth, Bandwidth{});
+}
+
+TEST(ReadDevice, ReadsWhatMayBeLeftOut) {
+  json device = device_json();
+  device["schema"] = "foreplan.device/1";
+  device["multiprocessors"] = 108;
+  device["l2_bytes"] = 41943040;
+  device["clock_mhz"] = 1410;
+  device["link_bandwidth_bytes_per_s"] = 3e11;
+  device["host_bandwidth_bytes_per_s"] = 3.15e10;
+  device["power_w"] = 400;
+  device["sources"] = {{"power_w", "a test"}};
+  const TemporaryFile file("d.json", device.dump());
+  const DeviceSpec spec = read_device(file.path());
+  EXPECT_EQ(spec.multiprocessors, 108);
+  EXPECT_EQ(spec.l2, 40_MiB);
+  EXPECT_EQ(spec.clock_mhz, 1410);
+  EXPECT_EQ(spec.link_bandwidth, 300_GBps);
+  EXPECT_EQ(spec.host_bandwidth.bytes_per_s, 31.5e9);
+  EXPECT_EQ(spec.power_w, 400);
+  EXPECT_THAT(spec.sources, ElementsAre(testing::Pair("power_w", "a test")));
+}
+
+/// What is said about a device file with one key more or another value.
+std::string device_complaint(const std::string& key, const json& value) {
+  json device = device_json();
+  device["schema"] = "foreplan.device/1";
+  device[key] = value;
+  const TemporaryFile file("d.json", device.dump());
+  return file.complaint([&] { read_device(file.path()); });
+}
+
+TEST(ReadDevice, RefusesNumbersThatCannotBe) {
+  EXPECT_EQ(device_complaint("multiprocessors", 0),
+            "d.json: /multiprocessors: expected an integer from 1 to 1000000, got 0");
+  EXPECT_EQ(device_complaint("clock_mhz", 0),
+            "d.json: /clock_mhz: expected a positive number, got 0");
+  EXPECT_EQ(device_complaint("link_bandwidth_bytes_per_s", -1),
+            "d.json: /link_bandwidth_bytes_per_s: expected a number >= 0, got -1");
+  EXPECT_EQ(device_complaint("power_w", "much"),
+            "d.json: /power_w: expected a positive number, got \"much\"");
+  EXPECT_THAT(device_complaint("sms", 108), StartsWith("d.json: /sms: expected one of "));
+  EXPECT_THAT(device_complaint("sources", {{"sms", "a test"}}),
+              StartsWith("d.json: /sources/sms: expected one of memory_bytes, "));
+  EXPECT_THAT(device_complaint("sources", {{"power_w", 1}}),
+              StartsWith("d.json: /sources/power_w: expected "));
 }
 
 TEST(ReadDevice, TellsThePlaceOfWhatIsWrong) {
@@ -232,6 +280,58 @@ TEST(ReadShorthand, JoinsNodesOfOneDeviceByTheirNicsAlone) {
   EXPECT_EQ(bandwidth(cluster, 1, 2), 3e9);
 }
 
+/// `document` with so many nodes.
+Cluster scaled(const json& document, int nodes) {
+  const TemporaryFile file("c.json", document.dump());
+  return read_cluster(file.path(), looked_up, nodes);
+}
+
+TEST(ReadShorthand, TakesAnotherNumberOfNodes) {
+  for (const int nodes : {1, 2, 5}) {
+    const Cluster cluster = scaled(shorthand_json(), nodes);
+    EXPECT_EQ(cluster.name(), "pairx" + std::to_string(nodes));
+    EXPECT_EQ(cluster.devices(), 4 * nodes);
+    EXPECT_EQ(cluster.nodes(), nodes);
+    EXPECT_EQ(cluster.node_of(DeviceId{4 * nodes - 1}), nodes - 1);
+  }
+}
+
+TEST(ReadShorthand, CannotScaleWhatIsNotOneKindOfNode) {
+  const auto complaint_of = [](const json& document) {
+    const TemporaryFile file("c.json", document.dump());
+    return file.complaint([&] { read_cluster(file.path(), looked_up, 4); });
+  };
+  json mixed = shorthand_json();
+  mixed["nodes"].push_back(mixed["nodes"][0]);
+  EXPECT_EQ(complaint_of(mixed),
+            "c.json: /nodes: expected one kind of node, so that there can be 4 of it, got 2 kinds");
+  EXPECT_EQ(
+      complaint_of(explicit_json()),
+      "c.json: /vertices: expected \"nodes\", of which there can be 4, got a cluster in full");
+  json lonely = shorthand_json();
+  lonely["nodes"][0]["count"] = 1;
+  lonely["nodes"][0].erase("nic");
+  EXPECT_EQ(complaint_of(lonely),
+            "c.json: /nodes/0: expected the key \"nic\" where there are several nodes, got none");
+}
+
+TEST(ReadShorthand, KeepsWhatClosedFormsNeed) {
+  const Cluster cluster = read(shorthand_json());
+  ASSERT_THAT(cluster.node_groups(), SizeIs(1));
+  const NodeGroup& group = cluster.node_groups()[0];
+  EXPECT_EQ(group.nodes, 2);
+  EXPECT_EQ(group.devices_per_node, 4);
+  EXPECT_EQ(cluster.specs()[static_cast<std::size_t>(group.spec)].name, "gpu");
+  EXPECT_EQ(group.intra->bandwidth, 300_GBps);
+  EXPECT_EQ(group.intra->latency, 2us);
+  EXPECT_EQ(group.nics_per_node, 2);
+  EXPECT_EQ(group.nic->bandwidth, 25_GBps);
+  EXPECT_EQ(group.nic->latency, 5us);
+  EXPECT_EQ(cluster.fabric().oversubscription, 2);
+  EXPECT_EQ(cluster.fabric().latency, 1us);
+  EXPECT_THAT(read(explicit_json()).node_groups(), SizeIs(0));
+}
+
 TEST(ReadShorthand, TellsThePlaceOfWhatIsWrong) {
   EXPECT_EQ(complaint(shorthand_json(), [](json& c) { c["nodes"][0]["count"] = 0; }),
             "c.json: /nodes/0/count: expected an integer from 1 to 1000000, got 0");
@@ -259,6 +359,27 @@ TEST(ReadCluster, SharesProcessorsInBlocks) {
   std::vector<int> processors;
   for (int d = 0; d < 8; ++d) processors.push_back(cluster.processor_of(DeviceId{d}));
   EXPECT_THAT(processors, ElementsAre(0, 0, 1, 1, 2, 2, 3, 3));
+}
+
+TEST(ReadCluster, NumbersNodesByTheirNames) {
+  json document = explicit_json();
+  EXPECT_EQ(read(document).nodes(), 1);
+  EXPECT_EQ(read(document).source(), "a test");
+  document["vertices"][0]["node"] = "left";
+  document["vertices"][2]["node"] = "right";
+  const Cluster cluster = read(document);
+  EXPECT_EQ(cluster.nodes(), 2);
+  EXPECT_EQ(cluster.node_of(DeviceId{0}), 0);
+  EXPECT_EQ(cluster.node_of(DeviceId{1}), 1);
+  document["vertices"][1]["node"] = "left";
+  EXPECT_THAT(complaint(document, [](json&) {}), StartsWith("c.json: /vertices/1/node: expected"));
+}
+
+TEST(ReadCluster, DoesNotGoThroughWhatDoesNotForward) {
+  json document = explicit_json();
+  document["vertices"][1]["forwards"] = false;
+  const Cluster cluster = read(document);
+  EXPECT_THROW(cluster.route(DeviceId{0}, DeviceId{1}), Error);
 }
 
 TEST(ReadCluster, NamesProcessorsOfVertices) {

@@ -3,7 +3,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <limits>
+#include <random>
 
 #include "sim/error.hpp"
 #include "tests/sim/graphs.hpp"
@@ -102,6 +104,92 @@ TEST(Route, SaysWhichDevicesNoWayJoins) {
                   "cluster 'test': there is no way from device 0 ('x') to device 2 ('z')"));
   EXPECT_THAT([&] { c.route(DeviceId{0}, DeviceId{3}); },
               ThrowsMessage<Error>("cluster 'test' has 3 devices; there is no device 3"));
+}
+
+TEST(Route, AvoidsWhatDoesNotForward) {
+  // x and y are joined over z, which does not forward, and over s and t, which do. z itself is
+  // reached all the same.
+  Vertex z = device("z");
+  z.forwards = false;
+  const Cluster c = cluster({device("x"), device("y"), z, hub("s"), hub("t")},
+                            {link(0, 2), link(2, 1), link(0, 3), link(3, 4), link(4, 1)});
+  EXPECT_THAT(c.route(DeviceId{0}, DeviceId{1}), ElementsAre(LinkId{4}, LinkId{6}, LinkId{8}));
+  EXPECT_THAT(c.route(DeviceId{0}, DeviceId{2}), ElementsAre(LinkId{0}));
+  EXPECT_THAT(c.route(DeviceId{2}, DeviceId{1}), ElementsAre(LinkId{2}));
+}
+
+/// Every way of fewest hops from `at` to `target`, as links; for small clusters.
+void collect_ways(const Cluster& c, VertexId at, VertexId target, std::size_t hops,
+                  std::vector<LinkId>& way, std::vector<std::vector<LinkId>>& ways) {
+  if (at == target) ways.push_back(way);
+  if (at == target || way.size() == hops) return;
+  if (!way.empty() && !c.vertices()[index(at)].forwards) return;
+  for (std::size_t i = 0; i < c.links().size(); ++i) {
+    if (c.links()[i].from != at) continue;
+    way.push_back(LinkId(i));
+    collect_ways(c, c.links()[i].to, target, hops, way, ways);
+    way.pop_back();
+  }
+}
+
+/// The rule of Cluster::route, word by word.
+std::vector<LinkId> route_by_rule(const Cluster& c, DeviceId source, DeviceId destination) {
+  std::vector<std::vector<LinkId>> ways;
+  for (std::size_t hops = 1; ways.empty() && hops < c.vertices().size(); ++hops) {
+    std::vector<LinkId> way;
+    collect_ways(c, c.vertex_of(source), c.vertex_of(destination), hops, way, ways);
+  }
+  const auto latency = [&](const std::vector<LinkId>& way) {
+    Duration sum{};
+    for (const LinkId id : way) sum += c.links()[index(id)].latency;
+    return sum;
+  };
+  return ways.empty() ? std::vector<LinkId>{}
+                      : *std::min_element(ways.begin(), ways.end(), [&](auto& a, auto& b) {
+                          return std::pair(latency(a), a) < std::pair(latency(b), b);
+                        });
+}
+
+// 100 clusters of 7 vertices, each pair joined by none, one or two links, a third of the vertices not
+// forwarding.
+TEST(Route, IsTheOneThatTheRuleNamesOnRandomClusters) {
+  std::mt19937 random(7);
+  for (int round = 0; round < 100; ++round) {
+    std::vector<Vertex> vertices;
+    std::vector<Cluster::LinkSpec> links;
+    for (int v = 0; v < 7; ++v) {
+      vertices.push_back(device(std::string("d") + std::to_string(v)));
+      vertices.back().forwards = random() % 3 != 0;
+      for (int w = 0; w < v; ++w) {
+        for (std::uint32_t n = random() % 6; n > 3; --n) {
+          links.push_back(link(w, v, Duration(random() % 3)));
+        }
+      }
+    }
+    const Cluster c = cluster(vertices, links);
+    for (int a = 0; a < 7; ++a) {
+      for (int b = 0; b < 7; ++b) {
+        const auto expected =
+            a == b ? std::vector<LinkId>{} : route_by_rule(c, DeviceId{a}, DeviceId{b});
+        if (a != b && expected.empty()) {
+          EXPECT_THROW(c.route(DeviceId{a}, DeviceId{b}), Error);
+        } else {
+          EXPECT_EQ(c.route(DeviceId{a}, DeviceId{b}), expected) << round << ": " << a << " " << b;
+        }
+      }
+    }
+  }
+}
+
+TEST(Cluster, IsOneNodeUnlessItsDevicesSayOtherwise) {
+  EXPECT_EQ(star(3, 1_GBps).nodes(), 1);
+  Vertex far = device("y");
+  far.node = 1;
+  const Cluster c = cluster({device("x"), far}, {link(0, 1)});
+  EXPECT_EQ(c.nodes(), 2);
+  EXPECT_EQ(c.node_of(DeviceId{1}), 1);
+  far.node = -1;
+  EXPECT_THAT([&] { cluster({far}, {}); }, ThrowsMessage<Error>("device 'y' sits in node -1"));
 }
 
 TEST(Route, SurvivesACopyOfTheCluster) {

@@ -1,4 +1,4 @@
-// What the copies and adds of a ring do to real numbers, in every order that a graph allows.
+// What the copies and adds of a collective do to real numbers, in every order that a graph allows.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -13,7 +13,7 @@
 namespace foreplan {
 namespace {
 
-/// A ring with real data: every rank's buffer is first filled by a task, then given to the ring,
+/// A collective with real data: every rank's buffer is first filled by a task, then given to it,
 /// looked at as soon as `done` allows, and overwritten as soon as `released` allows.
 struct Scene {
   TaskGraph graph;
@@ -26,6 +26,9 @@ struct Case {
   int ranks = 0;
   std::int64_t elements = 0;
   StreamId stream = kCollectiveStream;
+  CollectiveAlgorithm algorithm = CollectiveAlgorithm::ring;
+  int per_node = 0;
+  CollectiveTuning tuning{};
 };
 
 Scene scene(const Case& c) {
@@ -33,9 +36,11 @@ Scene scene(const Case& c) {
   Scene result;
   const OpId op = builder.add_op({.key = {.op = "test", .shape = {1}}, .flops = {}, .traffic = {}});
   CollectiveSpec spec{.kind = c.kind,
-
-                .bytes = {4 * c.elements},
-                .stream = c.stream};
+                      .algorithm = c.algorithm,
+                      .bytes = {4 * c.elements},
+                      .stream = c.stream,
+                      .ranks_per_node = c.per_node,
+                      .tuning = c.tuning};
   for (int i = 0; i < c.ranks; ++i) spec.group.push_back(DeviceId{i});
   for (const DeviceId device : spec.group) {
     // An offset, so that a range counted from the wrong place does not go unseen.
@@ -135,8 +140,24 @@ class Interpreter {
   /// What `rank` must find at `element`; NaN where it may be anything.
   float expected(int rank, std::int64_t element) const {
     const int owner = owner_of(element);
-    if (case_.kind == CollectiveKind::all_gather) return at(owner, element);
-    if (case_.kind == CollectiveKind::reduce_scatter && owner != rank) return kNan;
+    switch (case_.kind) {
+      case CollectiveKind::all_gather:
+        return at(owner, element);
+      case CollectiveKind::gather:
+        return rank == 0 ? at(owner, element) : kNan;
+      case CollectiveKind::broadcast:
+        return at(0, element);
+      case CollectiveKind::scatter:
+        return owner == rank ? at(0, element) : kNan;
+      case CollectiveKind::reduce:
+        if (rank != 0) return kNan;
+        break;
+      case CollectiveKind::reduce_scatter:
+        if (rank != owner) return kNan;
+        break;
+      default:
+        break;
+    }
     float sum = 0;
     for (int i = 0; i < case_.ranks; ++i) sum += at(i, element);
     return sum;
@@ -184,27 +205,50 @@ void run_in_order(const Scene& made, const Case& what,
   }
 }
 
-std::vector<Case> cases() {
-  std::vector<Case> result;
-  for (const auto kind :
-       {CollectiveKind::all_reduce, CollectiveKind::reduce_scatter, CollectiveKind::all_gather}) {
-    for (int ranks = 1; ranks <= 5; ++ranks) {
-      // Nothing, fewer elements than ranks, one each, a number that n does not divide, a multiple.
-      for (const std::int64_t elements : {0, 1, 2, 3, 5, 7, 20}) {
-        result.push_back({kind, ranks, elements, kCollectiveStream});
-        result.push_back({kind, ranks, elements, kNoStream});
+/// Every kind of every algorithm that does not refuse, on every grid of `ranks`.
+void add_cases(std::vector<Case>& result, int ranks, const CollectiveTuning& tuning) {
+  for (int k = 0; k < kCollectiveKinds; ++k) {
+    const auto kind = static_cast<CollectiveKind>(k);
+    if (kind == CollectiveKind::all_to_all) continue;  // has no data
+    for (int a = 0; a < kCollectiveAlgorithms; ++a) {
+      const auto algorithm = static_cast<CollectiveAlgorithm>(a);
+      for (int per_node = 1; per_node <= ranks; ++per_node) {
+        if (ranks % per_node != 0) continue;
+        if (refusal(kind, algorithm, {per_node, ranks / per_node}, tuning)) continue;
+        // Nothing, fewer elements than ranks, a number that n does not divide, a multiple.
+        for (const std::int64_t elements : {0, 1, 7, 24}) {
+          for (const StreamId stream : {kCollectiveStream, kNoStream}) {
+            result.push_back({kind, ranks, elements, stream, algorithm, per_node, tuning});
+          }
+        }
       }
     }
   }
+}
+
+std::vector<Case> cases() {
+  std::vector<Case> result;
+  for (int ranks = 1; ranks <= 8; ++ranks) {
+    add_cases(result, ranks, {});
+    add_cases(result, ranks, {.chunks = 3, .across = CollectiveAlgorithm::double_tree});
+  }
+  for (const auto across :
+       {CollectiveAlgorithm::direct, CollectiveAlgorithm::tree,
+        CollectiveAlgorithm::recursive_doubling, CollectiveAlgorithm::halving_doubling}) {
+    add_cases(result, 6, {.across = across});
+  }
+  add_cases(result, 6, {.channels = 2});
+  add_cases(result, 8, {.channels = 4});
   return result;
 }
 
 std::string described(const Case& c) {
-  return std::string(name(c.kind)) + " of " + std::to_string(c.elements) + " elements on " +
-         std::to_string(c.ranks) + (c.stream == kNoStream ? ", no stream" : "");
+  return std::string(name(c.algorithm)) + " " + std::string(name(c.kind)) + " of " +
+         std::to_string(c.elements) + " elements on " + std::to_string(c.ranks) + ", " +
+         std::to_string(c.per_node) + " a node" + (c.stream == kNoStream ? ", no stream" : "");
 }
 
-TEST(AddRing, GivesTheRightNumbersInEveryOrderTried) {
+TEST(ExpandCollective, GivesTheRightNumbersInEveryOrderTried) {
   for (const Case& c : cases()) {
     SCOPED_TRACE(described(c));
     const Scene made = scene(c);
@@ -254,7 +298,7 @@ bool overlap(std::span<const BufferRange> some, std::span<const BufferRange> oth
 
 // Two tasks that touch the same bytes, one of them writing, are ordered by dependencies and
 // streams alone: no order, however odd, can give other numbers than the orders tried above.
-TEST(AddRing, OrdersEveryPairOfTasksThatTouchTheSameBytes) {
+TEST(ExpandCollective, OrdersEveryPairOfTasksThatTouchTheSameBytes) {
   for (const Case& c : cases()) {
     SCOPED_TRACE(described(c));
     const TaskGraph graph = scene(c).graph;

@@ -10,6 +10,7 @@
 #include <optional>
 #include <random>
 
+#include "sim/collective_cost.hpp"
 #include "sim/error.hpp"
 #include "sim/roofline.hpp"
 #include "sim/simulate.hpp"
@@ -23,7 +24,8 @@ using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::SizeIs;
 
-constexpr Hop kHop{1us, 100_GBps};
+/// One switch: 1 us and 100 GB/s from each to each.
+GroupPlacement flat(int ranks) { return {.grid = {ranks, 1}, .intra = {1us, 100_GBps}}; }
 
 template <typename Act>
 std::string complaint(Act act) {
@@ -39,43 +41,6 @@ std::vector<DeviceId> first_devices(int count) {
   std::vector<DeviceId> group;
   for (int i = 0; i < count; ++i) group.push_back(DeviceId{i});
   return group;
-}
-
-// n = 4 and S = 400 MB: 2(4-1) = 6 rounds of 100 MB. Each takes 1 us + 100 MB / 100 GB/s =
-// 1 us + 1 ms, so 6 ms + 6 us in all; a reduce-scatter or an all-gather is half of it.
-TEST(RingTime, MatchesAHandComputedCase) {
-  EXPECT_EQ(ring_all_reduce_time(400_MB, 4, kHop), 6ms + 6us);
-  EXPECT_EQ(ring_half_time(400_MB, 4, kHop), 3ms + 3us);
-}
-
-TEST(RingTime, IsZeroForOneRankAndLatencyAloneForNothing) {
-  EXPECT_EQ(ring_all_reduce_time(400_MB, 1, kHop), 0s);
-  EXPECT_EQ(ring_half_time(400_MB, 1, kHop), 0s);
-  EXPECT_EQ(ring_all_reduce_time(0_B, 5, kHop), 8us);
-}
-
-TEST(RingTime, NearsTwiceTheBufferOverTheBandwidthForManyRanks) {
-  // Without latency t = 2 (n-1)/n S/beta, which tends to 2 S/beta = 8 ms from below.
-  const Hop hop{0s, 100_GBps};
-  Duration before = 0s;
-  for (int n = 2; n <= 1024; n *= 2) {
-    const Duration time = ring_all_reduce_time(400_MB, n, hop);
-    EXPECT_GT(time, before);
-    EXPECT_LT(time, 8ms);
-    before = time;
-  }
-  EXPECT_GT(before, 7990us);
-}
-
-TEST(RingTime, RefusesWhatHasNoMeaning) {
-  EXPECT_THAT(complaint([] { ring_all_reduce_time(Bytes{-1}, 2, kHop); }),
-              HasSubstr("expected bytes >= 0, got -1"));
-  EXPECT_THAT(complaint([] { ring_half_time(1_MB, 0, kHop); }),
-              HasSubstr("expected at least one rank, got 0"));
-  EXPECT_THAT(complaint([] {
-                ring_half_time(1_MB, 2, {1us, {}});
-              }),
-              HasSubstr("expected a positive bandwidth, got 0"));
 }
 
 TEST(RingChunk, CoversEveryElementOnceLargerPartsFirst) {
@@ -141,7 +106,9 @@ TEST(ExpandCollective, HasNoTasksForOneRank) {
 
 TEST(ExpandCollective, RefusesWhatHasNoMeaning) {
   TaskGraphBuilder builder(2);
-  const auto adding = [&](CollectiveSpec spec) { return complaint([&] { expand_collective(builder, spec); }); };
+  const auto adding = [&](CollectiveSpec spec) {
+    return complaint([&] { expand_collective(builder, spec); });
+  };
   EXPECT_THAT(adding({}), HasSubstr("expected at least one rank, got none"));
   EXPECT_THAT(adding({.group = first_devices(2), .bytes = 8_B, .after = {{}}}),
               HasSubstr("expected `after` for 2 ranks, got 1"));
@@ -186,20 +153,24 @@ TEST(ExpandCollective, TakesTheTimeOfTheFormulaForAnyKindAndNumberOfRanks) {
   for (int ranks = 2; ranks <= 5; ++ranks) {
     const Bytes size = 60_MB;  // 2, 3, 4 and 5 divide it
     TaskGraphBuilder gather(5);
-    expand_collective(gather,
-             {.kind = CollectiveKind::all_gather, .group = first_devices(ranks), .bytes = size});
-    EXPECT_EQ(simulated(std::move(gather), cluster), ring_half_time(size, ranks, kHop));
+    expand_collective(
+        gather, {.kind = CollectiveKind::all_gather, .group = first_devices(ranks), .bytes = size});
+    EXPECT_EQ(
+        simulated(std::move(gather), cluster),
+        collective_time(CollectiveKind::all_gather, CollectiveAlgorithm::ring, size, flat(ranks)));
     TaskGraphBuilder reduce(5);
     expand_collective(reduce, {.group = first_devices(ranks), .bytes = size, .stream = kNoStream});
-    EXPECT_EQ(simulated(std::move(reduce), cluster), ring_all_reduce_time(size, ranks, kHop));
+    EXPECT_EQ(
+        simulated(std::move(reduce), cluster),
+        collective_time(CollectiveKind::all_reduce, CollectiveAlgorithm::ring, size, flat(ranks)));
   }
 }
 
 // Pairwise: each of 3 rounds moves 400 MB / 4 from every rank to another: 3 (1 us + 1 ms).
 TEST(AllToAll, TakesTheTimeOfItsRounds) {
   TaskGraphBuilder builder(4);
-  expand_collective(builder,
-               {.kind = CollectiveKind::all_to_all, .group = first_devices(4), .bytes = 400_MB});
+  expand_collective(
+      builder, {.kind = CollectiveKind::all_to_all, .group = first_devices(4), .bytes = 400_MB});
   EXPECT_EQ(builder.size(), 12U);
   EXPECT_EQ(simulated(std::move(builder), star(4)), 3ms + 3us);
 }
@@ -250,10 +221,11 @@ TEST(DirectCollective, TakesTheTimeOfTheRingWhereAllLinksAreEqual) {
 
 TEST(DirectCollective, PullsEachChunkFromItsOwner) {
   TaskGraphBuilder builder(3);
-  const CollectiveTasks tasks = expand_collective(builder, {.kind = CollectiveKind::all_gather,
-                                                            .algorithm = CollectiveAlgorithm::direct,
-                                                            .group = first_devices(3),
-                                                            .bytes = 12_B});
+  const CollectiveTasks tasks =
+      expand_collective(builder, {.kind = CollectiveKind::all_gather,
+                                  .algorithm = CollectiveAlgorithm::direct,
+                                  .group = first_devices(3),
+                                  .bytes = 12_B});
   const TaskGraph graph = std::move(builder).build();
   ASSERT_EQ(graph.size(), 6U);
   std::vector<std::pair<int, int>> pairs;

@@ -25,7 +25,8 @@ TEST(WrongUsage, IsAnUnknownFlagOrArgument) {
 }
 
 TEST(WrongUsage, IsAMissingArgument) {
-  expect_usage_complaint({"show"}, {"MODEL"});
+  expect_usage_complaint({"show"}, {"NAME"});
+  expect_usage_complaint({"list"}, {"WHAT"});
   expect_usage_complaint({"simulate"}, {"GRAPH"});
   expect_usage_complaint({"run"}, {"PLAN"});
   expect_usage_complaint({"compare", "a.json"}, {"MEASURED"});
@@ -106,7 +107,7 @@ TEST(WrongUsage, IsAStrategyThatIsNone) {
   expect_refused_strategy("dp=0", "dp: expected a whole number >= 1, got '0'");
   expect_refused_strategy("dp=2,dp=2", "'dp' is given twice");
   expect_refused_strategy("zeal=3", "unknown key 'zeal', expected one of dp, tp, pp");
-  expect_refused_strategy("schedule=lifo", "expected gpipe or 1f1b, got 'lifo'");
+  expect_refused_strategy("schedule=lifo", "expected one of gpipe, 1f1b, interleaved, zb-h1, zb-h2, zb-v, dualpipe, got 'lifo'");
   expect_refused_strategy("zero=3", "not supported yet");
 }
 

@@ -1,0 +1,254 @@
+#include "planner/unit_work.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "planner/tensor_split.hpp"
+#include "sim/error.hpp"
+
+namespace foreplan {
+namespace {
+
+std::size_t place(LayerId id) { return static_cast<std::size_t>(id); }
+
+std::int64_t part(std::int64_t whole, std::int64_t parts) { return (whole + parts - 1) / parts; }
+
+/// Rows of a sequence that is cut into `parts`; whatever has no sequence is not cut.
+Positions times(const Positions& rows, std::int64_t factor) {
+  return {.fixed = rows.fixed, .source = rows.source * factor, .target = rows.target * factor};
+}
+
+class UnitLowering {
+ public:
+  UnitLowering(const OpGraph& model, const UnitRange& range, const UnitSetting& setting)
+      : model_(model),
+        range_(range),
+        setting_(setting),
+        shardings_(split_tensors(model, range.first, range.last, setting.tp)) {
+    check_lengths();
+  }
+
+  UnitWork lower() {
+    for (LayerId id = range_.first; id <= range_.last; id = next(id)) add_layer(id);
+    if (setting_.tp > 1) add_tensor_exchanges();
+    if (setting_.cp > 1) add_context_exchanges();
+    if (setting_.ep > 1) add_expert_exchanges();
+    add_saved();
+    work_.entering = entering_bytes();
+    work_.leaving = tensor_bytes(range_.last);
+    return std::move(work_);
+  }
+
+ private:
+  static LayerId next(LayerId id) { return LayerId{static_cast<std::int32_t>(id) + 1}; }
+  Sharding sharding(LayerId id) const { return shardings_[place(id) - place(range_.first)]; }
+  bool inside(LayerId id) const { return id >= range_.first && id <= range_.last; }
+  bool split(LayerId id) const { return inside(id) && output_is_split(sharding(id)); }
+
+  void check_lengths() const {
+    const std::int64_t parts = setting_.cp * (setting_.sp ? setting_.tp : 1);
+    for (const std::int64_t length : {setting_.lengths.source, setting_.lengths.target}) {
+      if (length % parts == 0 || length == 1) continue;
+      reject(fmt::format("strategy: cp={}{} does not divide the sequence of {} tokens", setting_.cp,
+                         setting_.sp ? fmt::format(" with sp over tp={}", setting_.tp) : "",
+                         length));
+    }
+  }
+
+  /// Lengths as a rank sees them: in a region that tensor parallelism splits by features, or, with
+  /// sequence parallelism, outside of it.
+  SequenceLengths lengths(bool in_split_region) const {
+    const std::int64_t parts = setting_.cp * (setting_.sp && !in_split_region ? setting_.tp : 1);
+    return {.source = part(setting_.lengths.source, parts),
+            .target = part(setting_.lengths.target, parts)};
+  }
+  Sizing sizing(bool in_split_region) const {
+    return {.samples = setting_.samples,
+            .lengths = lengths(in_split_region),
+            .dtype = setting_.dtype,
+            .fused_attention = setting_.fused_attention};
+  }
+
+  /// Whether a layer sees all the rows of the rank's context, cut by features.
+  bool in_split_region(LayerId id) const { return sharding(id) != Sharding::replicated; }
+
+  Layer mine(LayerId id) const {
+    Layer layer = sharded(model_.layer(id), sharding(id), setting_.tp);
+    if (setting_.ep == 1) return layer;
+    if (auto* experts = std::get_if<ExpertShape>(&layer.shape);
+        experts != nullptr && layer.kind == LayerKind::expert_linear) {
+      if (experts->experts % setting_.ep != 0) {
+        reject(fmt::format("strategy: ep={} does not divide the {} experts of layer '{}'",
+                           setting_.ep, experts->experts, layer.name));
+      }
+      experts->experts /= setting_.ep;
+    }
+    return layer;
+  }
+
+  std::vector<Positions> operands(LayerId id) const {
+    std::vector<Positions> rows = model_.operand_positions(id);
+    if (model_.layer(id).kind != LayerKind::attention) return rows;
+    // Queries are of the rank's part of the sequence, keys and values of all of it.
+    for (std::size_t i = 1; i < rows.size(); ++i) rows[i] = times(rows[i], setting_.cp);
+    return rows;
+  }
+
+  void add_layer(LayerId id) {
+    const Layer layer = mine(id);
+    LayerWork work{.layer = id,
+                   .ops = layer_ops(layer, operands(id), sizing(in_split_region(id))),
+                   .recomputed_selectively = layer.kind == LayerKind::attention};
+    if (!model_.needs_input_gradient(id)) work.ops.backward_input.clear();
+    work_.layers.push_back(std::move(work));
+    for (const Parameter& parameter : parameters_of(layer, id)) {
+      const bool expert = layer.kind == LayerKind::expert_linear;
+      (expert ? work_.expert_parameters : work_.dense_parameters) +=
+          parameter.rows * parameter.columns;
+    }
+    if (layer.tied_to && !inside(*layer.tied_to)) {
+      work_.tied_parameters += layer.in_features * layer.out_features;
+    }
+  }
+
+  /// A tensor in the region that is not split, all rows of the rank's context.
+  Bytes whole_bytes(std::int64_t positions, std::int64_t features) const {
+    return setting_.samples * positions * features * element_size(setting_.dtype);
+  }
+  Bytes tensor_bytes(LayerId id) const {
+    const Layer& layer = model_.layer(id);
+    return whole_bytes(layer.positions.count(lengths(true)), layer.out_features);
+  }
+
+  Bytes operand_bytes(LayerId id, LayerId producer) const {
+    const std::vector<LayerId>& inputs = model_.inputs(id);
+    const auto operand = static_cast<std::size_t>(
+        std::find(inputs.begin(), inputs.end(), producer) - inputs.begin());
+    const std::int64_t features =
+        operand_features(model_.layer(id), operand).value_or(model_.layer(id).out_features);
+    return whole_bytes(model_.operand_positions(id)[operand].count(lengths(true)), features);
+  }
+
+  void exchange(CollectiveKind kind, Axis axis, Pass pass, LayerId layer, Bytes bytes,
+                std::vector<LayerId> beside = {}) {
+    work_.exchanges.push_back({.kind = kind,
+                               .axis = axis,
+                               .pass = pass,
+                               .layer = layer,
+                               .bytes = bytes,
+                               .beside = std::move(beside)});
+  }
+
+  void add_tensor_exchanges() {
+    using enum CollectiveKind;
+    for (const RegionEdge& edge : entering_edges(model_, range_.first, shardings_)) {
+      const LayerId layer = edge.consumers.front();
+      const Bytes bytes = operand_bytes(layer, edge.producer);
+      if (setting_.sp) {
+        exchange(all_gather, Axis::tensor, Pass::forward, layer, bytes);
+        exchange(reduce_scatter, Axis::tensor, Pass::backward_input, layer, bytes, edge.consumers);
+      } else {
+        exchange(all_reduce, Axis::tensor, Pass::backward_input, layer, bytes, edge.consumers);
+      }
+    }
+    for (const LayerId layer : leaving_layers(range_.first, shardings_)) {
+      const Bytes bytes = tensor_bytes(layer);
+      exchange(setting_.sp ? reduce_scatter : all_reduce, Axis::tensor, Pass::forward, layer,
+               bytes);
+      if (setting_.sp) exchange(all_gather, Axis::tensor, Pass::backward_input, layer, bytes);
+    }
+    add_loss_exchanges();
+  }
+
+  /// Of each row the largest logit, the sum of exponentials and the label's logit, in fp32.
+  void add_loss_exchanges() {
+    for (LayerId id = range_.first; id <= range_.last; id = next(id)) {
+      if (model_.layer(id).kind != LayerKind::softmax_cross_entropy) continue;
+      if (sharding(id) != Sharding::split) continue;
+      const std::int64_t rows = setting_.samples * model_.layer(id).positions.count(lengths(true));
+      for (int i = 0; i < 3; ++i) {
+        exchange(CollectiveKind::all_reduce, Axis::tensor, Pass::forward, id, Bytes{4 * rows});
+      }
+    }
+  }
+
+  /// Ring attention: keys and values go around; backward they do again, and their gradients.
+  /// Source: Liu, Zaharia and Abbeel, Ring Attention, arXiv:2310.01889.
+  void add_context_exchanges() {
+    using enum CollectiveKind;
+    for (LayerId id = range_.first; id <= range_.last; id = next(id)) {
+      const Layer& layer = model_.layer(id);
+      if (layer.kind == LayerKind::conv2d) {
+        reject(fmt::format("strategy: cp > 1 cannot cut layer '{}', which has no sequence",
+                           layer.name));
+      }
+      if (layer.kind != LayerKind::attention) continue;
+      Bytes bytes;
+      const Layer own = mine(id);
+      for (std::size_t operand = 1; operand < model_.inputs(id).size(); ++operand) {
+        const std::int64_t rows = operands(id)[operand].count(lengths(true));
+        bytes += whole_bytes(rows, operand_features(own, operand).value_or(0));
+      }
+      exchange(all_gather, Axis::context, Pass::forward, id, bytes, {id});
+      exchange(all_gather, Axis::context, Pass::backward_input, id, bytes, {id});
+      exchange(reduce_scatter, Axis::context, Pass::backward_input, id, bytes, {id});
+    }
+  }
+
+  /// Rows travel to their experts and back, forward and backward.
+  void add_expert_exchanges() {
+    for (LayerId id = range_.first; id <= range_.last; id = next(id)) {
+      const LayerKind kind = model_.layer(id).kind;
+      if (kind != LayerKind::dispatch && kind != LayerKind::combine) continue;
+      const LayerId rows = kind == LayerKind::dispatch ? id : model_.inputs(id).front();
+      const Layer& layer = model_.layer(rows);
+      const Bytes bytes = whole_bytes(layer.positions.count(lengths(false)), layer.out_features);
+      exchange(CollectiveKind::all_to_all, Axis::expert, Pass::forward, id, bytes);
+      exchange(CollectiveKind::all_to_all, Axis::expert, Pass::backward_input, id, bytes);
+    }
+  }
+
+  /// How many ranks of tp share a saved item.
+  std::int64_t shares(const SavedItem& item) const {
+    const bool tensor = item.kind == SavedItem::Kind::tensor;
+    const LayerId where = tensor ? item.producer : item.owner;
+    const bool by_features = tensor ? split(where) : in_split_region(where);
+    return by_features || setting_.sp ? setting_.tp : 1;
+  }
+
+  void add_saved() {
+    for (const SavedItem& item : saved_items(model_, range_.first, range_.last, sizing(true))) {
+      Bytes bytes = item.bytes;
+      const bool of_scores = recomputed_selectively(model_, item);
+      // Scores are of the rank's queries with the keys of all ranks of cp.
+      if (of_scores) bytes = bytes * setting_.cp;
+      bytes = Bytes{part(bytes.count, shares(item))};
+      work_.saved += bytes;
+      if (!of_scores) work_.saved_selectively += bytes;
+    }
+  }
+
+  Bytes entering_bytes() const {
+    const Block block{.name = {}, .first = range_.first, .last = range_.last};
+    Bytes bytes = block_input(model_, block, sizing(true));
+    if (bytes == Bytes{} && model_.flat() && range_.first > LayerId{0}) {
+      bytes = operand_bytes(range_.first, model_.inputs(range_.first).front());
+    }
+    return Bytes{part(bytes.count, setting_.sp ? setting_.tp : 1)};
+  }
+
+  const OpGraph& model_;
+  UnitRange range_;
+  UnitSetting setting_;
+  std::vector<Sharding> shardings_;
+  UnitWork work_;
+};
+
+}  // namespace
+
+UnitWork lower_unit(const OpGraph& model, const UnitRange& range, const UnitSetting& setting) {
+  return UnitLowering(model, range, setting).lower();
+}
+
+}  // namespace foreplan

@@ -1,0 +1,67 @@
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "models/activations.hpp"
+#include "models/layer_ops.hpp"
+#include "models/op_graph.hpp"
+#include "planner/strategy.hpp"
+#include "sim/task_graph.hpp"
+
+namespace foreplan {
+
+/// The dimension of the layout over which ranks exchange.
+enum class Axis : std::uint8_t { tensor, context, expert };
+
+/// Layers that always stand together on one stage: an instance of a block, or a layer of a flat graph.
+struct UnitRange {
+  LayerId first{}, last{};
+};
+
+/// What a rank does, beside its share of the batch.
+struct UnitSetting {
+  std::int64_t samples = 1;  ///< of a micro-batch
+  SequenceLengths lengths{};
+  DType dtype = DType::fp32;
+  bool fused_attention = true;
+  int tp = 1, cp = 1, ep = 1;
+  bool sp = false;
+};
+
+/// Data that the ranks of an axis exchange inside a unit.
+struct Exchange {
+  CollectiveKind kind{};
+  Axis axis{};
+  Pass pass{};      ///< forward, backward_input
+  LayerId layer{};  ///< it belongs to
+  Bytes bytes;      ///< Collective::bytes
+  /// Layers beside whose work it may run: its own attention (context), else the gradients of the weights
+  /// of those that split the tensor.
+  std::vector<LayerId> beside;
+};
+
+/// The ops of a rank in one layer.
+struct LayerWork {
+  LayerId layer{};
+  LayerOps ops;
+  bool recomputed_selectively = false;
+};
+
+/// What one rank does in a unit for a micro-batch, and what it keeps: lowered once, priced many times.
+struct UnitWork {
+  std::vector<LayerWork> layers;
+  std::vector<Exchange> exchanges;
+  std::int64_t dense_parameters = 0;   ///< of this rank
+  std::int64_t expert_parameters = 0;  ///< of this rank; shared among fewer replicas
+  std::int64_t tied_parameters = 0;    ///< of a table that lies in another unit
+  Bytes saved;                         ///< activations until backward, nothing recomputed
+  Bytes saved_selectively;             ///< the same where attention is recomputed
+  Bytes entering;                      ///< what full recomputation keeps
+  Bytes leaving;                       ///< what the next unit gets, of one micro-batch, whole width
+};
+
+/// @throws Error(invalid_argument) naming the layer if tp, cp or ep cannot share it, with the reason
+UnitWork lower_unit(const OpGraph& model, const UnitRange& range, const UnitSetting& setting);
+
+}  // namespace foreplan

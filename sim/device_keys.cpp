@@ -1,0 +1,88 @@
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <array>
+#include <string_view>
+
+#include "sim/cluster_parts.hpp"
+#include "sim/error.hpp"
+#include "sim/json_names.hpp"
+
+namespace foreplan {
+namespace {
+
+constexpr std::int64_t kMostMultiprocessors = 1'000'000;
+
+std::map<DType, FlopRate> read_peaks(JsonObject object) {
+  std::map<DType, FlopRate> peaks;
+  for (const auto& [key, value] : object.entries()) {
+    const auto dtype = dtype_named(key);
+    if (!dtype) reject(value.place() + ": expected fp32, tf32, fp16, bf16 or fp8, got another key");
+    peaks[*dtype] = {value.positive_number()};
+  }
+  return peaks;
+}
+
+/// What a forecast can do without.
+void read_details(JsonObject& object, DeviceSpec& spec) {
+  if (const auto count = object.optional("multiprocessors")) {
+    spec.multiprocessors = static_cast<std::int32_t>(count->integer(1, kMostMultiprocessors));
+  }
+  if (const auto size = object.optional("l2_bytes")) spec.l2 = {size->positive_integer()};
+  if (const auto clock = object.optional("clock_mhz")) spec.clock_mhz = clock->positive_number();
+  if (const auto rate = object.optional("link_bandwidth_bytes_per_s")) {
+    spec.link_bandwidth = {rate->number(0)};
+  }
+  if (const auto rate = object.optional("host_bandwidth_bytes_per_s")) {
+    spec.host_bandwidth = {rate->positive_number()};
+  }
+  if (const auto power = object.optional("power_w")) spec.power_w = power->positive_number();
+  if (const auto overhead = object.optional("launch_overhead_s")) {
+    spec.launch_overhead = read_seconds(*overhead);
+  }
+  if (const auto concurrent = object.optional("concurrent_streams")) {
+    spec.concurrent_streams = concurrent->boolean();
+  }
+}
+
+constexpr std::array<std::string_view, 10> kSourced = {"memory_bytes",
+                                                       "peak_flops_per_s",
+                                                       "memory_bandwidth_bytes_per_s",
+                                                       "multiprocessors",
+                                                       "l2_bytes",
+                                                       "clock_mhz",
+                                                       "link_bandwidth_bytes_per_s",
+                                                       "host_bandwidth_bytes_per_s",
+                                                       "power_w",
+                                                       "launch_overhead_s"};
+
+/// `sources`: by the key that has the number, where it is from.
+void read_sources(JsonObject& object, DeviceSpec& spec) {
+  const auto sources = object.optional("sources");
+  if (!sources) return;
+  for (const auto& [key, value] : sources->object().entries()) {
+    if (std::find(kSourced.begin(), kSourced.end(), key) == kSourced.end()) {
+      reject(fmt::format("{}: expected one of {}, got another key", value.place(),
+                         fmt::join(kSourced, ", ")));
+    }
+    spec.sources[key] = value.text();
+  }
+}
+
+}  // namespace
+
+DeviceSpec read_device_keys(JsonObject& object) {
+  DeviceSpec spec;
+  spec.name = object.required("name").text();
+  spec.memory = {object.required("memory_bytes").positive_integer()};
+  spec.peak = read_peaks(object.required("peak_flops_per_s").object());
+  spec.memory_bandwidth = {object.required("memory_bandwidth_bytes_per_s").positive_number()};
+  read_details(object, spec);
+  if (const auto source = object.optional("source")) spec.source = source->text();
+  read_sources(object, spec);
+  object.finish();
+  return spec;
+}
+
+}  // namespace foreplan
