@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <string>
 
+#include "models/layer_ops.hpp"
 #include "models/model_io.hpp"
 
 namespace foreplan {
@@ -67,6 +68,27 @@ TEST(ConvolutionZoo, MultipliesAsOftenAsPublished) {
     EXPECT_NEAR(giga_multiply_adds(zoo(network.name)), network.giga_multiply_adds, rounding)
         << network.name;
   }
+}
+
+// A multiply-add is two FLOPs: 2 * 4,089,184,256 forward, and an addition for each of the 1000
+// biases of the last layer; no convolution has a bias.
+TEST(ConvolutionZoo, CountsTheForwardFlopsOfResNet50) {
+  const OpGraph graph = zoo("resnet50");
+  double flops = 0;
+  for (std::size_t i = 0; i < graph.size(); ++i) {
+    const LayerId id{static_cast<std::int32_t>(i)};
+    const LayerKind kind = graph.layer(id).kind;
+    if (kind != LayerKind::conv2d && kind != LayerKind::linear) continue;
+    flops += layer_cost(graph, id, DType::fp32).forward.count;
+  }
+  EXPECT_EQ(flops, 2.0 * 4'089'184'256 + 1000);
+}
+
+// Forward, gradients of the weights and gradients of the inputs, but for the first convolution,
+// whose input is the image: 64 channels of 112 x 112 from 3 of 7 x 7 are 118,013,952 multiply-adds.
+TEST(ConvolutionZoo, CountsTheFlopsOfAStepOfResNet50) {
+  const double flops = matrix_flops(zoo("resnet50"), {.samples = 2}).count;
+  EXPECT_EQ(flops, 2 * (6.0 * 4'089'184'256 - 2.0 * 118'013'952));
 }
 
 // Table 1 of He et al., arXiv 1512.03385: 224, then 112, 56, 28, 14 and 7 pixels a side.

@@ -10,13 +10,12 @@ namespace foreplan {
 namespace {
 
 /// What is wrong with a graph of images of 3 x 8 x 6 that has this layer and a loss behind it.
-std::string complaint(Layer layer) {
+std::string complaint(const Layer& layer) {
   const Layer loss{.name = "loss",
                    .kind = LayerKind::softmax_cross_entropy,
                    .in_features = layer.out_features,
                    .out_features = 1,
                    .positions = layer.positions};
-  layer.name = "it";
   try {
     check_op_graph({.name = "m",
                     .input_features = 3,
@@ -32,7 +31,8 @@ std::string complaint(Layer layer) {
 }
 
 Layer convolution(const SpatialShape& shape) {
-  return {.kind = LayerKind::conv2d,
+  return {.name = "it",
+          .kind = LayerKind::conv2d,
           .in_features = 3,
           .out_features = 5,
           .positions = {.fixed = shape.out_height() * shape.out_width()},
@@ -63,7 +63,7 @@ TEST(CheckOpGraph, RefusesWindowsThatNobodyTrains) {
 
 TEST(CheckOpGraph, WantsAllFeaturesOfAllRowsBehindAFlatten) {
   const Layer flatten{
-      .kind = LayerKind::flatten, .in_features = 3, .out_features = 144, .shape = {}};
+      .name = "it", .kind = LayerKind::flatten, .in_features = 3, .out_features = 144, .shape = {}};
   EXPECT_EQ(complaint(flatten), "nothing");
   Layer narrow = flatten;
   narrow.out_features = 143;

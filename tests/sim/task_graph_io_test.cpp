@@ -268,8 +268,8 @@ json collective_of(const std::string& id, const std::string& operation, int rank
           {"bytes", 1'000'000}};
 }
 
-// 512 rings of an all-reduce among 512 are 512 * 2 * 511 * 512 copies, 268 million; a message of 4096
-// parts down a chain of 1024 has 4.2 million, up and down two trees twice to four times that.
+// 512 rings of an all-reduce among 512 are 512 * 2 * 511 * 512 copies, 268 million; 4096 parts up
+// and down both trees of 1024 are 4 * 1024 * 4096 at most, 17 million.
 TEST(ReadTaskGraph, LimitsWhatAFewCollectivesAskFor) {
   json rings = collective_of("a", "all_reduce", 512);
   rings["channels"] = 512;
