@@ -178,7 +178,7 @@ OpGraph build(const std::string& name, Layers layers, const std::string& place) 
                     .blocks = {},
                     .runs = {}});
   } catch (const Error& error) {
-    throw Error(error.code(), fmt::format("{}: {}", place, error.what()));
+    throw Error(error.code(), fmt::format("{}: {}", place, printable(error.what(), 1000)));
   }
 }
 

@@ -7,6 +7,7 @@
 #include <map>
 
 #include "sim/error.hpp"
+#include "sim/json_text.hpp"
 #include "sim/route_search.hpp"
 
 namespace foreplan {
@@ -67,7 +68,8 @@ Cluster::Cluster(std::string name, Parts parts)
     device_vertices_.push_back(VertexId(v));
     nodes_ = std::max(nodes_, vertices_[v].node + 1);
   }
-  if (device_vertices_.empty()) reject(fmt::format("cluster '{}' has no device", name_));
+  if (device_vertices_.empty())
+    reject(fmt::format("cluster '{}' has no device", printable(name_, 100)));
   name_processors();
   add_links(parts.links);
 }
@@ -108,8 +110,8 @@ void Cluster::name_processors() {
 
 const DeviceSpec& Cluster::device(DeviceId id) const {
   if (static_cast<std::int32_t>(id) < 0 || index(id) >= device_vertices_.size()) {
-    reject(fmt::format("cluster '{}' has {} devices; there is no device {}", name_, devices(),
-                       static_cast<std::int32_t>(id)));
+    reject(fmt::format("cluster '{}' has {} devices; there is no device {}", printable(name_, 100),
+                       devices(), static_cast<std::int32_t>(id)));
   }
   return specs_[static_cast<std::size_t>(vertices_[index(vertex_of(id))].spec)];
 }
@@ -121,8 +123,9 @@ std::vector<LinkId> Cluster::route(DeviceId source, DeviceId destination) const 
   std::vector<LinkId> route = search.between(vertex_of(source), vertex_of(destination));
   if (!route.empty()) return route;
   reject(fmt::format("cluster '{}': there is no way from device {} ('{}') to device {} ('{}')",
-                     name_, index(source), vertices_[index(vertex_of(source))].id,
-                     index(destination), vertices_[index(vertex_of(destination))].id));
+                     printable(name_, 100), index(source),
+                     printable(vertices_[index(vertex_of(source))].id, 100), index(destination),
+                     printable(vertices_[index(vertex_of(destination))].id, 100)));
 }
 
 }  // namespace foreplan

@@ -9,6 +9,7 @@
 #include "sim/error.hpp"
 #include "sim/json_names.hpp"
 #include "sim/json_reader.hpp"
+#include "sim/json_text.hpp"
 
 namespace foreplan {
 namespace {
@@ -91,7 +92,7 @@ std::int32_t DeviceTable::spec(const JsonValue& value) {
   try {
     parts_.specs.push_back(lookup_(value.text()));
   } catch (const Error& error) {
-    throw Error(error.code(), value.place() + ": " + error.what());
+    throw Error(error.code(), value.place() + ": " + printable(error.what(), 1000));
   }
   return next;
 }
@@ -130,7 +131,7 @@ Cluster read_cluster(const std::filesystem::path& path, const DeviceLookup& devi
   try {
     return Cluster(std::move(name), std::move(parts));
   } catch (const Error& error) {
-    throw Error(error.code(), root.place() + ": " + error.what());
+    throw Error(error.code(), root.place() + ": " + printable(error.what(), 1000));
   }
 }
 

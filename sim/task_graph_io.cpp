@@ -14,6 +14,7 @@
 #include "sim/error.hpp"
 #include "sim/json_names.hpp"
 #include "sim/json_reader.hpp"
+#include "sim/json_text.hpp"
 #include "sim/task_graph_records.hpp"
 
 namespace foreplan {
@@ -251,7 +252,7 @@ class Assembly {
       }
       return expand_collective(builder_, spec);
     } catch (const Error& error) {
-      throw Error(error.code(), record.place + ": " + error.what());
+      throw Error(error.code(), record.place + ": " + printable(error.what(), 1000));
     }
   }
 
@@ -324,7 +325,7 @@ TaskGraphFile read_task_graph(const std::filesystem::path& path, const OpComplet
     const std::string message = error.what();
     // What the reader found wrong already names the file; what the builder found does not.
     if (message.rfind(file + ": ", 0) == 0) throw;
-    throw Error(error.code(), file + ": " + message);
+    throw Error(error.code(), file + ": " + printable(message, 1000));
   }
 }
 

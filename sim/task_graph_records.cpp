@@ -8,6 +8,7 @@
 
 #include "sim/error.hpp"
 #include "sim/json_names.hpp"
+#include "sim/json_text.hpp"
 
 namespace foreplan {
 namespace {
@@ -35,7 +36,7 @@ Op completed(const JsonValue& place, OpKey key, const OpCompletion& complete) {
   try {
     return complete(std::move(key));
   } catch (const Error& error) {
-    throw Error(error.code(), place.place() + ": " + error.what());
+    throw Error(error.code(), place.place() + ": " + printable(error.what(), 1000));
   }
 }
 

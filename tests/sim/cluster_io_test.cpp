@@ -221,6 +221,13 @@ TEST(ReadClusterInFull, RefusesAClusterWithoutDevices) {
                           c["links"] = json::array();
                         }),
               HasSubstr("c.json: cluster 'line' has no device"));
+  EXPECT_THAT(complaint(explicit_json(),
+                        [](json& c) {
+                          c["name"] = "two\nlines";
+                          c["vertices"] = json::array();
+                          c["links"] = json::array();
+                        }),
+              HasSubstr("c.json: cluster 'two\\nlines' has no device"));
 }
 
 // Latencies: a block's switch is 1 us away (half of 2 us) and the node's switch no further, so that

@@ -249,6 +249,13 @@ TEST(ReadTaskGraph, AsksForTheWorkThatTheFileDoesNotTell) {
   EXPECT_EQ(read(file_of({task})).graph.ops[0].given, 1s);
 }
 
+TEST(ReadTaskGraph, KeepsToOneLineWhereTheOpsOwnComplaintDoesNot) {
+  json task = op_task();
+  task["op"]["op"] = "line\nbreak";
+  const OpCompletion refuse = [](OpKey key) -> Op { reject("unknown op '" + key.op + "'"); };
+  EXPECT_EQ(complaint(file_of({task}), refuse), "g.json: /tasks/0/op: unknown op 'line\\nbreak'");
+}
+
 /// What is said about the example after `change` to its task `number`.
 template <typename Change>
 std::string wrong(std::size_t number, Change change) {
