@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "models/layer_ops.hpp"
+#include "planner/folded_step.hpp"
 #include "planner/partition.hpp"
 
 namespace foreplan {
@@ -150,7 +151,14 @@ Estimate summarise(const Task& task, const Strategy& strategy, const TaskGraph& 
   return result;
 }
 
+bool is_lowered(const Task& task, const Strategy& strategy) {
+  const double devices = static_cast<double>(strategy.dp) * strategy.tp * strategy.pp;
+  return is_executable(task.model) && can_run(strategy) && task.precision == DType::fp32 &&
+         task.slow.empty() && devices <= kMostLoweredDevices;
+}
+
 Estimate estimate(const Task& task, const Strategy& strategy) {
+  if (!is_lowered(task, strategy)) return FoldedStep(task, strategy).estimate(task.costs);
   const Strategy whole = complete(task, strategy);
   const TaskGraph graph = lower(task.model, whole, task.global_batch, lowering_options(task));
   const Costs costs = cost(graph, task.cluster, task.costs);

@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <optional>
+#include <string>
 
 #include "models/op_cost.hpp"
 #include "planner/folded_step.hpp"
@@ -32,26 +33,22 @@ class FoldedStep::Pricer {
     unit.forward.compute = unit.cost.whole_forward();
     unit.backward.compute = unit.cost.whole_backward_input() + unit.cost.backward_weight;
     if (step_.strategy_.zero < 2) return unit;
-    const auto over_replicas = [&](CollectiveKind kind, std::int64_t bytes_each) {
-      const RankGroups& groups = step_.groups_;
-      Duration time{};
-      if (work.dense_parameters > 0) {
-        time += exchange_time(kind, Bytes{work.dense_parameters * bytes_each}, groups.data());
-      }
-      if (work.expert_parameters > 0) {
-        time +=
-            exchange_time(kind, Bytes{work.expert_parameters * bytes_each}, groups.expert_data());
-      }
-      return time;
-    };
     unit.backward.reduce =
-        over_replicas(CollectiveKind::reduce_scatter, step_.task_.stack.gradient_bytes);
-    if (step_.strategy_.zero == 3) {
-      unit.forward.gather =
-          over_replicas(CollectiveKind::all_gather, element_size(step_.task_.precision).count);
-      unit.backward.gather = unit.forward.gather;
-    }
+        over_replicas(work, CollectiveKind::reduce_scatter, step_.task_.stack.gradient_bytes);
+    if (step_.strategy_.zero < 3) return unit;
+    const std::int64_t size = element_size(step_.task_.precision).count;
+    unit.forward.gather = over_replicas(work, CollectiveKind::all_gather, size);
+    unit.backward.gather = unit.forward.gather;
     return unit;
+  }
+
+  Duration over_replicas(const UnitWork& work, CollectiveKind kind, std::int64_t size) const {
+    const RankGroups& groups = step_.groups_;
+    const auto time = [&](std::int64_t parameters, const GroupPlacement& group) {
+      return parameters > 0 ? exchange_time(kind, Bytes{parameters * size}, group) : Duration{};
+    };
+    return time(work.dense_parameters, groups.data()) +
+           time(work.expert_parameters, groups.expert_data());
   }
 
   const FoldedStep& step_;
@@ -59,17 +56,6 @@ class FoldedStep::Pricer {
   const CostModel& costs_;
   std::vector<std::optional<PricedUnit>> units_;
 };
-
-namespace {
-
-/// A virtual stage's work on a micro-batch.
-struct ChunkTimes {
-  VirtualStageCost cost;
-  Duration computing{}, exchanging{};  ///< of one micro-batch
-  Duration tail{};                     ///< reductions behind the last micro-batch
-};
-
-}  // namespace
 
 Duration FoldedStep::hop_time(int from, int to) const {
   const Piece& last = stages_[static_cast<std::size_t>(from)].back();
@@ -83,73 +69,92 @@ Duration FoldedStep::hop_time(int from, int to) const {
   return time;
 }
 
-std::vector<FoldedStep::StageTimes> FoldedStep::run(const Replica& replica,
-                                                    const CostModel& costs) const {
+/// A virtual stage's work on one micro-batch.
+FoldedStep::Chunk FoldedStep::price_chunk(const std::vector<Piece>& pieces, Pricer& pricer) const {
+  Chunk chunk;
+  std::vector<ShardedUnit> forward, backward;
+  for (const Piece& piece : pieces) {
+    const PricedUnit& unit = pricer.unit(piece);
+    const UnitCost& cost = unit.cost;
+    chunk.cost.forward += piece.count * cost.whole_forward();
+    chunk.cost.backward_input += piece.count * cost.whole_backward_input();
+    chunk.cost.backward_weight += piece.count * cost.backward_weight;
+    chunk.exchanging +=
+        piece.count * (cost.forward_exchange + cost.backward_exchange + cost.recompute_exchange);
+    const auto count = static_cast<std::size_t>(piece.count);
+    forward.insert(forward.end(), count, unit.forward);
+    backward.insert(backward.end(), count, unit.backward);
+    chunk.last.units.insert(chunk.last.units.end(), count, &works_[piece.unit_class]);
+    chunk.last.times.insert(chunk.last.times.end(), count, unit.backward.compute);
+  }
+  std::reverse(backward.begin(), backward.end());
+  std::reverse(chunk.last.units.begin(), chunk.last.units.end());
+  std::reverse(chunk.last.times.begin(), chunk.last.times.end());
+  chunk.computing = chunk.cost.whole() - chunk.exchanging;
+  if (strategy_.zero >= 2 && groups_.data_ranks() > 1) walk(chunk, forward, backward);
+  return chunk;
+}
+
+/// With zero >= 2 parameters come and gradients go with every micro-batch.
+void FoldedStep::walk(Chunk& chunk, const std::vector<ShardedUnit>& forward,
+                      const std::vector<ShardedUnit>& backward) const {
+  const bool prefetch = task_.stack.prefetch_parameters;
+  const Duration there = walk_sharded(forward, prefetch).computed;
+  const ShardedWalk back = walk_sharded(backward, prefetch);
+  const Duration before = chunk.cost.whole();
+  chunk.cost.forward = there;
+  chunk.cost.backward_input = back.computed - chunk.cost.backward_weight;
+  chunk.exchanging += chunk.cost.whole() - before;
+  chunk.tail = back.communicated - back.computed;
+}
+
+std::vector<FoldedStep::Chunk> FoldedStep::price_chunks(const Replica& replica,
+                                                        const CostModel& costs) const {
   std::vector<Pricer> pricers;
-  for (const DeviceKind& kind : replica) {
-    const auto same = std::find(
-        replica.begin(), replica.begin() + static_cast<std::ptrdiff_t>(pricers.size()), kind);
-    const auto place = static_cast<std::size_t>(same - replica.begin());
-    pricers.push_back(place < pricers.size() ? pricers[place] : Pricer(*this, kind, costs));
+  for (std::size_t s = 0; s < replica.size(); ++s) {
+    const auto here = replica.begin() + static_cast<std::ptrdiff_t>(s);
+    const auto same = std::find(replica.begin(), here, *here);
+    if (same == here)
+      pricers.emplace_back(*this, *here, costs);
+    else
+      pricers.push_back(pricers[static_cast<std::size_t>(same - replica.begin())]);
   }
-  const auto n = static_cast<std::size_t>(shape_.virtual_stages());
+  std::vector<Chunk> chunks;
+  for (std::size_t j = 0; j < stages_.size(); ++j) {
+    const int stage = stage_of(shape_, static_cast<int>(j));
+    chunks.push_back(price_chunk(stages_[j], pricers[static_cast<std::size_t>(stage)]));
+  }
+  return chunks;
+}
+
+PipelineCosts FoldedStep::pipeline_costs(const std::vector<Chunk>& chunks) const {
   PipelineCosts pipeline;
-  std::vector<ChunkTimes> chunks(n);
-  std::vector<LastBackward> last(n);
-  for (std::size_t j = 0; j < n; ++j) {
-    Pricer& pricer = pricers[static_cast<std::size_t>(stage_of(shape_, static_cast<int>(j)))];
-    ChunkTimes& chunk = chunks[j];
-    std::vector<ShardedUnit> forward, backward;
-    for (const Piece& piece : stages_[j]) {
-      const PricedUnit& unit = pricer.unit(piece);
-      const UnitCost& c = unit.cost;
-      chunk.cost.forward += piece.count * c.whole_forward();
-      chunk.cost.backward_input += piece.count * c.whole_backward_input();
-      chunk.cost.backward_weight += piece.count * c.backward_weight;
-      chunk.exchanging +=
-          piece.count * (c.forward_exchange + c.backward_exchange + c.recompute_exchange);
-      for (std::int32_t i = 0; i < piece.count; ++i) {
-        if (strategy_.zero >= 2) {
-          forward.push_back(unit.forward);
-          backward.insert(backward.begin(), unit.backward);
-        }
-        last[j].units.insert(last[j].units.begin(), &works_[piece.unit_class]);
-        last[j].times.insert(last[j].times.begin(), unit.backward.compute);
-      }
-    }
-    chunk.computing = chunk.cost.forward + chunk.cost.backward_input + chunk.cost.backward_weight -
-                      chunk.exchanging;
-    if (strategy_.zero >= 2 && groups_.data_ranks() > 1) {
-      const bool prefetch = task_.stack.prefetch_parameters;
-      const Duration there = walk_sharded(forward, prefetch).computed;
-      const ShardedWalk back = walk_sharded(backward, prefetch);
-      chunk.exchanging += there - chunk.cost.forward + back.computed - chunk.cost.backward_input -
-                          chunk.cost.backward_weight;
-      chunk.cost.forward = there;
-      chunk.cost.backward_input = back.computed - chunk.cost.backward_weight;
-      chunk.tail = back.communicated - back.computed;
-    }
-    pipeline.stages.push_back(chunk.cost);
-  }
+  for (const Chunk& chunk : chunks) pipeline.stages.push_back(chunk.cost);
   for (int j = 0; j + 1 < shape_.virtual_stages(); ++j) {
     const Duration hop = has_next(shape_, j) ? hop_time(j, j + 1) : Duration{};
     pipeline.hops.push_back({.forward = hop, .backward = hop});
   }
-  const auto timeline = evaluator_.timeline(pipeline);
+  return pipeline;
+}
+
+std::vector<FoldedStep::StageTimes> FoldedStep::run(const Replica& replica,
+                                                    const CostModel& costs) const {
+  std::vector<Chunk> chunks = price_chunks(replica, costs);
+  const auto timeline = evaluator_.timeline(pipeline_costs(chunks));
   std::vector<StageTimes> stages(static_cast<std::size_t>(shape_.stages));
-  const auto micro_batches = batch_.micro_batches;
-  const std::int64_t passes =
-      shape_.schedule == Schedule::dualpipe ? micro_batches / 2 : micro_batches;
-  for (std::size_t j = 0; j < n; ++j) {
+  const bool two_ways = shape_.schedule == Schedule::dualpipe;
+  const std::int64_t passes = two_ways ? batch_.micro_batches / 2 : batch_.micro_batches;
+  for (std::size_t j = 0; j < chunks.size(); ++j) {
+    Chunk& chunk = chunks[j];
     const auto s = static_cast<std::size_t>(stage_of(shape_, static_cast<int>(j)));
     StageTimes& stage = stages[s];
-    stage.computing += passes * chunks[j].computing;
-    stage.exchanging += passes * chunks[j].exchanging;
+    stage.computing += passes * chunk.computing;
+    stage.exchanging += passes * chunk.exchanging;
     const ActionTimes& action = timeline[s][last_backward_[j]];
-    last[j].start = action.start;
-    last[j].finish = action.finish;
-    stage.last.push_back(std::move(last[j]));
-    stage.finish = std::max(stage.finish, timeline[s].back().finish + chunks[j].tail);
+    chunk.last.start = action.start;
+    chunk.last.finish = action.finish;
+    stage.last.push_back(std::move(chunk.last));
+    stage.finish = std::max(stage.finish, timeline[s].back().finish + chunk.tail);
   }
   for (StageTimes& stage : stages) {
     std::sort(stage.last.begin(), stage.last.end(),
@@ -159,8 +164,7 @@ std::vector<FoldedStep::StageTimes> FoldedStep::run(const Replica& replica,
 }
 
 /// Replicas wait for each other where gradients are aggregated: the later of both counts.
-void FoldedStep::aggregate(std::vector<StageTimes>& stages,
-                           const std::vector<StageTimes>& other) const {
+void FoldedStep::aggregate(std::vector<StageTimes>& stages, const std::vector<StageTimes>& other) {
   for (std::size_t s = 0; s < stages.size(); ++s) {
     stages[s].finish = std::max(stages[s].finish, other[s].finish);
     for (std::size_t c = 0; c < stages[s].last.size(); ++c) {
@@ -175,9 +179,8 @@ void FoldedStep::aggregate(std::vector<StageTimes>& stages,
   }
 }
 
-Duration FoldedStep::optimizer_time(int stage, const CostModel& costs) const {
-  const StageState& state = states_[static_cast<std::size_t>(stage)];
-  const std::int64_t own = own_parameters(state, strategy_, groups_);
+Duration FoldedStep::optimizer_time(std::size_t stage, const CostModel& costs) const {
+  const std::int64_t own = own_parameters(states_[stage], strategy_, groups_);
   if (own == 0) return {};
   const bool master = task_.stack.master_weights && element_size(task_.precision).count < 4;
   const auto op = [&](std::string what) {
@@ -186,11 +189,11 @@ Duration FoldedStep::optimizer_time(int stage, const CostModel& costs) const {
                     .shape = {own},
                     .dtype = master ? task_.precision : DType::fp32});
   };
-  const std::string update = std::string(name(task_.optimizer)) + (master ? "_master" : "");
+  const Op update = op(std::string(name(task_.optimizer)) + (master ? "_master" : ""));
   Duration slowest{};
   for (const Replica& replica : replicas_) {
-    const DeviceSpec& device = spec(replica[static_cast<std::size_t>(stage)]);
-    Duration time = costs.compute_time(op(update), device) + costs.dispatch(device);
+    const DeviceSpec& device = spec(replica[stage]);
+    Duration time = costs.compute_time(update, device) + costs.dispatch(device);
     if (task_.stack.clip_gradients) {
       time += costs.compute_time(op("square_sum"), device) + costs.dispatch(device);
     }
@@ -199,60 +202,79 @@ Duration FoldedStep::optimizer_time(int stage, const CostModel& costs) const {
   return slowest;
 }
 
-Estimate FoldedStep::estimate(const CostModel& costs) const {
+/// Two stages that hold the same parameters add up their gradients.
+void FoldedStep::share(std::vector<StageEnd>& ends, std::size_t a, std::size_t b,
+                       std::int64_t parameters) const {
+  if (a == b || parameters == 0) return;
+  const Duration time =
+      exchange_time(CollectiveKind::all_reduce, Bytes{parameters * task_.stack.gradient_bytes},
+                    groups_.stages(static_cast<int>(a), static_cast<int>(b)));
+  const Duration ready = std::max(ends[a].ready, ends[b].ready) + time;
+  for (const std::size_t s : {a, b}) {
+    ends[s].ready = ready;
+    ends[s].exchanging += time;
+  }
+}
+
+/// No stage updates before it knows the norm of all gradients: a word there and back.
+void FoldedStep::wait_for_norm(std::vector<StageEnd>& ends) const {
+  if (!task_.stack.clip_gradients || ends.size() == 1) return;
+  Duration all{};
+  for (const StageEnd& end : ends) all = std::max(all, end.ready);
+  const Duration norm = 2 * groups_.stage_hop(0, static_cast<int>(ends.size()) - 1, Bytes{4});
+  for (StageEnd& end : ends) {
+    end.ready = all + norm;
+    end.exchanging += norm;
+  }
+}
+
+std::vector<FoldedStep::StageEnd> FoldedStep::ends_of(const std::vector<StageTimes>& stages,
+                                                      const CostModel& costs) const {
+  std::vector<StageEnd> ends;
+  for (const StageTimes& stage : stages) {
+    Duration ready = stage.finish;
+    if (strategy_.zero < 2) {
+      ready = std::max(ready, gradients_done(stage.last, strategy_, groups_, task_.stack));
+    }
+    ends.push_back({.finish = stage.finish, .ready = ready, .exchanging = ready - stage.finish});
+  }
+  const std::size_t p = ends.size();
+  share(ends, 0, p - 1, tied_);
+  for (std::size_t s = 0; shape_.schedule == Schedule::dualpipe && s < p / 2; ++s) {
+    share(ends, s, p - 1 - s, states_[s].dense + states_[s].expert);
+  }
+  wait_for_norm(ends);
+  for (std::size_t s = 0; s < p; ++s) {
+    ends[s].update = optimizer_time(s, costs);
+    ends[s].gather = gather_updated(states_[s], strategy_, groups_, task_.stack, task_.precision);
+  }
+  return ends;
+}
+
+std::vector<FoldedStep::StageTimes> FoldedStep::run_all(const CostModel& costs) const {
   std::vector<StageTimes> stages = run(replicas_.front(), costs);
   for (std::size_t r = 1; r < replicas_.size(); ++r) aggregate(stages, run(replicas_[r], costs));
-  const std::size_t p = stages.size();
-  std::vector<Duration> ready(p);
-  for (std::size_t s = 0; s < p; ++s) {
-    ready[s] = stages[s].finish;
-    if (strategy_.zero < 2) {
-      ready[s] =
-          std::max(ready[s], gradients_done(stages[s].last, strategy_, groups_, task_.stack));
-    }
-  }
-  std::vector<Duration> exchanged(p);
-  for (std::size_t s = 0; s < p; ++s) exchanged[s] = ready[s] - stages[s].finish;
-  const auto share = [&](std::size_t a, std::size_t b, std::int64_t parameters) {
-    if (a == b || parameters == 0) return;
-    const Duration time =
-        exchange_time(CollectiveKind::all_reduce, Bytes{parameters * task_.stack.gradient_bytes},
-                      groups_.stages(static_cast<int>(a), static_cast<int>(b)));
-    ready[a] = ready[b] = std::max(ready[a], ready[b]) + time;
-    exchanged[a] += time;
-    exchanged[b] += time;
-  };
-  share(0, p - 1, tied_);
-  if (shape_.schedule == Schedule::dualpipe) {
-    for (std::size_t s = 0; s < p / 2; ++s)
-      share(s, p - 1 - s, states_[s].dense + states_[s].expert);
-  }
-  if (task_.stack.clip_gradients && p > 1) {
-    const Duration all = *std::max_element(ready.begin(), ready.end());
-    const Duration norm = groups_.stage_hop(0, static_cast<int>(p) - 1, Bytes{4}) * 2;
-    for (std::size_t s = 0; s < p; ++s) {
-      ready[s] = all + norm;
-      exchanged[s] += norm;
-    }
-  }
+  return stages;
+}
+
+Estimate FoldedStep::estimate(const CostModel& costs) const {
+  const std::vector<StageTimes> stages = run_all(costs);
+  const std::vector<StageEnd> ends = ends_of(stages, costs);
   Estimate result;
   result.strategy = strategy_;
   DeviceTime sum;
-  for (std::size_t s = 0; s < p; ++s) {
-    const Duration update = optimizer_time(static_cast<int>(s), costs);
-    const Duration gather =
-        gather_updated(states_[s], strategy_, groups_, task_.stack, task_.precision);
-    result.step_time = std::max(result.step_time, ready[s] + update + gather);
+  for (std::size_t s = 0; s < ends.size(); ++s) {
+    result.step_time = std::max(result.step_time, ends[s].step_end());
     sum.compute += stages[s].computing;
-    sum.optimizer += update;
-    sum.exposed_communication += stages[s].exchanging + exchanged[s] + gather;
+    sum.optimizer += ends[s].update;
+    sum.exposed_communication += stages[s].exchanging + ends[s].exchanging + ends[s].gather;
   }
-  const auto stages_count = static_cast<std::int64_t>(p);
-  result.breakdown = {.compute = sum.compute / stages_count,
-                      .exposed_communication = sum.exposed_communication / stages_count,
-                      .optimizer = sum.optimizer / stages_count};
-  result.breakdown.idle = result.step_time - result.breakdown.compute -
-                          result.breakdown.exposed_communication - result.breakdown.optimizer;
+  const auto count = static_cast<std::int64_t>(ends.size());
+  DeviceTime& mean = result.breakdown;
+  mean.compute = sum.compute / count;
+  mean.optimizer = sum.optimizer / count;
+  mean.exposed_communication = sum.exposed_communication / count;
+  mean.idle = result.step_time - mean.compute - mean.exposed_communication - mean.optimizer;
   result.tasks = evaluator_.actions();
   fill_memory(result);
   fill_rates(result);

@@ -30,6 +30,14 @@ Strategy completed(const Task& task, Strategy strategy) {
   return strategy;
 }
 
+/// A device that does everything itself hides nothing.
+Task adapted(Task task) {
+  if (task.cluster.device(DeviceId{0}).concurrent_streams) return task;
+  task.stack.overlap_gradients = task.stack.overlap_parameters = false;
+  task.stack.overlap_tensor = task.stack.prefetch_parameters = false;
+  return task;
+}
+
 bool reaches_back(const OpGraph& model) {
   for (const Block& block : model.blocks()) {
     for (auto i = static_cast<std::int32_t>(block.first);
@@ -45,7 +53,7 @@ bool reaches_back(const OpGraph& model) {
 }  // namespace
 
 FoldedStep::FoldedStep(const Task& task, const Strategy& strategy)
-    : task_(task),
+    : task_(adapted(task)),
       strategy_(completed(task, strategy)),
       batch_(split_batch(strategy_, task.global_batch)),
       shape_(pipeline_shape(strategy_, static_cast<int>(batch_.micro_batches))),

@@ -10,8 +10,15 @@
 #include "planner/sharded_walk.hpp"
 #include "planner/stage_layout.hpp"
 #include "planner/unit_cost.hpp"
+#include "sim/task_graph.hpp"
 
 namespace foreplan {
+
+/// A folded step as tasks, a device for each stage.
+struct FoldedGraph {
+  TaskGraph graph;
+  Costs costs;  ///< for replay() and simulate()
+};
 
 /// A training step with ranks that do the same folded into one: lowered once, priced many times.
 ///
@@ -35,8 +42,12 @@ class FoldedStep {
   /// The strategy, complete: micro-batch and layers told.
   const Strategy& strategy() const { return strategy_; }
   Estimate estimate(const CostModel& costs) const;
+  /// The same step as tasks: an action of a stage each, transfers between stages, and what follows the
+  /// pipeline, with their durations. Its makespan is the estimate's step time.
+  FoldedGraph graph(const CostModel& costs) const;
 
  private:
+  class GraphWriter;
   /// A unit class on some virtual stage: so many of it, recomputed or not.
   struct Piece {
     std::size_t unit_class = 0;
@@ -50,10 +61,26 @@ class FoldedStep {
     friend auto operator<=>(const DeviceKind&, const DeviceKind&) = default;
   };
   using Replica = std::vector<DeviceKind>;  ///< by stage
+  /// A virtual stage's work on one micro-batch.
+  struct Chunk {
+    VirtualStageCost cost;               ///< exchanges included
+    Duration computing{}, exchanging{};  ///< parts of it
+    Duration tail{};                     ///< reductions behind the last micro-batch
+    LastBackward last;
+  };
+  /// A stage's part of the pipeline.
   struct StageTimes {
     Duration computing{}, exchanging{};  ///< of all micro-batches
     std::vector<LastBackward> last;      ///< by chunk, in order of start
-    Duration finish{};                   ///< of the pipeline's part
+    Duration finish{};
+  };
+  /// What a stage does behind the pipeline.
+  struct StageEnd {
+    Duration finish{};      ///< of the pipeline
+    Duration ready{};       ///< gradients aggregated, their norm known
+    Duration exchanging{};  ///< of the time between, what it exchanged
+    Duration update{}, gather{};
+    Duration step_end() const { return ready + update + gather; }
   };
   struct PricedUnit {
     UnitCost cost;
@@ -68,11 +95,21 @@ class FoldedStep {
   void check() const;
   std::vector<Piece> pieces_of(const std::vector<UnitRun>& runs) const;
   const DeviceSpec& spec(const DeviceKind& kind) const;
-  std::size_t layout_of(int virtual_stage) const;
   Duration hop_time(int from, int to) const;
+  Chunk price_chunk(const std::vector<Piece>& pieces, Pricer& pricer) const;
+  void walk(Chunk& chunk, const std::vector<ShardedUnit>& forward,
+            const std::vector<ShardedUnit>& backward) const;
+  std::vector<Chunk> price_chunks(const Replica& replica, const CostModel& costs) const;
+  PipelineCosts pipeline_costs(const std::vector<Chunk>& chunks) const;
   std::vector<StageTimes> run(const Replica& replica, const CostModel& costs) const;
-  void aggregate(std::vector<StageTimes>& stages, const std::vector<StageTimes>& other) const;
-  Duration optimizer_time(int stage, const CostModel& costs) const;
+  std::vector<StageTimes> run_all(const CostModel& costs) const;
+  static void aggregate(std::vector<StageTimes>& stages, const std::vector<StageTimes>& other);
+  void share(std::vector<StageEnd>& ends, std::size_t a, std::size_t b,
+             std::int64_t parameters) const;
+  void wait_for_norm(std::vector<StageEnd>& ends) const;
+  std::vector<StageEnd> ends_of(const std::vector<StageTimes>& stages,
+                                const CostModel& costs) const;
+  Duration optimizer_time(std::size_t stage, const CostModel& costs) const;
   StageMemory memory_of(int stage, const std::vector<Bytes>& activations) const;
   void fill_memory(Estimate& result) const;
   void fill_rates(Estimate& result) const;

@@ -14,6 +14,7 @@ struct VirtualStageCost {
   Duration forward{};
   Duration backward_input{};
   Duration backward_weight{};  ///< the whole backward is both parts
+  Duration whole() const { return forward + backward_input + backward_weight; }
 };
 
 /// From one virtual stage to the next and back.

@@ -95,20 +95,24 @@ void set(Strategy& strategy, std::string_view key, std::string_view value) {
   }
 }
 
-/// Kinds that the design names and that this version does not lower yet.
-void check_supported(const Strategy& strategy) {
-  const auto refuse = [](std::string_view what) {
-    reject(fmt::format("strategy: {} is not supported yet", what));
-  };
-  if (strategy.vpp != 1) refuse("vpp > 1 (interleaved stages)");
+/// What stands in the way of lowering a strategy to tasks that run.
+std::optional<std::string> not_lowered(const Strategy& strategy) {
+  if (strategy.vpp != 1) return "vpp > 1 (interleaved stages)";
   if (strategy.schedule != Schedule::gpipe && strategy.schedule != Schedule::one_f_one_b) {
-    refuse(fmt::format("schedule={} (only gpipe and 1f1b are lowered)", name(strategy.schedule)));
+    return fmt::format("schedule={}", name(strategy.schedule));
   }
-  if (strategy.cp != 1) refuse("cp > 1 (context parallelism)");
-  if (strategy.ep != 1) refuse("ep > 1 (expert parallelism)");
-  if (strategy.zero != 0) refuse("zero > 0 (sharded data parallelism)");
-  if (strategy.sp) refuse("sp=1 (sequence parallelism)");
-  if (strategy.recompute != Recompute::none) refuse("recompute");
+  if (strategy.cp != 1) return "cp > 1 (context parallelism)";
+  if (strategy.ep != 1) return "ep > 1 (expert parallelism)";
+  if (strategy.zero != 0) return "zero > 0 (sharded data parallelism)";
+  if (strategy.sp) return "sp=1 (sequence parallelism)";
+  if (strategy.recompute != Recompute::none) return "recompute";
+  return std::nullopt;
+}
+
+void check_supported(const Strategy& strategy) {
+  if (const auto what = not_lowered(strategy)) {
+    reject(fmt::format("strategy: {} can be forecast, but not yet run", *what));
+  }
 }
 
 void check_devices(const Strategy& strategy, int devices) {
@@ -245,6 +249,8 @@ BatchSplit split_batch(const Strategy& strategy, std::int64_t global_batch) {
   }
   return {.share = share, .micro_batch = micro_batch, .micro_batches = share / micro_batch};
 }
+
+bool can_run(const Strategy& strategy) { return !not_lowered(strategy); }
 
 void check(const Strategy& strategy, const OpGraph& model, int devices, std::int64_t global_batch) {
   require_executable(model);

@@ -76,6 +76,9 @@ struct BatchSplit {
 ///   share; or if these are more than the above
 BatchSplit split_batch(const Strategy& strategy, std::int64_t global_batch);
 
+/// Whether strategies of this kind are lowered to tasks that the runtime runs; others are forecast only.
+bool can_run(const Strategy& strategy);
+
 /// Refuses what cannot be laid out.
 /// @param devices  how many there are
 /// @throws Error(invalid_argument) with the reason: a model that cannot be run, more devices than there are, sizes that do not

@@ -91,7 +91,22 @@ void add_forecasting(CLI::App& app, Commands& c, std::ostream& out) {
   add_cluster(estimate, c.estimate.cluster);
   estimate->add_option("--strategy", c.estimate.strategy, "dp=2,tp=1,pp=1,micro_batch=16,...");
   add_batch(estimate, c.estimate.global_batch);
-  add_optimizer(estimate, c.estimate.optimizer);
+  estimate
+      ->add_option("--optimizer", c.estimate.optimizer,
+                   "sgd (with momentum) or adam; auto: sgd for what runs here, else adam")
+      ->capture_default_str();
+  estimate->add_option("--seq", c.estimate.sequence, "tokens of a sample, where it has tokens")
+      ->check(whole_number(1));
+  estimate
+      ->add_option("--target-seq", c.estimate.target_sequence,
+                   "tokens that a decoder behind an encoder writes; as many by default")
+      ->check(whole_number(1));
+  estimate
+      ->add_option("--precision", c.estimate.precision,
+                   "fp32, tf32, fp16, bf16, fp8; auto: fp32 for what runs here, else bf16 or fp16")
+      ->capture_default_str();
+  estimate->add_option("--slow", c.estimate.slow,
+                       "DEVICE:FACTOR, a device that takes so much longer");
   add_profile(estimate, c.estimate.profile);
   estimate->add_option("--trace", c.estimate.trace, "write the step as Chrome trace events");
   estimate->add_option("-o,--output", c.estimate.output,

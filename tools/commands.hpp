@@ -4,6 +4,7 @@
 #include <iosfwd>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "sim/cost_model.hpp"
 
@@ -13,8 +14,11 @@ namespace foreplan {
 /// and throws Error; only main prints and exits. Files are named as the user named them.
 
 struct EstimateCommand {
-  std::string model, cluster = "host", strategy, profile, trace, output, optimizer = "sgd";
+  std::string model, cluster = "host", strategy, profile, trace, output, optimizer = "auto";
+  std::string precision = "auto";
+  std::vector<std::string> slow{};  ///< "3:1.3": device 3 takes 1.3 times as long
   std::int64_t global_batch = 0;
+  std::int64_t sequence = 0, target_sequence = 0;  ///< tokens; 0: the model's own
   bool json = false;
 };
 void run_estimate(const EstimateCommand& command, std::ostream& out);
