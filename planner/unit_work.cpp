@@ -44,7 +44,10 @@ class UnitLowering {
  private:
   /// What runs is shared as the runtime shares it.
   static std::vector<Sharding> shardings(const OpGraph& model, const UnitRange& range, int tp) {
-    if (!is_executable(model)) return split_tensors(model, range.first, range.last, tp);
+    if (!model.flat()) return split_tensors(model, range.first, range.last, tp);
+    if (!is_executable(model)) {
+      return split_tensors(model, LayerId{0}, LayerId(model.size() - 1), tp);
+    }
     return shard(model, tp);
   }
 
