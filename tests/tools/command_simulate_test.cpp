@@ -92,6 +92,15 @@ TEST(SimulateCommand, RunsACollectiveAsARing) {
   for (const Json& link : json["links"]) EXPECT_EQ(link["bytes"], 2'000'000);
 }
 
+// By cost: recursive doubling sends the 2 MB in one round, 1 ms + 2 ms, where the ring needs 4 ms.
+TEST(SimulateCommand, ChoosesACollectivesAlgorithmByItsCostOnTheCluster) {
+  const SimulateFolder folder;
+  expect_times(folder.simulate(R"(
+    {"id": "sum", "kind": "collective", "operation": "all_reduce", "algorithm": "auto",
+     "group": [0, 1], "bytes": 2000000})"),
+               {{"sum", {0, 0.003}}});
+}
+
 // linear 10 x 10 x 10: 2 m k n + m n = 2100 operations at 1 GFLOP/s.
 TEST(SimulateCommand, PricesAnOpByTheDataSheet) {
   const SimulateFolder folder;
