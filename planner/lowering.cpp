@@ -192,12 +192,17 @@ bool StepLowering::try_action(int stage, const PipelineAction& action) {
   const auto stride = static_cast<std::size_t>(batch_.micro_batches);
   const auto at =
       static_cast<std::size_t>(stage) * stride + static_cast<std::size_t>(action.micro_batch);
-  const bool is_forward = action.kind == PipelineAction::Kind::forward;
+  using Kind = PipelineAction::Kind;
+  const bool is_forward = action.kind == Kind::forward;
   if (is_forward) {
     if (stage > 0 && !done_[1][at - stride]) return false;
     forward(cells_[at]);
+  } else if (action.kind == Kind::backward_weight) {
+    layers_.backward_weights(cells_[at]);
+    return true;
   } else {
     if (stage < last && !done_[0][at + stride]) return false;
+    cells_[at].split_backward = action.kind == Kind::backward_input;
     backward(cells_[at]);
   }
   done_[is_forward ? 1 : 0][at] = 1;

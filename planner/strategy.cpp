@@ -101,8 +101,9 @@ void check_supported(const Strategy& strategy) {
     reject(fmt::format("strategy: {} is not supported yet", what));
   };
   if (strategy.vpp != 1) refuse("vpp > 1 (interleaved stages)");
-  if (strategy.schedule != Schedule::gpipe && strategy.schedule != Schedule::one_f_one_b) {
-    refuse(fmt::format("schedule={} (only gpipe and 1f1b are lowered)", name(strategy.schedule)));
+  if (strategy.schedule == Schedule::interleaved || strategy.schedule == Schedule::zb_v ||
+      strategy.schedule == Schedule::dualpipe) {
+    refuse(fmt::format("schedule={} (more than one chunk a stage)", name(strategy.schedule)));
   }
   if (strategy.cp != 1) refuse("cp > 1 (context parallelism)");
   if (strategy.ep != 1) refuse("ep > 1 (expert parallelism)");

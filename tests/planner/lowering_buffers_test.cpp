@@ -43,7 +43,8 @@ std::vector<Case> cases() {
         "pp=2,layers=3+7,micro_batch=6", "pp=2,layers=8+2,micro_batch=6,schedule=gpipe",
         "pp=4,layers=3+5+1+1,micro_batch=8", "dp=2,tp=2,micro_batch=6", "dp=2,pp=2,layers=8+2",
         "tp=2,pp=2,layers=3+7,micro_batch=12,schedule=gpipe",
-        "dp=2,tp=2,pp=2,layers=8+2,micro_batch=6"}) {
+        "dp=2,tp=2,pp=2,layers=8+2,micro_batch=6", "pp=2,layers=3+7,micro_batch=4,schedule=zb-h1",
+        "dp=2,tp=2,pp=2,layers=3+7,micro_batch=3,schedule=zb-h2"}) {
     all.push_back({strategy, true});
     all.push_back({strategy, false});
   }

@@ -195,8 +195,8 @@ TEST(CheckStrategy, RefusesKindsThatAreNotLoweredYet) {
       {"ep=2", "strategy: ep > 1 (expert parallelism) is not supported yet"},
       {"zero=1", "strategy: zero > 0 (sharded data parallelism) is not supported yet"},
       {"sp=1", "strategy: sp=1 (sequence parallelism) is not supported yet"},
-      {"pp=2,schedule=zb-h1",
-       "strategy: schedule=zb-h1 (only gpipe and 1f1b are lowered) is not supported yet"},
+      {"pp=2,schedule=zb-v",
+       "strategy: schedule=zb-v (more than one chunk a stage) is not supported yet"},
       {"recompute=full", "strategy: recompute is not supported yet"},
   };
   for (const auto& [text, message] : cases) {
