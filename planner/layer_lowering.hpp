@@ -25,12 +25,13 @@ struct WeightTask {
   std::vector<std::int32_t> tensors;
 };
 
-/// One micro-batch on one stage of one data-parallel rank. Every Value list has an entry for each
+/// One micro-batch on one virtual stage of one data-parallel rank. Every Value list has an entry for each
 /// tensor-parallel rank.
 struct Cell {
   using PerRank = std::vector<Value>;
   int dp_rank = 0;
-  int stage = 0;
+  int virtual_stage = 0;
+  int stage = 0;  ///< that it lies on
   int micro_batch = 0;
   std::vector<PerRank> outputs;  ///< [0]: the stage's input; [i + 1]: of its i-th layer
   std::vector<PerRank> saved;    ///< by layer: statistics or probabilities for backward
@@ -48,8 +49,8 @@ class LayerLowering {
     const LoweringOptions& options;
     std::int64_t micro_batch_samples = 0;
     std::vector<Sharding> shardings;
-    std::vector<std::pair<int, int>>
-        stages;  ///< layers [first, last) of each; the loss in the last
+    /// Of each virtual stage; the loss in the last.
+    std::vector<LayerRange> layers;
   };
 
   LayerLowering(const Setting& setting, Emitter& emitter, std::vector<DeviceState>& devices)

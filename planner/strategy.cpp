@@ -9,6 +9,7 @@
 #include <numeric>
 
 #include "planner/partition.hpp"
+#include "planner/pipeline_schedule.hpp"
 #include "planner/sharding.hpp"
 #include "sim/error.hpp"
 
@@ -100,11 +101,8 @@ void check_supported(const Strategy& strategy) {
   const auto refuse = [](std::string_view what) {
     reject(fmt::format("strategy: {} is not supported yet", what));
   };
-  if (strategy.vpp != 1) refuse("vpp > 1 (interleaved stages)");
-  if (strategy.schedule == Schedule::interleaved || strategy.schedule == Schedule::zb_v ||
-      strategy.schedule == Schedule::dualpipe) {
-    refuse(fmt::format("schedule={} (more than one chunk a stage)", name(strategy.schedule)));
-  }
+  if (strategy.schedule == Schedule::dualpipe)
+    refuse("schedule=dualpipe (two copies of the model)");
   if (strategy.cp != 1) refuse("cp > 1 (context parallelism)");
   if (strategy.ep != 1) refuse("ep > 1 (expert parallelism)");
   if (strategy.zero != 0) refuse("zero > 0 (sharded data parallelism)");
@@ -118,7 +116,7 @@ void check_devices(const Strategy& strategy, int devices) {
   for (const auto& [key, member] : kSizeKeys) {
     const int size = strategy.*member;
     if (size < 1) reject(fmt::format("strategy: {}: expected >= 1, got {}", key, size));
-    needed *= size;
+    if (member != &Strategy::vpp) needed *= size;  // a stage's chunks share its device
   }
   if (needed > devices) {
     reject(fmt::format("strategy: {} needs {:.0f} devices, the cluster has {}", format(strategy),
@@ -126,16 +124,20 @@ void check_devices(const Strategy& strategy, int devices) {
   }
 }
 
-void check_stages(const Strategy& strategy, const OpGraph& model) {
+/// @param parts  virtual stages that the model is cut into
+void check_stages(const Strategy& strategy, int parts, const OpGraph& model) {
   const int layers = static_cast<int>(model.size()) - 1;
-  if (strategy.pp > layers) {
-    reject(fmt::format("strategy: pp={} stages, but {} has only {} layers", strategy.pp,
+  const std::string chunks =
+      parts == strategy.pp ? "" : fmt::format(" of {} chunks", parts / strategy.pp);
+  if (parts > layers) {
+    reject(fmt::format("strategy: pp={} stages{}, but {} has only {} layers", strategy.pp, chunks,
                        model.name(), layers));
   }
   if (strategy.layers.empty()) return;
-  if (static_cast<int>(strategy.layers.size()) != strategy.pp) {
-    reject(fmt::format("strategy: layers={} tells {} stages, expected pp={}",
-                       fmt::join(strategy.layers, "+"), strategy.layers.size(), strategy.pp));
+  if (static_cast<int>(strategy.layers.size()) != parts) {
+    reject(fmt::format("strategy: layers={} tells {} stages, expected pp={}{}",
+                       fmt::join(strategy.layers, "+"), strategy.layers.size(), strategy.pp,
+                       chunks));
   }
   for (const int count : strategy.layers) {
     if (count < 1) reject(fmt::format("strategy: layers: expected >= 1, got {}", count));
@@ -250,8 +252,9 @@ BatchSplit split_batch(const Strategy& strategy, std::int64_t global_batch) {
 void check(const Strategy& strategy, const OpGraph& model, int devices, std::int64_t global_batch) {
   check_supported(strategy);
   check_devices(strategy, devices);
-  split_batch(strategy, global_batch);
-  check_stages(strategy, model);
+  const BatchSplit batch = split_batch(strategy, global_batch);
+  const PipelineShape shape = pipeline_shape(strategy, static_cast<int>(batch.micro_batches));
+  check_stages(strategy, shape.virtual_stages(), model);
   shard(model, strategy.tp);
 }
 

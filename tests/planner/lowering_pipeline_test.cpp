@@ -46,9 +46,12 @@ struct PipelineRun {
 };
 
 /// Lowers and simulates `micro_batches` of one sample each.
-PipelineRun run(const StageTimes& times, Schedule schedule, int micro_batches, Duration hop = {}) {
-  const auto stages = static_cast<int>(times.stages());
+/// @param chunks  a stage; times are those of virtual stages
+PipelineRun run(const StageTimes& times, Schedule schedule, int micro_batches, Duration hop = {},
+                int chunks = 1) {
+  const auto stages = static_cast<int>(times.stages()) / chunks;
   const Strategy strategy{.pp = stages,
+                          .vpp = chunks,
                           .micro_batch = 1,
                           .schedule = schedule,
                           .layers = std::vector<int>(times.stages(), 2)};
@@ -129,6 +132,17 @@ TEST(LoweredPipeline, IsNeverFasterThanTheLowerBound) {
   }
 }
 
+void expect_evaluated(const StageTimes& times, const PipelineShape& shape, Duration hop) {
+  PipelineCosts costs{.stages = {}, .hops = std::vector<HopCost>(times.stages() - 1, {hop, hop})};
+  for (std::size_t s = 0; s < times.stages(); ++s) {
+    costs.stages.push_back({times.forward[s], times.backward[s], times.weight[s], times.weight[s]});
+  }
+  PipelineEvaluator::Scratch scratch;
+  EXPECT_EQ(makespan(run(times, shape.schedule, shape.micro_batches, hop, shape.chunks).timeline),
+            PipelineEvaluator(shape).makespan(costs, scratch))
+      << name(shape.schedule) << " m=" << shape.micro_batches << " c=" << hop.count();
+}
+
 // One step, lowered and simulated, against the evaluator. The linear layer's weights come last in a
 // stage's backward, behind the gradient that its neighbour waits for. Copies stand in line in a stream of
 // their own, which costs nothing as long as each takes less than any of the work.
@@ -136,20 +150,30 @@ TEST(LoweredPipeline, TakesWhatTheEvaluatorSays) {
   const StageTimes times{{4us, 9us, 5us, 6us}, {6us, 3us, 13us, 8us}, {3us, 4us, 3us, 7us}};
   for (const Schedule schedule :
        {Schedule::gpipe, Schedule::one_f_one_b, Schedule::zb_h1, Schedule::zb_h2}) {
-    for (const Duration hop : {Duration{0us}, Duration{2us}}) {
-      PipelineCosts costs{.stages = {}, .hops = std::vector<HopCost>(3, {hop, hop})};
-      for (std::size_t s = 0; s < times.stages(); ++s) {
-        costs.stages.push_back(
-            {times.forward[s], times.backward[s], times.weight[s], times.weight[s]});
-      }
-      for (const int m : {1, 2, 4, 7, 16}) {
-        PipelineEvaluator::Scratch scratch;
-        EXPECT_EQ(makespan(run(times, schedule, m, hop).timeline),
-                  PipelineEvaluator({schedule, 4, 1, m}).makespan(costs, scratch))
-            << name(schedule) << " m=" << m << " c=" << hop.count();
-      }
+    for (const int m : {1, 2, 4, 7, 16}) {
+      expect_evaluated(times, {schedule, 4, 1, m}, 0us);
+      expect_evaluated(times, {schedule, 4, 1, m}, 2us);
     }
   }
+}
+
+// Two stages of two or three chunks. Copies of different chunks stand in one line, so they take no time.
+TEST(LoweredPipeline, OfChunksTakesWhatTheEvaluatorSays) {
+  const StageTimes four{{4us, 9us, 5us, 6us}, {6us, 3us, 13us, 8us}, {3us, 4us, 3us, 7us}};
+  const StageTimes six{{4us, 9us, 5us, 6us, 7us, 3us},
+                       {6us, 3us, 13us, 8us, 5us, 4us},
+                       {3us, 4us, 3us, 7us, 3us, 5us}};
+  for (const int m : {2, 4, 6, 16}) {
+    expect_evaluated(four, {Schedule::interleaved, 2, 2, m}, 0us);
+    expect_evaluated(six, {Schedule::interleaved, 2, 3, m}, 0us);
+    expect_evaluated(four, {Schedule::zb_v, 2, 2, m}, 0us);
+  }
+}
+
+// (m v + p - 1)(f + b): p = 2, v = 2, m = 4, 7 + 11 us a chunk.
+TEST(LoweredPipeline, OfInterleavedStagesTakesTheClosedForm) {
+  EXPECT_EQ(makespan(run(uniform(4, 7us, 11us), Schedule::interleaved, 4, {}, 2).timeline),
+            Duration{(4 * 2 + 2 - 1) * 18us});
 }
 
 // m (F + B + W) + (p - 1)(F + B - W): p = 3, m = 5, 7 + 11 + 4 us.

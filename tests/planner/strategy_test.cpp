@@ -190,13 +190,12 @@ TEST(CheckStrategy, RefusesWidthsThatDoNotDivide) {
 
 TEST(CheckStrategy, RefusesKindsThatAreNotLoweredYet) {
   const std::pair<const char*, const char*> cases[] = {
-      {"vpp=2", "strategy: vpp > 1 (interleaved stages) is not supported yet"},
       {"cp=2", "strategy: cp > 1 (context parallelism) is not supported yet"},
       {"ep=2", "strategy: ep > 1 (expert parallelism) is not supported yet"},
       {"zero=1", "strategy: zero > 0 (sharded data parallelism) is not supported yet"},
       {"sp=1", "strategy: sp=1 (sequence parallelism) is not supported yet"},
-      {"pp=2,schedule=zb-v",
-       "strategy: schedule=zb-v (more than one chunk a stage) is not supported yet"},
+      {"pp=2,schedule=dualpipe",
+       "strategy: schedule=dualpipe (two copies of the model) is not supported yet"},
       {"recompute=full", "strategy: recompute is not supported yet"},
   };
   for (const auto& [text, message] : cases) {
