@@ -14,6 +14,9 @@ struct VirtualStageCost {
   Duration forward{};
   Duration backward_input{};
   Duration backward_weight{};  ///< the whole backward is both parts
+  /// Of a whole backward: what still runs after the gradient of its input has left, as the weights of
+  /// its first layer may. At most the two parts together.
+  Duration backward_tail{};
   Duration whole() const { return forward + backward_input + backward_weight; }
 };
 
@@ -26,7 +29,7 @@ struct HopCost {
 
 /// Prices of a pipeline by virtual stage, see virtual_stage().
 struct PipelineCosts {
-  std::vector<VirtualStageCost> stages;  ///< p v
+  std::vector<VirtualStageCost> stages{};  ///< p v
   /// From virtual stage j to j + 1, p v - 1 of them; none at all: all free. Not counted where both lie
   /// on one stage, or no data crosses (between DualPipe's two chains).
   std::vector<HopCost> hops{};
@@ -53,7 +56,7 @@ struct ActionTimes {
 /// The exact times of a pipeline whose stages each work through a fixed list.
 ///
 ///   start(a) = max(finish of the action before a on its stage [+ the hop, where that blocks],
-///                  finish of a's input on the neighbouring virtual stage + hop)
+///                  finish of a's input on the neighbouring virtual stage [- its tail] + hop)
 ///
 /// An instance holds the order of all actions, drawn once for a shape; costs are replayed over it, again
 /// and again. makespan() skips what repeats: a period of the steady state is a max-plus linear map of
@@ -66,7 +69,7 @@ struct ActionTimes {
 /// Source: Baccelli, Cohen, Olsder and Quadrat, Synchronization and Linearity, 1992, chapter 3.
 class PipelineEvaluator {
  public:
-  /// @throws Error(invalid_argument) as check_pipeline() does, or for more than 16,383 virtual stages
+  /// @throws Error(invalid_argument) as check_pipeline() does, or for more than 10,922 virtual stages
   explicit PipelineEvaluator(const PipelineShape& shape);
 
   /// Where evaluations keep their intermediate times; reused, it allocates nothing.
@@ -99,7 +102,8 @@ class PipelineEvaluator {
 
   /// When the last action ends.
   /// @throws Error(invalid_argument) unless there is a cost for each virtual stage (and each hop, or
-  ///   none), none is negative, and their sum over all actions stays below 2^62 ps
+  ///   none), none is negative, no tail exceeds its backward, and their sum over all actions stays
+  ///   below 2^62 ps
   Duration makespan(const PipelineCosts& costs, Scratch& scratch) const;
 
   /// The same by walking through every action.
@@ -139,7 +143,7 @@ class PipelineEvaluator {
 
   void prepare(const PipelineCosts& costs, Scratch& scratch) const;
   void set_prices(const PipelineCosts& costs, Scratch& scratch) const;
-  void check_prices(const Scratch& scratch) const;
+  void check_sum(const Scratch& scratch) const;
   void replay(std::size_t begin, std::size_t end, Scratch& scratch) const;
   Duration last_finish(const Scratch& scratch) const;
 

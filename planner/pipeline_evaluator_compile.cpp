@@ -70,9 +70,11 @@ bool PipelineEvaluator::Compiler::try_next(int stage) {
   if (needed != nullptr && *needed == 0) return false;
   const std::uint32_t from = needed == nullptr ? 0 : *needed;
   const std::int64_t start = std::max(free_[row], finish_[from]);
+  const bool from_whole = from != 0 && is_whole_backward(parts_, drafts_[from - 1].step.price);
+  const std::size_t price = price_index(parts_, action.kind, at, from_whole);
   drafts_.push_back({{.input = from,
                       .stage = static_cast<std::uint16_t>(stage),
-                      .price = static_cast<std::uint16_t>(price_index(parts_, action.kind, at))},
+                      .price = static_cast<std::uint16_t>(price)},
                      start});
   drawn_[row].push_back(static_cast<std::uint32_t>(drafts_.size() - 1));
   free_[row] = start + (action.kind == Kind::backward ? 2 : 1);
@@ -99,7 +101,7 @@ void PipelineEvaluator::Compiler::sort() {
   }
   out_.order_.resize(drafts_.size());
   out_.last_.assign(static_cast<std::size_t>(shape_.stages), 0);
-  out_.uses_.assign(4 * static_cast<std::size_t>(parts_), 0);
+  out_.uses_.assign(kPricesEach * static_cast<std::size_t>(parts_), 0);
   for (std::size_t i = 0; i < drafts_.size(); ++i) {
     Step step = drafts_[i].step;
     step.input = moved[step.input];
