@@ -21,6 +21,8 @@ TEST(WrongUsage, IsNoCommandOrAnUnknownOne) {
 
 TEST(WrongUsage, IsAnUnknownFlagOrArgument) {
   expect_usage_complaint({"show", "mnist-mlp", "--bogus"}, {"--bogus"});
+  expect_usage_complaint({"show", "mnist-mlp", "--seq", "8"}, {"--seq", "reads tokens", "mnist-mlp"});
+  expect_usage_complaint({"show", "gpt2", "--seq", "0"}, {"--seq"});
   expect_usage_complaint({"show", "mnist-mlp", "mlp-4x1024"}, {"mlp-4x1024"});
 }
 
