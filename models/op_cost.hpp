@@ -74,6 +74,9 @@ namespace foreplan {
 ///       [m, n]             backward_input   probabilities, labels     dx = (p - onehot) / batch
 ///     sgd [n]              optimizer        gradient                  parameter, momentum
 ///     adam [n]             optimizer        gradient                  parameter, moment 1, moment 2
+///     sgd_master,          as sgd and adam, gradient and master copy of the parameter in fp32
+///       adam_master [n]
+///     square_sum [n]       optimizer        gradient, fp32            the sum of its squares
 ///
 /// statistics: m means, then m reciprocal standard deviations. scales: m reciprocal root mean squares.
 /// labels, ids: m times int32. loss: one number, the sum over the m rows divided by the global batch.

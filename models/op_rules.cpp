@@ -333,6 +333,18 @@ constexpr auto kRules = std::to_array<OpRule>({
      [](Shape s) {
        return OpWork{.vector = 14 * s[0], .reads = 2 * s[0], .writes = s[0], .words = 4 * s[0]};
      }},
+    {"sgd_master", optimizer, "n",
+     [](Shape s) {
+       return OpWork{.vector = 4 * s[0], .writes = s[0], .words = 5 * s[0]};
+     }},
+    {"adam_master", optimizer, "n",
+     [](Shape s) {
+       return OpWork{.vector = 14 * s[0], .writes = s[0], .words = 7 * s[0]};
+     }},
+    {"square_sum", optimizer, "n",
+     [](Shape s) {
+       return OpWork{.vector = 2 * s[0], .words = s[0]};
+     }},
 });
 
 }  // namespace

@@ -10,17 +10,18 @@ namespace foreplan {
 /// The software that trains, by what it does: features, not efficiencies.
 struct Stack {
   std::string name = "default";
-  bool fused_attention = true;        ///< scores are never stored
-  bool overlap_gradients = true;      ///< buckets of gradients are reduced beside backward
-  bool overlap_parameters = false;    ///< zero 1, 2: gathered beside the next step's forward
-  bool overlap_tensor = true;         ///< backward: exchanges of tp beside the weights' gradients
-  bool prefetch_parameters = true;    ///< zero 3: a unit's are gathered beside the unit before
-  bool clip_gradients = true;         ///< the norm of all gradients is known before the optimizer runs
-  bool scatter_activations = true;    ///< pipeline: each rank of tp sends its part, the receivers gather
-  int gradient_bytes = 4;             ///< of a number, as they are accumulated and reduced
-  bool master_weights = true;         ///< fp32 weights beside those of 16 bits and less
-  Bytes first_bucket{1 << 20};        ///< of gradients; PyTorch's own
-  Bytes bucket{25 << 20};             ///< of the others
+  bool fused_attention = true;      ///< scores are never stored
+  bool overlap_gradients = true;    ///< buckets of gradients are reduced beside backward
+  bool overlap_parameters = false;  ///< zero 1, 2: gathered beside the next step's forward
+  bool overlap_tensor = true;       ///< backward: exchanges of tp beside the weights' gradients
+  bool prefetch_parameters = true;  ///< zero 3: a unit's are gathered beside the unit before
+  bool clip_gradients = true;  ///< the norm of all gradients is known before the optimizer runs
+  bool scatter_activations =
+      true;                     ///< pipeline: each rank of tp sends its part, the receivers gather
+  int gradient_bytes = 4;       ///< of a number, as they are accumulated and reduced
+  bool master_weights = true;   ///< fp32 weights beside those of 16 bits and less
+  Bytes first_bucket{1 << 20};  ///< of gradients; PyTorch's own
+  Bytes bucket{25 << 20};       ///< of the others
   std::string source{};
 };
 

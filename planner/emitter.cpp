@@ -93,8 +93,8 @@ Value Emitter::pull(const EmitContext& context, const Value& from) {
 }
 
 std::vector<std::vector<TaskId>> Emitter::collective(CollectiveKind kind, StreamId on,
-                                               const std::vector<Value*>& values,
-                                               const EmitContext& context, std::string name) {
+                                                     const std::vector<Value*>& values,
+                                                     const EmitContext& context, std::string name) {
   CollectiveSpec spec{.kind = kind,
                       .algorithm = algorithm_,
                       .group = {},

@@ -51,8 +51,8 @@ class Emitter {
   /// An in-place ring over values of equal size, one a rank. Afterwards `ready` of each tells when its
   /// result is there and `released` (by rank) which tasks read it last.
   std::vector<std::vector<TaskId>> collective(CollectiveKind kind, StreamId stream,
-                                        const std::vector<Value*>& values,
-                                        const EmitContext& context, std::string name);
+                                              const std::vector<Value*>& values,
+                                              const EmitContext& context, std::string name);
 
   /// The stream that stands for `wanted`: itself, or the one stream of a device that has no others.
   StreamId stream(StreamId wanted) const { return concurrent_ ? wanted : kComputeStream; }

@@ -39,19 +39,6 @@ Flops model_flops(const OpGraph& model, std::int64_t samples) {
   return total * static_cast<double>(samples);
 }
 
-/// Share of the peak of the devices in use that `work` in `step` amounts to.
-double utilisation(const Task& task, Flops work, Duration step, int devices) {
-  double peak = 0;
-  for (int i = 0; i < devices; ++i) {
-    const auto& peaks = task.cluster.device(DeviceId{i}).peak;
-    const auto found = peaks.find(kPrecision);
-    if (found == peaks.end()) return 0;
-    peak += found->second.flops_per_s;
-  }
-  const double capacity = seconds(step) * peak;
-  return capacity > 0 ? work.count / capacity : 0;
-}
-
 StageMemory stage_memory(int stage, const DeviceMemory& memory) {
   const auto of = [&](BufferCategory category) {
     return memory.at_peak[static_cast<std::size_t>(category)];
@@ -84,14 +71,6 @@ void fill_memory(const Task& task, const TaskGraph& graph, const Timeline& timel
   }
 }
 
-Limit limit_of(const Estimate& estimate) {
-  if (!estimate.feasible) return Limit::memory;
-  const DeviceTime& time = estimate.breakdown;
-  const Duration compute = time.compute + time.optimizer;
-  if (compute >= time.exposed_communication && compute >= time.idle) return Limit::compute;
-  return time.exposed_communication >= time.idle ? Limit::communication : Limit::bubble;
-}
-
 }  // namespace
 
 std::string_view name(Limit limit) {
@@ -106,6 +85,26 @@ std::string_view name(Limit limit) {
       return "memory";
   }
   return "?";
+}
+
+double utilisation(const Task& task, Flops work, Duration step, int devices) {
+  double peak = 0;
+  for (int i = 0; i < devices; ++i) {
+    const auto& peaks = task.cluster.device(DeviceId{i}).peak;
+    const auto found = peaks.find(task.precision);
+    if (found == peaks.end()) return 0;
+    peak += found->second.flops_per_s;
+  }
+  const double capacity = seconds(step) * peak;
+  return capacity > 0 ? work.count / capacity : 0;
+}
+
+Limit limit_of(const Estimate& estimate) {
+  if (!estimate.feasible) return Limit::memory;
+  const DeviceTime& time = estimate.breakdown;
+  const Duration compute = time.compute + time.optimizer;
+  if (compute >= time.exposed_communication && compute >= time.idle) return Limit::compute;
+  return time.exposed_communication >= time.idle ? Limit::communication : Limit::bubble;
 }
 
 LoweringOptions lowering_options(const Task& task) {

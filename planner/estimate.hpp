@@ -2,9 +2,11 @@
 
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "models/op_graph.hpp"
+#include "models/stack.hpp"
 #include "planner/lowering.hpp"
 #include "planner/strategy.hpp"
 #include "sim/cluster.hpp"
@@ -21,6 +23,11 @@ struct Task {
   const CostModel& costs;
   std::int64_t global_batch = 0;
   Optimizer optimizer = Optimizer::sgd;
+  SequenceLengths lengths{};      ///< of the samples, where they have tokens
+  DType precision = DType::fp32;  ///< of parameters and activations
+  Stack stack{};
+  /// Devices whose compute takes so many times as long.
+  std::vector<std::pair<DeviceId, double>> slow{};
 };
 
 /// What a strategy is short of.
@@ -39,6 +46,7 @@ struct Estimate {
   bool feasible = true;  ///< every device's peak fits in its memory
   Duration step_time{};
   double samples_per_s = 0;
+  double tokens_per_s = 0;  ///< 0 where samples have no tokens
   double mfu = 0;        ///< FLOPs of the model over step time, devices and peak; no recomputation
   double hfu = 0;        ///< the same with every FLOP that is executed, optimizer and adds included
   DeviceTime breakdown;  ///< mean over devices; adds up to the step
@@ -47,6 +55,12 @@ struct Estimate {
   std::int64_t tasks = 0;
   Limit limited_by = Limit::compute;
 };
+
+/// What the forecast is short of most.
+Limit limit_of(const Estimate& estimate);
+
+/// The share of the peak of the devices in use, at `precision`, that `work` in `step` amounts to.
+double utilisation(const Task& task, Flops work, Duration step, int devices);
 
 /// Fills in what a strategy leaves open: the micro-batch, and for pp > 1 the layers of each stage, by
 /// the partition whose slowest stage is fastest at this model's costs.

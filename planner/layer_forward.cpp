@@ -65,12 +65,12 @@ std::int64_t LayerLowering::columns(int layer) const {
 }
 
 std::vector<std::vector<TaskId>> LayerLowering::collective(CollectiveKind kind, const Cell& cell,
-                                                     int layer, Cell::PerRank& values) {
+                                                           int layer, Cell::PerRank& values) {
   if (!setting_.options.communication) return std::vector<std::vector<TaskId>>(values.size());
   std::vector<Value*> pointers;
   for (Value& value : values) pointers.push_back(&value);
   return emitter_.collective(kind, emitter_.builder().stream_named("tensor_parallel"), pointers,
-                       context(cell, layer, 0), layer_at(layer).name);
+                             context(cell, layer, 0), layer_at(layer).name);
 }
 
 void LayerLowering::forward(Cell& cell, int layer) {

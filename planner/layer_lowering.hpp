@@ -88,7 +88,7 @@ class LayerLowering {
   void weight_task(const EmitContext& context, OpKey key, const std::vector<Value>& reads,
                    const std::vector<std::int32_t>& tensors);
   std::vector<std::vector<TaskId>> collective(CollectiveKind kind, const Cell& cell, int layer,
-                                        Cell::PerRank& values);
+                                              Cell::PerRank& values);
 
   const Setting& setting_;
   Emitter& emitter_;

@@ -265,7 +265,7 @@ void StepLowering::aggregate_gradients() {
           values.push_back(&state.gradients[bucket]);
         }
         emitter_.collective(CollectiveKind::all_reduce, kCollectiveStream, values, {},
-                      fmt::format("gradients {}", bucket));
+                            fmt::format("gradients {}", bucket));
       }
     }
   }

@@ -51,7 +51,8 @@ class UnitLowering {
     for (const std::int64_t length : {setting_.lengths.source, setting_.lengths.target}) {
       if (length % parts == 0 || length == 1) continue;
       reject(fmt::format("strategy: cp={}{} does not divide the sequence of {} tokens", setting_.cp,
-                         setting_.sp ? fmt::format(" with sp over tp={}", setting_.tp) : "", length));
+                         setting_.sp ? fmt::format(" with sp over tp={}", setting_.tp) : "",
+                         length));
     }
   }
 
@@ -78,8 +79,8 @@ class UnitLowering {
     if (auto* experts = std::get_if<ExpertShape>(&layer.shape);
         experts != nullptr && layer.kind == LayerKind::expert_linear) {
       if (experts->experts % setting_.ep != 0) {
-        reject(fmt::format("strategy: ep={} does not divide the {} experts of layer '{}'", setting_.ep,
-                           experts->experts, layer.name));
+        reject(fmt::format("strategy: ep={} does not divide the {} experts of layer '{}'",
+                           setting_.ep, experts->experts, layer.name));
       }
       experts->experts /= setting_.ep;
     }
@@ -103,7 +104,8 @@ class UnitLowering {
     work_.layers.push_back(std::move(work));
     for (const Parameter& parameter : parameters_of(layer, id)) {
       const bool expert = layer.kind == LayerKind::expert_linear;
-      (expert ? work_.expert_parameters : work_.dense_parameters) += parameter.rows * parameter.columns;
+      (expert ? work_.expert_parameters : work_.dense_parameters) +=
+          parameter.rows * parameter.columns;
     }
     if (layer.tied_to && !inside(*layer.tied_to)) {
       work_.tied_parameters += layer.in_features * layer.out_features;
@@ -152,7 +154,8 @@ class UnitLowering {
     }
     for (const LayerId layer : leaving_layers(range_.first, shardings_)) {
       const Bytes bytes = tensor_bytes(layer);
-      exchange(setting_.sp ? reduce_scatter : all_reduce, Axis::tensor, Pass::forward, layer, bytes);
+      exchange(setting_.sp ? reduce_scatter : all_reduce, Axis::tensor, Pass::forward, layer,
+               bytes);
       if (setting_.sp) exchange(all_gather, Axis::tensor, Pass::backward_input, layer, bytes);
     }
     add_loss_exchanges();
@@ -177,7 +180,8 @@ class UnitLowering {
     for (LayerId id = range_.first; id <= range_.last; id = next(id)) {
       const Layer& layer = model_.layer(id);
       if (layer.kind == LayerKind::conv2d) {
-        reject(fmt::format("strategy: cp > 1 cannot cut layer '{}', which has no sequence", layer.name));
+        reject(fmt::format("strategy: cp > 1 cannot cut layer '{}', which has no sequence",
+                           layer.name));
       }
       if (layer.kind != LayerKind::attention) continue;
       Bytes bytes;
@@ -199,8 +203,7 @@ class UnitLowering {
       if (kind != LayerKind::dispatch && kind != LayerKind::combine) continue;
       const LayerId rows = kind == LayerKind::dispatch ? id : model_.inputs(id).front();
       const Layer& layer = model_.layer(rows);
-      const Bytes bytes =
-          whole_bytes(layer.positions.count(lengths(false)), layer.out_features);
+      const Bytes bytes = whole_bytes(layer.positions.count(lengths(false)), layer.out_features);
       exchange(CollectiveKind::all_to_all, Axis::expert, Pass::forward, id, bytes);
       exchange(CollectiveKind::all_to_all, Axis::expert, Pass::backward_input, id, bytes);
     }

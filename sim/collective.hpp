@@ -25,6 +25,8 @@ enum class CollectiveAlgorithm : std::uint8_t {
 inline constexpr int kCollectiveAlgorithms = 7;
 std::string_view name(CollectiveAlgorithm algorithm);
 
+inline constexpr int kMostCollectiveChunks = 4096;
+
 /// What an algorithm leaves open.
 struct CollectiveTuning {
   /// Parts of a pipelined message (ring broadcast and reduce: of the buffer; double_tree: of each

@@ -16,7 +16,6 @@ namespace {
 using Algorithm = CollectiveAlgorithm;
 using Kind = CollectiveKind;
 
-constexpr int kMostChunks = 4096;
 constexpr std::int64_t kLeastChunk = 4;  // [B]
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
@@ -196,7 +195,7 @@ class Formulas {
   template <typename Cost>
   static int whole_chunks(double slope, double setup, double bytes, Cost cost) {
     const double most =
-        std::clamp(bytes / static_cast<double>(kLeastChunk), 1.0, static_cast<double>(kMostChunks));
+        std::clamp(bytes / static_cast<double>(kLeastChunk), 1.0, static_cast<double>(kMostCollectiveChunks));
     const double best = slope <= 0 ? 1 : setup > 0 ? std::sqrt(slope / setup) : most;
     const int below = static_cast<int>(std::clamp(best, 1.0, most));
     const int above = std::min(below + 1, static_cast<int>(most));

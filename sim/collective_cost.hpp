@@ -65,7 +65,7 @@ Duration collective_time(CollectiveKind kind, CollectiveAlgorithm algorithm, Byt
 ///
 /// From d/dk of the formulas above: k = sqrt((sum of beta over hops - beta) S / alpha), for
 /// double_tree sqrt((h - 1 + (n even)/2) beta S / alpha), down or up to whole chunks, whichever takes
-/// less, of at least 4 bytes, at most 4096. 1 for all others.
+/// less, of at least 4 bytes, at most kMostCollectiveChunks. 1 for all others.
 int best_chunks(CollectiveKind kind, CollectiveAlgorithm algorithm, Bytes size,
                 const GroupPlacement& placement, const CollectiveTuning& tuning = {});
 

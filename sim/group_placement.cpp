@@ -132,6 +132,12 @@ GroupPlacement placement_of(const NodeFacts& nodes, const GroupShape& shape) {
 }
 
 GroupPlacement placement_of(const Cluster& cluster, std::span<const DeviceId> group) {
+  for (const DeviceId device : group) {
+    const auto number = static_cast<std::int32_t>(device);
+    if (number >= 0 && number < cluster.devices()) continue;
+    reject(fmt::format("group placement: expected devices from 0 to {}, got {}",
+                       cluster.devices() - 1, number));
+  }
   return Probe(cluster, group).placement();
 }
 

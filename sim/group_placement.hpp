@@ -65,7 +65,7 @@ GroupPlacement placement_of(const NodeFacts& nodes, const GroupShape& shape);
 /// The first ranks that are equally far from rank 0 are a node; where the group is not made of such
 /// nodes of one size, it is one level with the slowest hop between neighbours. NICs: the capacity that
 /// the flows from each rank of one node to its like of the next share the worst.
-/// @throws Error(invalid_argument) if there is no route
+/// @throws Error(invalid_argument) if there is no such device or no route
 GroupPlacement placement_of(const Cluster& cluster, std::span<const DeviceId> group);
 
 }  // namespace foreplan

@@ -2,17 +2,19 @@
 
 #include <nlohmann/json.hpp>
 #include <string>
+#include <utility>
 
 namespace foreplan {
 namespace {
 
 constexpr double kMostSeconds = 9.2e6;
 
-/// The value of `Enum`, which has `count`, that is called what `value` says.
+/// The value of `Enum`, which has `count`, that is called what `value` says; `before` are the names that
+/// the caller knows besides, each with a comma.
 template <typename Enum>
-Enum named(const JsonValue& value, int count) {
+Enum named(const JsonValue& value, int count, std::string before = {}) {
   const std::string text = value.text();
-  std::string names;
+  std::string names = std::move(before);
   for (int i = 0; i < count; ++i) {
     const auto candidate = static_cast<Enum>(i);
     if (name(candidate) == text) return candidate;
@@ -29,6 +31,15 @@ DType read_dtype(const JsonValue& value) { return named<DType>(value, 5); }
 
 CollectiveKind read_collective_kind(const JsonValue& value) {
   return named<CollectiveKind>(value, kCollectiveKinds);
+}
+
+CollectiveAlgorithm read_collective_algorithm(const JsonValue& value) {
+  return named<CollectiveAlgorithm>(value, kCollectiveAlgorithms);
+}
+
+std::optional<CollectiveAlgorithm> read_algorithm_or_auto(const JsonValue& value) {
+  if (value.text() == "auto") return {};
+  return named<CollectiveAlgorithm>(value, kCollectiveAlgorithms, "auto, ");
 }
 
 BufferCategory read_buffer_category(const JsonValue& value) {

@@ -2,7 +2,9 @@
 
 #include <cstdint>
 #include <nlohmann/json_fwd.hpp>
+#include <optional>
 
+#include "sim/collective.hpp"
 #include "sim/json_reader.hpp"
 #include "sim/op.hpp"
 #include "sim/task_graph.hpp"
@@ -17,6 +19,9 @@ inline constexpr std::int64_t kMostDevices = 1'000'000;
 Pass read_pass(const JsonValue& value);
 DType read_dtype(const JsonValue& value);
 CollectiveKind read_collective_kind(const JsonValue& value);
+CollectiveAlgorithm read_collective_algorithm(const JsonValue& value);
+/// The same or "auto", which is none.
+std::optional<CollectiveAlgorithm> read_algorithm_or_auto(const JsonValue& value);
 BufferCategory read_buffer_category(const JsonValue& value);
 /// A number of seconds >= 0 that a Duration holds.
 Duration read_seconds(const JsonValue& value);

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "sim/collective.hpp"
+#include "sim/collective_cost.hpp"
 #include "sim/error.hpp"
 #include "sim/json_names.hpp"
 #include "sim/json_reader.hpp"
@@ -112,8 +113,10 @@ int devices_used(const Records& records) {
 /// may point forwards.
 class Assembly {
  public:
-  explicit Assembly(const Records& records)
-      : records_(records), builder_(records.devices.value_or(devices_used(records))) {}
+  Assembly(const Records& records, const GroupPlacing& place)
+      : records_(records),
+        place_(place),
+        builder_(records.devices.value_or(devices_used(records))) {}
 
   TaskGraphFile run() && {
     builder_.set_global_batch(records_.global_batch);
@@ -190,24 +193,49 @@ class Assembly {
 
   void add_collective(const TaskRecord& record, StreamId stream) {
     const std::size_t first = builder_.size();
-    const CollectiveSpec spec{.kind = record.operation,
-                              .algorithm = record.algorithm,
-                              .group = record.group,
-                              .bytes = record.bytes,
-                              .stream = stream,
-                              .name = record.id.text()};
-    const CollectiveTasks ring = expand_collective(builder_, spec);
+    const CollectiveTasks ring = expand(record, stream);
     if (builder_.size() == first) add_nothing(record, stream, ring.collective);
     std::vector<TaskId> entries, done;
     for (std::size_t t = first; t < builder_.size(); ++t) {
       const TaskId task{static_cast<std::int32_t>(t)};
-      // Every task of a ring follows, by dependencies or its stream, one that waits for nothing.
+      // Every task of a collective follows, by dependencies or its stream, one that waits for nothing.
       if (builder_.spec(task).after.empty()) entries.push_back(task);
     }
     for (const auto& rank : ring.done) done.insert(done.end(), rank.begin(), rank.end());
     if (done.empty()) done = entries;
     entries_.push_back(std::move(entries));
     done_.push_back(std::move(done));
+  }
+
+  CollectiveTasks expand(const TaskRecord& record, StreamId stream) {
+    CollectiveSpec spec{.kind = record.operation,
+                        .group = record.group,
+                        .bytes = record.bytes,
+                        .stream = stream,
+                        .name = record.id.text(),
+                        .ranks_per_node = record.ranks_per_node,
+                        .tuning = record.tuning};
+    try {
+      choose(record, spec);
+      return expand_collective(builder_, spec);
+    } catch (const Error& error) {
+      throw Error(error.code(), record.place + ": " + error.what());
+    }
+  }
+
+  /// The algorithm of `spec`, and on how many nodes it runs.
+  void choose(const TaskRecord& record, CollectiveSpec& spec) const {
+    spec.algorithm = record.algorithm.value_or(CollectiveAlgorithm::ring);
+    const bool unplaced =
+        spec.algorithm == CollectiveAlgorithm::hierarchical && record.ranks_per_node == 0;
+    if (record.algorithm && !unplaced) return;
+    if (!place_) reject("expected a collective that tells its algorithm and ranks_per_node");
+    const GroupPlacement placement = place_(record.group);
+    spec.ranks_per_node = placement.grid.ranks_per_node;
+    if (record.algorithm) return;
+    const CollectiveChoice choice = best_algorithm(spec.kind, spec.bytes, placement);
+    spec.algorithm = choice.algorithm;
+    spec.tuning = choice.tuning;
   }
 
   /// A collective of one rank takes no time, but it has its place in its stream and can be waited
@@ -230,6 +258,7 @@ class Assembly {
   }
 
   const Records& records_;
+  const GroupPlacing& place_;
   TaskGraphBuilder builder_;
   TaskGraphFile result_;
   Names task_names_{"task"}, buffer_names_{"buffer"}, collective_names_{"collective"};
@@ -240,18 +269,19 @@ class Assembly {
 
 }  // namespace
 
-TaskGraphFile read_task_graph(const std::filesystem::path& path, const OpCompletion& complete) {
+TaskGraphFile read_task_graph(const std::filesystem::path& path, const OpCompletion& complete,
+                              const GroupPlacing& place) {
   const JsonDocument document = JsonDocument::read(path);
   JsonObject root = document.root("task_graph");
-  const std::string place = root.place();
+  const std::string file = root.place();
   const Records records = read_records(root, complete);
   try {
-    return Assembly(records).run();
+    return Assembly(records, place).run();
   } catch (const Error& error) {
     const std::string message = error.what();
     // What the reader found wrong already names the file; what the builder found does not.
-    if (message.rfind(place + ": ", 0) == 0) throw;
-    throw Error(error.code(), place + ": " + message);
+    if (message.rfind(file + ": ", 0) == 0) throw;
+    throw Error(error.code(), file + ": " + message);
   }
 }
 

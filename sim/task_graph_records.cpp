@@ -13,7 +13,7 @@ namespace foreplan {
 namespace {
 
 /// A ring of n ranks has 2 n (n - 1) tasks.
-constexpr std::size_t kMostRanks = 1024;
+constexpr int kMostRanks = 1024;
 
 FileTaskKind read_kind(const JsonValue& value) {
   const std::string kind = value.text();
@@ -76,12 +76,37 @@ void read_transfer(JsonObject& object, TaskRecord& task) {
   }
 }
 
+/// Without one: a ring where there is one of that kind, else the direct way.
+std::optional<CollectiveAlgorithm> read_algorithm(JsonObject& object, CollectiveKind kind) {
+  const auto value = object.optional("algorithm");
+  if (!value) {
+    return refusal(kind, CollectiveAlgorithm::ring, {2, 1}) ? CollectiveAlgorithm::direct
+                                                            : CollectiveAlgorithm::ring;
+  }
+  return read_algorithm_or_auto(*value);
+}
+
+CollectiveTuning read_tuning(JsonObject& object) {
+  CollectiveTuning tuning;
+  if (const auto chunks = object.optional("chunks")) {
+    tuning.chunks = static_cast<int>(chunks->integer(1, kMostCollectiveChunks));
+  }
+  if (const auto channels = object.optional("channels")) {
+    tuning.channels = static_cast<int>(channels->integer(1, kMostRanks));
+  }
+  if (const auto across = object.optional("across")) {
+    tuning.across = read_collective_algorithm(*across);
+  }
+  return tuning;
+}
+
 void read_collective(JsonObject& object, TaskRecord& task) {
   task.operation = read_collective_kind(object.required("operation"));
-  if (const auto algorithm = object.optional("algorithm")) {
-    const std::string word = algorithm->text();
-    if (word != "ring" && word != "direct") algorithm->expected("ring or direct");
-    if (word == "direct") task.algorithm = CollectiveAlgorithm::direct;
+  task.place = object.place();
+  task.algorithm = read_algorithm(object, task.operation);
+  task.tuning = read_tuning(object);
+  if (const auto ranks = object.optional("ranks_per_node")) {
+    task.ranks_per_node = static_cast<int>(ranks->integer(1, kMostRanks));
   }
   task.bytes = {object.required("bytes").positive_integer()};
   task.group = read_group(object.required("group"));
@@ -126,7 +151,8 @@ std::vector<DeviceId> read_group(const JsonValue& value) {
     if (!seen.insert(group.back()).second) entry.expected("each device once");
   }
   if (group.empty()) value.expected("at least one device");
-  if (group.size() > kMostRanks) value.expected(fmt::format("at most {} devices", kMostRanks));
+  if (group.size() > std::size_t{kMostRanks})
+    value.expected(fmt::format("at most {} devices", kMostRanks));
   return group;
 }
 

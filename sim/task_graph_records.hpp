@@ -30,11 +30,15 @@ struct TaskRecord {
   FileTaskKind kind{};
   DeviceId device{};  ///< of a transfer, its destination
   std::optional<std::string> stream{};
-  std::optional<Op> op{};              ///< compute, host
-  DeviceId source{};                   ///< transfer
-  Bytes bytes{};                       ///< transfer, collective
-  CollectiveKind operation{};          ///< collective
-  CollectiveAlgorithm algorithm{};     ///< collective
+  std::optional<Op> op{};      ///< compute, host
+  DeviceId source{};           ///< transfer
+  Bytes bytes{};               ///< transfer, collective
+  CollectiveKind operation{};  ///< collective
+  /// collective; none: by cost
+  std::optional<CollectiveAlgorithm> algorithm{};
+  CollectiveTuning tuning{};           ///< collective
+  int ranks_per_node = 0;              ///< collective; 0: the file does not say
+  std::string place{};                 ///< collective: in the file
   std::vector<DeviceId> group{};       ///< collective
   std::optional<JsonValue> ring{};     ///< the entry of `collectives` that it is part of
   std::optional<std::string> layer{};  ///< of the model

@@ -3,7 +3,7 @@
 #include <nlohmann/json.hpp>
 #include <ostream>
 
-#include "models/layer_ops.hpp"
+#include "models/op_cost.hpp"
 #include "sim/json_reader.hpp"
 #include "sim/simulate.hpp"
 #include "sim/task_graph_io.hpp"
@@ -60,8 +60,9 @@ void print_table(const TaskGraphFile& file, const SimulationResult& result, std:
 
 void run_simulate(const SimulateCommand& command, std::ostream& out) {
   const Cluster cluster = load_cluster(command.cluster);
-  const TaskGraphFile file =
-      read_task_graph(command.graph, [](OpKey key) { return make_op(std::move(key)); });
+  const TaskGraphFile file = read_task_graph(
+      command.graph, [](OpKey key) { return make_op(std::move(key)); },
+      [&](std::span<const DeviceId> group) { return placement_of(cluster, group); });
   const std::unique_ptr<CostModel> costs = load_costs(command.profile);
   const SimulationResult result = at_place(command.graph, [&] {
     return simulate(file.graph, cost(file.graph, cluster, *costs), cluster);

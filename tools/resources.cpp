@@ -39,15 +39,33 @@ std::size_t edit_distance(std::string_view a, std::string_view b) {
   return row.back();
 }
 
-/// " (did you mean 'x'?)" where a shipped name is close: a third of its characters at most.
+/// `name` without an "x" and digits at its end; all of it where it has none.
+std::string without_count(const std::string& name) {
+  const std::size_t x = name.find_last_not_of("0123456789");
+  const bool counts = x != std::string::npos && x + 1 < name.size() && name[x] == 'x';
+  return counts ? name.substr(0, x) : name;
+}
+
+/// The name among `names` that is closest to `name`; empty if none is within a third of its characters.
+std::string closest(const std::string& name, const std::vector<std::string>& names) {
+  std::string best;
+  std::size_t least = std::string::npos;
+  for (const std::string& candidate : names) {
+    const std::size_t distance = edit_distance(name, candidate);
+    if (3 * distance > candidate.size() || distance >= least) continue;
+    best = candidate;
+    least = distance;
+  }
+  return best;
+}
+
+/// " (did you mean 'x'?)" where a shipped name is close.
 std::string suggestion(const std::string& name, const std::vector<std::string>& names) {
-  if (names.empty() || name.size() > 100) return {};
-  const auto distance = [&](const std::string& other) { return edit_distance(name, other); };
-  const auto best = std::min_element(
-      names.begin(), names.end(),
-      [&](const std::string& a, const std::string& b) { return distance(a) < distance(b); });
-  if (3 * distance(*best) > best->size()) return {};
-  return fmt::format(" (did you mean '{}'?)", *best);
+  constexpr std::size_t kLongest = 100;
+  if (name.size() > kLongest) return {};
+  std::string best = closest(name, names);
+  if (best.empty()) best = closest(without_count(name), names);
+  return best.empty() ? best : fmt::format(" (did you mean '{}'?)", best);
 }
 
 bool ships(const std::string& kind, const std::string& name) {
@@ -62,13 +80,11 @@ struct ScaledName {
 
 /// Takes `dgx-a100x64` apart where that is no name itself and `dgx-a100` is one.
 ScaledName scaled_name(const std::string& name) {
-  const std::size_t x = name.rfind('x');
-  if (is_file_name(name) || ships("clusters", name) || x == std::string::npos) return {name};
-  const std::string base = name.substr(0, x);
-  const std::string digits = name.substr(x + 1);
-  const bool counts =
-      !digits.empty() && digits.find_first_not_of("0123456789") == std::string::npos;
-  if (!counts || !ships("clusters", base)) return {name};
+  const std::string base = without_count(name);
+  if (is_file_name(name) || ships("clusters", name) || base == name || !ships("clusters", base)) {
+    return {name};
+  }
+  const std::string digits = name.substr(base.size() + 1);
   int nodes = 0;
   const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), nodes);
   if (error != std::errc() || nodes < 1 || nodes > kMostDevices) {

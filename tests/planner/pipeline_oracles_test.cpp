@@ -178,12 +178,49 @@ TEST(ZeroBubbleH2, HasNoBubbleWhenItsPartsAreEqual) {
   }
 }
 
+// Otherwise stage 0 waits (p - 1)(F + B - 2W), the paper's bubble, and stage r as often as there are
+// stages behind it; the step takes m (F + B + W) + (p - 1) max(F + B - 2W, F), the last stage beginning
+// (p - 1) F late. W <= min(F, B).
+TEST(ZeroBubbleH2, WaitsAsLongAsItsAuthorsSay) {
+  for (int p = 1; p <= 8; ++p) {
+    for (int m = 2 * p - 1; m <= 2 * p + 9; ++m) {
+      for (const Even& even : kGrid) {
+        const PipelineShape shape{Schedule::zb_h2, p, 1, m};
+        const std::int64_t bubble = even.f + even.b - 2 * even.w;
+        const auto waits = gaps(shape, even);
+        for (int r = 0; r < p; ++r) {
+          EXPECT_EQ(waits[static_cast<std::size_t>(r)], (p - 1 - r) * bubble) << told(shape, even);
+        }
+        EXPECT_EQ(makespan(shape, even),
+                  m * (even.f + even.b + even.w) + (p - 1) * std::max(bubble, even.f))
+            << told(shape, even);
+      }
+    }
+  }
+}
+
 TEST(ZeroBubbleV, HasNoBubbleWhenItsPartsAreEqual) {
   for (int p = 1; p <= 8; ++p) {
     for (int m = 2 * p - 1; m <= 2 * p + 20; ++m) {
       const PipelineShape shape{Schedule::zb_v, p, 2, m};
       EXPECT_THAT(gaps(shape, {5, 5, 5}), ::testing::Each(0)) << told(shape, {5, 5, 5});
       EXPECT_EQ(makespan(shape, Even{5, 5, 5}), 30 * m + 5 * (p - 1));
+    }
+  }
+}
+
+// F = B >= W: 2m (F + B + W) + (p - 1) max(F + B - 2W, F), parts of half a stage.
+TEST(ZeroBubbleV, TakesTheClosedFormWhereForwardAndBackwardAreEqual) {
+  for (int p = 1; p <= 8; ++p) {
+    for (int m = 2 * p - 1; m <= 2 * p + 9; ++m) {
+      for (std::int64_t f = 1; f <= 9; ++f) {
+        for (std::int64_t w = 0; w <= f; ++w) {
+          const PipelineShape shape{Schedule::zb_v, p, 2, m};
+          EXPECT_EQ(makespan(shape, Even{f, f, w}),
+                    2 * m * (2 * f + w) + (p - 1) * std::max(2 * f - 2 * w, f))
+              << told(shape, {f, f, w});
+        }
+      }
     }
   }
 }

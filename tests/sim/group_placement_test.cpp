@@ -111,6 +111,7 @@ TEST(PlacementOf, SeesOneLevelWhereNeighboursAreEquallyFarOrIrregular) {
   EXPECT_EQ(uneven.grid.nodes, 1);
   EXPECT_EQ(uneven.intra, (Hop{5us, 20_GBps}));
   EXPECT_EQ(placement_of(cluster, devices({0})).grid.ranks(), 1);
+  EXPECT_THROW(placement_of(cluster, devices({0, 16})), Error);
 }
 
 }  // namespace

@@ -163,6 +163,10 @@ TEST(TaskGraphSchema, KnowsEveryKindOfTask) {
      "stream": "collective", "after": ["a"]}]})");
   EXPECT_TRUE(Schema("task_graph").valid(document));
   EXPECT_FALSE(valid_with("task_graph", document, "/tasks/1/device", 0));
+  EXPECT_TRUE(valid_with("task_graph", document, "/tasks/1/algorithm", "auto"));
+  EXPECT_TRUE(valid_with("task_graph", document, "/tasks/1/operation", "broadcast"));
+  EXPECT_FALSE(valid_with("task_graph", document, "/tasks/1/algorithm", "best"));
+  EXPECT_FALSE(valid_with("task_graph", document, "/tasks/1/across", "hierarchical"));
   document["tasks"][0].erase("duration_s");
   EXPECT_FALSE(Schema("task_graph").valid(document));
 }

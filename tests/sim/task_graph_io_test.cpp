@@ -8,8 +8,10 @@
 
 #include "sim/collective.hpp"
 #include "sim/error.hpp"
+#include "sim/group_placement.hpp"
 #include "sim/roofline.hpp"
 #include "sim/simulate.hpp"
+#include "tests/sim/node_cluster.hpp"
 #include "tests/sim/temporary_file.hpp"
 
 namespace foreplan {
@@ -116,24 +118,8 @@ TEST(ReadTaskGraph, TakesPredecessorsThatComeLaterInTheFile) {
   EXPECT_THAT(graph.after[0], ElementsAre(TaskId{1}));
 }
 
-DeviceSpec plain_device() {
-  DeviceSpec spec;
-  spec.name = "d";
-  spec.peak[DType::fp32] = 1_TFLOPps;
-  spec.memory_bandwidth = 1000_GBps;
-  return spec;
-}
-
 /// `count` devices around a switch: 1 us and 100 GB/s from one to another.
-Cluster star(int count) {
-  std::vector<Vertex> vertices{{"switch", VertexKind::network_switch, -1}};
-  std::vector<Cluster::LinkSpec> links;
-  for (int i = 0; i < count; ++i) {
-    vertices.push_back({"d" + std::to_string(i), VertexKind::device, 0});
-    links.push_back({VertexId{i + 1}, VertexId{0}, 100_GBps, 500ns, true});
-  }
-  return Cluster("star", {plain_device()}, vertices, links);
-}
+Cluster star(int count) { return foreplan::star(count, 100_GBps, 500ns); }
 
 std::map<std::string, FileTaskTime> simulated(const json& file) {
   const TaskGraphFile made = read(file);
@@ -196,6 +182,51 @@ TEST(ReadTaskGraph, LetsCollectivesOccupyTheirStream) {
   EXPECT_EQ(times["d"].finish, 6ms + 6us);
 }
 
+/// When the collective `c` of that file ends on `cluster`.
+Duration finish_on(const Cluster& cluster, const json& c) {
+  const TemporaryFile written("g.json", file_of({c}).dump());
+  const TaskGraphFile file = read_task_graph(
+      written.path(), {},
+      [&](std::span<const DeviceId> group) { return placement_of(cluster, group); });
+  const Costs costs = cost(file.graph, cluster, RooflineModel{});
+  return makespan(simulate(file.graph, costs, cluster).timeline);
+}
+
+// 400 MB among 4 ranks: tree 4 (1 us + 4 ms); halving and doubling 4 us + 6 ms, which no other beats.
+TEST(ReadTaskGraph, TakesACollectivesAlgorithmByNameOrByCost) {
+  json c = collective("all_reduce", {0, 1, 2, 3});
+  c["algorithm"] = "tree";
+  EXPECT_EQ(finish_on(star(4), c), 16ms + 4us);
+  c["algorithm"] = "auto";
+  EXPECT_EQ(finish_on(star(4), c), 6ms + 4us);
+}
+
+// A ring broadcast to 4 in 8 chunks of 0.5 ms: 4 - 2 + 8 rounds. A scatter goes straight: 3/4 of 4 ms.
+TEST(ReadTaskGraph, KnowsCollectivesWithARoot) {
+  json c = collective("broadcast", {0, 1, 2, 3});
+  c["chunks"] = 8;
+  EXPECT_EQ(finish_on(star(4), c), 5ms + 10us);
+  EXPECT_EQ(finish_on(star(4), collective("scatter", {0, 1, 2, 3})), 3ms + 1us);
+}
+
+// 2 nodes of 2 behind one NIC of 20 GB/s: 2 rounds of 200 MB inside, 2 ms + 1 us each; across two ranks
+// at once by 2 rounds of 100 MB at 10 GB/s, 10 ms + 5 us each, or by one of 200 MB, 20 ms + 5 us.
+TEST(ReadTaskGraph, FindsTheNodesOfAHierarchyFromTheClusterOrIsTold) {
+  const Cluster cluster = node_cluster({.nodes = 2, .devices = 2});
+  json c = collective("all_reduce", {0, 1, 2, 3});
+  c["algorithm"] = "hierarchical";
+  EXPECT_EQ(finish_on(cluster, c), 24ms + 12us);
+  c["across"] = "recursive_doubling";
+  EXPECT_EQ(finish_on(cluster, c), 24ms + 7us);
+  EXPECT_EQ(complaint(file_of({c})),
+            "g.json: /tasks/0: expected a collective that tells its algorithm and ranks_per_node");
+  c["ranks_per_node"] = 2;
+  EXPECT_EQ(read(file_of({c})).graph.size(),
+            12U);  // 4 ranks, a round inside, one across, one inside
+  c["ranks_per_node"] = 3;
+  EXPECT_THAT(complaint(file_of({c})), HasSubstr("expected nodes of 3 ranks, got 4 ranks"));
+}
+
 json op_task() {
   return {{"id", "a"},
           {"kind", "compute"},
@@ -251,8 +282,18 @@ TEST(ReadTaskGraph, TellsThePlaceOfWhatIsWrong) {
             "g.json: /tasks/3/group/2: expected each device once, got 0");
   EXPECT_EQ(wrong(3, [](json& t) { t["group"] = json::array(); }),
             "g.json: /tasks/3/group: expected at least one device, got an array of 0 values");
+  EXPECT_EQ(wrong(3, [](json& t) { t["algorithm"] = "best"; }),
+            "g.json: /tasks/3/algorithm: expected auto, ring, direct, tree, double_tree, "
+            "recursive_doubling, halving_doubling or hierarchical, got \"best\"");
+  EXPECT_EQ(wrong(3,
+                  [](json& t) {
+                    t["operation"] = "gather";
+                    t["algorithm"] = "ring";
+                  }),
+            "g.json: /tasks/3: collective: ring has no gather");
   EXPECT_THAT(wrong(3, [](json& t) { t["device"] = 0; }),
-              StartsWith("g.json: /tasks/3/device: expected one of after, algorithm, bytes, group, id"));
+              StartsWith("g.json: /tasks/3/device: expected one of across, after, algorithm, "
+                         "bytes, channels, chunks"));
 }
 
 TEST(ReadTaskGraph, NamesFileAndTasksOfWhatTheBuilderRefuses) {

@@ -17,6 +17,12 @@ TEST(TextTable, AlignsColumns) {
             "longer   5\n");
 }
 
+TEST(TextTable, PrintsMarkdown) {
+  TextTable table({"name", "n"});
+  table.add({"a", "10"});
+  EXPECT_EQ(table.markdown(), "| name | n |\n|---|---|\n| a | 10 |\n");
+}
+
 TEST(TextTable, PutsWhatBeginsLikeANumberAtTheRight) {
   for (const char* cell : {"1.25 ms", "-3", "+4.0", ".5"}) {
     TextTable table({"a wide header"});

@@ -1,0 +1,112 @@
+#include <algorithm>
+
+#include "planner/folded_step.hpp"
+
+namespace foreplan {
+namespace {
+
+std::int64_t part(std::int64_t whole, std::int64_t parts) { return (whole + parts - 1) / parts; }
+
+}  // namespace
+
+/// What a virtual stage keeps of one micro-batch until its backward.
+Bytes FoldedStep::saved(int virtual_stage) const {
+  Bytes sum;
+  for (const Piece& piece : stages_[static_cast<std::size_t>(virtual_stage)]) {
+    const UnitWork& work = works_[piece.unit_class];
+    const Bytes each = piece.recompute == Recompute::full        ? work.entering
+                       : piece.recompute == Recompute::selective ? work.saved_selectively
+                                                                 : work.saved;
+    sum += piece.count * each;
+  }
+  return sum;
+}
+
+/// What exists only while a unit is at work: what full recomputation computes anew, and with zero 3 the
+/// whole parameters of two units, one at work and one being gathered.
+Bytes FoldedStep::transient(int stage) const {
+  Bytes recomputed, gathered;
+  for (int j = 0; j < shape_.virtual_stages(); ++j) {
+    if (stage_of(shape_, j) != stage) continue;
+    for (const Piece& piece : stages_[static_cast<std::size_t>(j)]) {
+      const UnitWork& work = works_[piece.unit_class];
+      if (piece.recompute == Recompute::full) recomputed = std::max(recomputed, work.saved);
+      if (piece.recompute == Recompute::selective) {
+        recomputed = std::max(recomputed, work.saved - work.saved_selectively);
+      }
+      gathered = std::max(gathered, (work.dense_parameters + work.expert_parameters) *
+                                        element_size(task_.precision));
+    }
+  }
+  return recomputed + (strategy_.zero == 3 ? 2 * gathered : Bytes{});
+}
+
+StageMemory FoldedStep::memory_of(int stage, const std::vector<Bytes>& activations) const {
+  const StageState& state = states_[static_cast<std::size_t>(stage)];
+  const auto shared = [&](bool sharded) {
+    if (!sharded) return state.dense + state.expert;
+    return part(state.dense, groups_.data_ranks()) +
+           part(state.expert, groups_.expert_data_ranks());
+  };
+  const bool master = task_.stack.master_weights && element_size(task_.precision).count < 4;
+  const std::int64_t state_bytes = 4 * state_tensors(task_.optimizer) + (master ? 4 : 0);
+  StageMemory memory{.stage = stage,
+                     .peak = {},
+                     .parameters = shared(strategy_.zero >= 3) * element_size(task_.precision),
+                     .gradients = Bytes{shared(strategy_.zero >= 2) * task_.stack.gradient_bytes},
+                     .optimizer = Bytes{shared(strategy_.zero >= 1) * state_bytes},
+                     .activations = activations[static_cast<std::size_t>(stage)],
+                     .buffers = transient(stage)};
+  memory.peak =
+      memory.parameters + memory.gradients + memory.optimizer + memory.activations + memory.buffers;
+  return memory;
+}
+
+void FoldedStep::fill_memory(Estimate& result) const {
+  std::vector<ChunkMemory> chunks;
+  for (int j = 0; j < shape_.virtual_stages(); ++j) {
+    const Bytes bytes = saved(j);
+    chunks.push_back({.activations = bytes, .for_weight = bytes});
+  }
+  const std::vector<Bytes> activations = evaluator_.peak_memory(chunks);
+  for (int s = 0; s < shape_.stages; ++s) {
+    const StageMemory memory = memory_of(s, activations);
+    for (const Replica& replica : replicas_) {
+      if (memory.peak > spec(replica[static_cast<std::size_t>(s)]).memory) result.feasible = false;
+    }
+    result.peak_memory = std::max(result.peak_memory, memory.peak);
+    result.stages.push_back(memory);
+  }
+}
+
+void FoldedStep::fill_rates(Estimate& result) const {
+  const double step = seconds(result.step_time);
+  result.samples_per_s = step > 0 ? static_cast<double>(task_.global_batch) / step : 0;
+  const Positions& rows = task_.model.input_positions();
+  if (rows.source + rows.target > 0) {
+    result.tokens_per_s = result.samples_per_s * static_cast<double>(rows.count(task_.lengths));
+  }
+  const Flops once = matrix_flops(task_.model, {.samples = 1, .lengths = task_.lengths});
+  const Flops model = once * static_cast<double>(task_.global_batch);
+  double recomputed = 0;
+  for (const auto& pieces : stages_) {
+    for (const Piece& piece : pieces) {
+      for (const LayerWork& layer : works_[piece.unit_class].layers) {
+        const bool again =
+            piece.recompute == Recompute::full ||
+            (piece.recompute == Recompute::selective && layer.recomputed_selectively);
+        if (!again) continue;
+        for (const Op& op : layer.ops.forward) recomputed += op.matrix.count * piece.count;
+      }
+    }
+  }
+  const double ranks = static_cast<double>(strategy_.dp) * strategy_.tp * strategy_.cp;
+  const double chains = shape_.schedule == Schedule::dualpipe ? 2 : 1;
+  const double again = recomputed / chains * static_cast<double>(batch_.micro_batches) * ranks;
+  const int devices = strategy_.devices();
+  result.mfu = utilisation(task_, model, result.step_time, devices);
+  result.hfu = utilisation(task_, model + Flops{again}, result.step_time, devices);
+  result.limited_by = limit_of(result);
+}
+
+}  // namespace foreplan

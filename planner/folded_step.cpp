@@ -1,0 +1,180 @@
+#include "planner/folded_step.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <set>
+
+#include "sim/error.hpp"
+
+namespace foreplan {
+namespace {
+
+/// Fills in what follows from the rest, and refuses what cannot be split.
+Strategy completed(const Task& task, Strategy strategy) {
+  strategy.micro_batch = split_batch(strategy, task.global_batch).micro_batch;
+  if (strategy.pp == 1 && strategy.vpp == 1) strategy.schedule = Schedule::one_f_one_b;
+  const UnitChain chain = unit_chain(task.model);
+  const PipelineShape shape = pipeline_shape(strategy, 1 << 10);
+  const int parts = shape.schedule == Schedule::dualpipe ? strategy.pp : shape.virtual_stages();
+  const bool by_stage = strategy.layers.size() == static_cast<std::size_t>(strategy.pp);
+  if (strategy.layers.empty()) {
+    strategy.layers = even_layers(chain, parts);
+  } else if (by_stage && parts != strategy.pp) {
+    reject(fmt::format("strategy: layers: expected {} virtual stages, got {}", parts,
+                       strategy.layers.size()));
+  } else if (strategy.layers.size() != static_cast<std::size_t>(parts)) {
+    reject(fmt::format("strategy: layers tells {} stages, expected {}", strategy.layers.size(),
+                       parts));
+  }
+  return strategy;
+}
+
+bool reaches_back(const OpGraph& model) {
+  for (const Block& block : model.blocks()) {
+    for (auto i = static_cast<std::int32_t>(block.first);
+         i <= static_cast<std::int32_t>(block.last); ++i) {
+      for (const LayerId input : model.inputs(LayerId{i})) {
+        if (input >= LayerId{0} && input < block.first) return true;
+      }
+    }
+  }
+  return false;
+}
+
+}  // namespace
+
+FoldedStep::FoldedStep(const Task& task, const Strategy& strategy)
+    : task_(task),
+      strategy_(completed(task, strategy)),
+      batch_(split_batch(strategy_, task.global_batch)),
+      shape_(pipeline_shape(strategy_, static_cast<int>(batch_.micro_batches))),
+      evaluator_(shape_),
+      groups_(task.cluster, strategy_),
+      chain_(unit_chain(task.model)) {
+  check();
+  lay_out_stages();
+  lower_units();
+  find_replicas();
+  find_last_backwards();
+}
+
+void FoldedStep::check() const {
+  const double needed =
+      static_cast<double>(strategy_.dp) * strategy_.tp * strategy_.pp * strategy_.cp;
+  if (needed > task_.cluster.devices()) {
+    reject(fmt::format("strategy: {} needs {:.0f} devices, the cluster has {}", format(strategy_),
+                       needed, task_.cluster.devices()));
+  }
+  if (strategy_.zero > 3)
+    reject(fmt::format("strategy: zero: expected 0 to 3, got {}", strategy_.zero));
+  if (strategy_.sp && strategy_.tp == 1) reject("strategy: sp=1 needs tp > 1");
+  if (strategy_.pp > 1 && reaches_back(task_.model)) {
+    reject(fmt::format(
+        "strategy: pp={}: {} has a decoder that reads its encoder from every layer; stages "
+        "pass on one tensor only",
+        strategy_.pp, task_.model.name()));
+  }
+}
+
+std::vector<FoldedStep::Piece> FoldedStep::pieces_of(const std::vector<UnitRun>& runs) const {
+  std::vector<Piece> pieces;
+  for (const UnitRun& run : runs) {
+    const auto unit_class = static_cast<std::size_t>(run.unit_class);
+    const bool layer = chain_.classes[unit_class].role == BlockRole::layer;
+    pieces.push_back({.unit_class = unit_class,
+                      .count = run.count,
+                      .recompute = layer ? strategy_.recompute : Recompute::none});
+  }
+  return pieces;
+}
+
+void FoldedStep::lay_out_stages() {
+  const StageLayout layout = lay_out(chain_, strategy_.layers);
+  stages_.reserve(static_cast<std::size_t>(shape_.virtual_stages()));
+  for (const auto& runs : layout) stages_.push_back(pieces_of(runs));
+  // DualPipe: the second chain has the layers of the first.
+  for (std::size_t j = layout.size(); j < static_cast<std::size_t>(shape_.virtual_stages()); ++j) {
+    stages_.push_back(stages_[j - layout.size()]);
+  }
+}
+
+void FoldedStep::lower_units() {
+  const UnitSetting setting{.samples = batch_.micro_batch,
+                            .lengths = task_.lengths,
+                            .dtype = task_.precision,
+                            .fused_attention = task_.stack.fused_attention,
+                            .tp = strategy_.tp,
+                            .cp = strategy_.cp,
+                            .ep = strategy_.ep,
+                            .sp = strategy_.sp};
+  for (const UnitClass& unit : chain_.classes) {
+    works_.push_back(lower_unit(task_.model, unit.range, setting));
+  }
+  states_.resize(static_cast<std::size_t>(shape_.stages));
+  for (std::size_t j = 0; j < stages_.size(); ++j) {
+    StageState& state = states_[static_cast<std::size_t>(stage_of(shape_, static_cast<int>(j)))];
+    for (const Piece& piece : stages_[j]) {
+      const UnitWork& work = works_[piece.unit_class];
+      const bool elsewhere = shape_.stages > 1;
+      state.dense += piece.count * (work.dense_parameters + (elsewhere ? work.tied_parameters : 0));
+      state.expert += piece.count * work.expert_parameters;
+      if (elsewhere) tied_ += piece.count * work.tied_parameters;
+    }
+  }
+}
+
+void FoldedStep::find_replicas() {
+  const bool alike = task_.cluster.specs().size() == 1 && task_.slow.empty();
+  if (alike) {
+    replicas_.emplace_back(static_cast<std::size_t>(strategy_.pp));
+    return;
+  }
+  const Cluster& cluster = task_.cluster;
+  std::vector<double> slowdown(static_cast<std::size_t>(cluster.devices()), 1);
+  for (const auto& [device, factor] : task_.slow) slowdown[index(device)] = factor;
+  std::set<Replica> distinct;
+  const int ranks = strategy_.tp * strategy_.cp;
+  for (int d = 0; d < strategy_.dp; ++d) {
+    Replica replica;
+    for (int s = 0; s < strategy_.pp; ++s) {
+      const int first = ranks * (d + strategy_.dp * s);
+      DeviceKind slowest;
+      for (int i = 0; i < ranks; ++i) {
+        const VertexId vertex = cluster.vertex_of(DeviceId{first + i});
+        const DeviceKind kind{.spec = cluster.vertices()[static_cast<std::size_t>(vertex)].spec,
+                              .slowdown = slowdown[static_cast<std::size_t>(first + i)]};
+        const auto rate = [&](const DeviceKind& k) {
+          const auto peak = spec(k).peak.find(task_.precision);
+          return (peak == spec(k).peak.end() ? 0 : peak->second.flops_per_s) / k.slowdown;
+        };
+        if (i == 0 || rate(kind) < rate(slowest)) slowest = kind;
+      }
+      replica.push_back(slowest);
+    }
+    distinct.insert(std::move(replica));
+  }
+  replicas_.assign(distinct.begin(), distinct.end());
+}
+
+void FoldedStep::find_last_backwards() {
+  using Kind = PipelineAction::Kind;
+  last_backward_.resize(static_cast<std::size_t>(shape_.virtual_stages()));
+  for (int stage = 0; stage < shape_.stages; ++stage) {
+    const std::vector<PipelineAction> actions = pipeline_schedule(shape_, stage);
+    for (std::size_t i = 0; i < actions.size(); ++i) {
+      const bool weights =
+          actions[i].kind == Kind::backward || actions[i].kind == Kind::backward_weight;
+      if (!weights) continue;
+      const int at =
+          virtual_stage(shape_.schedule, shape_.stages, shape_.chunks, stage, actions[i].chunk);
+      last_backward_[static_cast<std::size_t>(at)] = i;
+    }
+  }
+}
+
+const DeviceSpec& FoldedStep::spec(const DeviceKind& kind) const {
+  return task_.cluster.specs()[static_cast<std::size_t>(kind.spec)];
+}
+
+}  // namespace foreplan

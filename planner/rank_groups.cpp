@@ -1,0 +1,123 @@
+#include "planner/rank_groups.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <numeric>
+#include <vector>
+
+#include "sim/error.hpp"
+
+namespace foreplan {
+namespace {
+
+Hop slower(const Hop& a, const Hop& b) {
+  return {.latency = std::max(a.latency, b.latency),
+          .bandwidth = std::min(a.bandwidth, b.bandwidth),
+          .half_size = std::max(a.half_size, b.half_size)};
+}
+
+NodeFacts facts_of(const NodeGroup& group, const Fabric& fabric) {
+  NodeFacts facts{.devices = group.devices_per_node};
+  Duration inside{};
+  if (group.intra) {
+    facts.intra = {.latency = group.intra->latency, .bandwidth = group.intra->bandwidth};
+    inside = group.intra->latency;
+  }
+  if (group.nic) {
+    facts.nics = std::min(group.nics_per_node, group.devices_per_node);
+    facts.inter = {.latency = inside + 2 * group.nic->latency + fabric.latency,
+                   .bandwidth = group.nic->bandwidth};
+  }
+  facts.oversubscription = fabric.oversubscription;
+  return facts;
+}
+
+}  // namespace
+
+NodeFacts node_facts(const Cluster& cluster) {
+  const std::vector<NodeGroup>& groups = cluster.node_groups();
+  NodeFacts facts = facts_of(groups.front(), cluster.fabric());
+  for (const NodeGroup& group : groups) {
+    const NodeFacts other = facts_of(group, cluster.fabric());
+    facts.devices = std::gcd(facts.devices, other.devices);
+    facts.nics = std::min({facts.nics, other.nics, facts.devices});
+    facts.intra = slower(facts.intra, other.intra);
+    facts.inter = slower(facts.inter, other.inter);
+  }
+  return facts;
+}
+
+Duration exchange_time(CollectiveKind kind, Bytes bytes, const GroupPlacement& placement) {
+  if (placement.grid.ranks() <= 1) return {};
+  return best_algorithm(kind, bytes, placement).time;
+}
+
+RankGroups::RankGroups(const Cluster& cluster, const Strategy& strategy)
+    : cluster_(cluster),
+      block_(strategy.tp * strategy.cp * strategy.dp),
+      shorthand_(!cluster.node_groups().empty()) {
+  if (shorthand_) nodes_ = node_facts(cluster);
+  data_ranks_ = strategy.cp * strategy.dp;
+  if (data_ranks_ % strategy.ep != 0) {
+    reject(fmt::format("strategy: ep={} does not divide cp dp = {}", strategy.ep, data_ranks_));
+  }
+  expert_data_ranks_ = data_ranks_ / strategy.ep;
+  tensor_ = place(strategy.tp, 1);
+  context_ = place(strategy.cp, strategy.tp);
+  expert_ = place(strategy.ep, strategy.tp);
+  data_ = place(data_ranks_, strategy.tp);
+  expert_data_ = place(expert_data_ranks_, strategy.tp * strategy.ep);
+}
+
+GroupPlacement RankGroups::place(int size, int stride) const {
+  if (size == 1) return {};
+  if (shorthand_) return placement_of(nodes_, GroupShape{.size = size, .stride = stride});
+  std::vector<DeviceId> group;
+  for (int i = 0; i < size; ++i) group.push_back(DeviceId{i * stride});
+  return placement_of(cluster_, group);
+}
+
+const GroupPlacement& RankGroups::of(Axis axis) const {
+  switch (axis) {
+    case Axis::tensor:
+      return tensor_;
+    case Axis::context:
+      return context_;
+    case Axis::expert:
+      return expert_;
+  }
+  return tensor_;
+}
+
+GroupPlacement RankGroups::stages(int from, int to) const {
+  const DeviceId a{from * block_}, b{to * block_};
+  if (!shorthand_) return placement_of(cluster_, std::vector{a, b});
+  GroupPlacement placement;
+  const bool together = from * block_ / nodes_.devices == to * block_ / nodes_.devices;
+  placement.grid = {.ranks_per_node = together ? 2 : 1, .nodes = together ? 1 : 2};
+  placement.intra = nodes_.intra;
+  placement.inter = nodes_.inter;
+  placement.nics = 1;
+  placement.nic = nodes_.inter.bandwidth;
+  const int senders = std::min(block_, nodes_.devices);
+  placement.nic_sharing = std::min(senders, std::max(1, nodes_.devices / nodes_.nics));
+  placement.uplink = {nodes_.inter.bandwidth.bytes_per_s * nodes_.nics / nodes_.oversubscription};
+  placement.uplink_sharing = senders;
+  return placement;
+}
+
+Duration RankGroups::stage_hop(int from, int to, Bytes bytes) const {
+  if (from == to) return {};
+  const GroupPlacement placement = stages(from, to);
+  if (placement.grid.nodes == 1) return point_to_point_time(bytes, placement.intra);
+  Hop hop = placement.inter;
+  if (placement.nic.bytes_per_s > 0) {
+    hop.bandwidth =
+        std::min({hop.bandwidth, Bandwidth{placement.nic.bytes_per_s / placement.nic_sharing},
+                  Bandwidth{placement.uplink.bytes_per_s / placement.uplink_sharing}});
+  }
+  return point_to_point_time(bytes, hop);
+}
+
+}  // namespace foreplan

@@ -1,0 +1,49 @@
+#pragma once
+
+#include "planner/strategy.hpp"
+#include "planner/unit_work.hpp"
+#include "sim/cluster.hpp"
+#include "sim/collective_cost.hpp"
+#include "sim/group_placement.hpp"
+
+namespace foreplan {
+
+/// Where a strategy's groups of ranks lie on a cluster, all groups of a kind at work at once.
+///
+/// Device of tensor rank t, context rank c, data rank d and stage s: t + tp (c + cp (d + dp s)). Expert
+/// groups are neighbours among the ranks of cp and dp.
+class RankGroups {
+ public:
+  /// @throws Error(invalid_argument) if ep does not divide cp dp
+  RankGroups(const Cluster& cluster, const Strategy& strategy);
+
+  const GroupPlacement& of(Axis axis) const;
+  /// Ranks that hold the same parameters: of all layers but experts; of the experts.
+  const GroupPlacement& data() const { return data_; }
+  const GroupPlacement& expert_data() const { return expert_data_; }
+  int data_ranks() const { return data_ranks_; }
+  int expert_data_ranks() const { return expert_data_ranks_; }
+
+  /// A message from each device of a stage to its like on another, all at once.
+  Duration stage_hop(int from, int to, Bytes bytes) const;
+  /// The first and the last stage's devices that belong together, in pairs.
+  GroupPlacement stages(int from, int to) const;
+
+ private:
+  GroupPlacement place(int size, int stride) const;
+
+  const Cluster& cluster_;
+  int block_ = 1;  ///< devices of a stage
+  bool shorthand_ = false;
+  NodeFacts nodes_;
+  int data_ranks_ = 1, expert_data_ranks_ = 1;
+  GroupPlacement tensor_, context_, expert_, data_, expert_data_;
+};
+
+/// The nodes of a cluster given in shorthand; of several kinds the slowest in each respect.
+NodeFacts node_facts(const Cluster& cluster);
+
+/// The time of the best algorithm; nothing for a single rank.
+Duration exchange_time(CollectiveKind kind, Bytes bytes, const GroupPlacement& placement);
+
+}  // namespace foreplan

@@ -1,0 +1,134 @@
+#include "planner/stage_layout.hpp"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <numeric>
+
+#include "planner/partition.hpp"
+#include "sim/error.hpp"
+
+namespace foreplan {
+namespace {
+
+UnitChain chain_of_blocks(const OpGraph& model) {
+  UnitChain chain;
+  for (const Block& block : model.blocks()) {
+    chain.classes.push_back({.range = {block.first, block.last}, .role = block.role});
+  }
+  for (const Run& run : model.runs()) {
+    chain.units.insert(chain.units.end(), static_cast<std::size_t>(run.repeats), run.block);
+  }
+  chain.cuts.assign(chain.units.size() - 1, true);
+  return chain;
+}
+
+UnitChain chain_of_layers(const OpGraph& model) {
+  UnitChain chain;
+  const std::vector<bool> legal = cuts(model);
+  for (std::size_t i = 0; i < model.size(); ++i) {
+    const LayerId id{static_cast<std::int32_t>(i)};
+    const bool loss = i + 1 == model.size();
+    chain.classes.push_back({.range = {id, id}, .role = loss ? BlockRole::head : BlockRole::layer});
+    chain.units.push_back(static_cast<std::int32_t>(i));
+    if (!loss) chain.cuts.push_back(i < legal.size() && legal[i]);
+  }
+  return chain;
+}
+
+void count_layers(UnitChain& chain) {
+  const auto role = [&](std::int32_t unit) {
+    return chain.classes[static_cast<std::size_t>(unit)].role;
+  };
+  const auto is_layer = [&](std::int32_t unit) { return role(unit) == BlockRole::layer; };
+  const auto first = std::find_if(chain.units.begin(), chain.units.end(), is_layer);
+  const auto last = std::find_if(chain.units.rbegin(), chain.units.rend(), is_layer).base();
+  chain.first_layer = static_cast<std::int32_t>(first - chain.units.begin());
+  chain.layers = static_cast<std::int32_t>(std::max<std::ptrdiff_t>(0, last - first));
+}
+
+void append(std::vector<UnitRun>& runs, std::int32_t unit_class) {
+  if (runs.empty() || runs.back().unit_class != unit_class) runs.push_back({unit_class, 0});
+  ++runs.back().count;
+}
+
+/// Moves the borders of stages to legal cuts, the nearest before, or else behind.
+std::vector<int> at_legal_cuts(const UnitChain& chain, const std::vector<int>& layers) {
+  std::vector<int> legal(layers.size());
+  int done = 0, wanted = 0;
+  for (std::size_t s = 0; s + 1 < layers.size(); ++s) {
+    wanted += layers[s];
+    int border = std::max(wanted, done + 1);
+    const auto allowed = [&](int at) {
+      const auto i = static_cast<std::size_t>(chain.first_layer + at - 1);
+      return i < chain.cuts.size() && chain.cuts[i];
+    };
+    int back = border;
+    while (back > done && !allowed(back)) --back;
+    if (back > done) {
+      border = back;
+    } else {
+      while (border < chain.layers && !allowed(border)) ++border;
+    }
+    legal[s] = border - done;
+    done = border;
+  }
+  legal.back() = chain.layers - done;
+  if (legal.back() < 1) {
+    reject(fmt::format("strategy: the network cannot be cut into {} stages", layers.size()));
+  }
+  return legal;
+}
+
+}  // namespace
+
+UnitChain unit_chain(const OpGraph& model) {
+  UnitChain chain = model.flat() ? chain_of_layers(model) : chain_of_blocks(model);
+  count_layers(chain);
+  return chain;
+}
+
+std::vector<int> even_layers(const UnitChain& chain, int virtual_stages) {
+  const int n = virtual_stages, all = chain.layers;
+  if (n > all) {
+    reject(fmt::format("strategy: {} stages, but the network has only {} layers", n, all));
+  }
+  std::vector<int> layers(static_cast<std::size_t>(n), all / n);
+  const bool ends_count = n > 1 && all % n != 0 && (all + 2) % n == 0 && (all + 2) / n > 1;
+  if (ends_count) {
+    std::fill(layers.begin(), layers.end(), (all + 2) / n);
+    --layers.front();
+    --layers.back();
+  } else {
+    for (int i = 0; i < all % n; ++i) ++layers[static_cast<std::size_t>(i)];
+  }
+  const bool anywhere =
+      std::all_of(chain.cuts.begin(), chain.cuts.end(), [](bool cut) { return cut; });
+  return anywhere ? layers : at_legal_cuts(chain, layers);
+}
+
+StageLayout lay_out(const UnitChain& chain, const std::vector<int>& layers) {
+  if (std::accumulate(layers.begin(), layers.end(), std::int64_t{0}) != chain.layers) {
+    reject(fmt::format("strategy: layers={} adds up to {}, but the network has {} layers",
+                       fmt::join(layers, "+"), std::accumulate(layers.begin(), layers.end(), 0LL),
+                       chain.layers));
+  }
+  StageLayout layout(layers.size());
+  std::size_t unit = 0;
+  for (std::size_t s = 0; s < layers.size(); ++s) {
+    if (layers[s] < 1) reject(fmt::format("strategy: layers: expected >= 1, got {}", layers[s]));
+    const bool last = s + 1 == layers.size();
+    std::size_t end = unit + static_cast<std::size_t>(layers[s]) +
+                      (s == 0 ? static_cast<std::size_t>(chain.first_layer) : 0);
+    if (last) end = chain.units.size();
+    for (; unit < end; ++unit) append(layout[s], chain.units[unit]);
+    if (!last && !chain.cuts[unit - 1]) {
+      reject(fmt::format("strategy: layers={}: more than one tensor crosses behind layer {}",
+                         fmt::join(layers, "+"), unit));
+    }
+  }
+  return layout;
+}
+
+}  // namespace foreplan

@@ -1,0 +1,43 @@
+#pragma once
+
+#include <vector>
+
+#include "models/stack.hpp"
+#include "planner/rank_groups.hpp"
+#include "planner/unit_work.hpp"
+#include "sim/cost_model.hpp"
+
+namespace foreplan {
+
+/// With what units are priced.
+struct Pricing {
+  const CostModel& costs;
+  const DeviceSpec& spec;
+  const RankGroups& groups;
+  const Stack& stack;
+  Recompute recompute = Recompute::none;
+  double slowdown = 1;  ///< of this device's compute
+};
+
+/// What a unit costs a rank for one micro-batch. Exchanges: what no compute hides.
+struct UnitCost {
+  Duration forward{}, backward_input{}, backward_weight{};
+  Duration recompute{};  ///< forward again, before backward
+  Duration forward_exchange{}, backward_exchange{}, recompute_exchange{};
+
+  Duration whole_forward() const { return forward + forward_exchange; }
+  /// All that the gradient of the unit's input waits for.
+  Duration whole_backward_input() const {
+    return recompute + recompute_exchange + backward_input + backward_exchange;
+  }
+};
+
+/// The sum over the unit's ops, each with the launch that separates it from the next, and its exchanges:
+///
+///   exposed = max(0, exchange - what it may run beside)
+///
+/// Beside: attention, for rings of keys and values (all but the first of their cp steps); the gradients
+/// of the weights, for tensor-parallel exchanges backward, where the stack overlaps them.
+UnitCost price(const UnitWork& work, const Pricing& pricing);
+
+}  // namespace foreplan
