@@ -137,8 +137,8 @@ class Rows {
   std::vector<std::string> header() const {
     std::vector<std::string> cells{"layer", "type", "shape"};
     if (repeats_) cells.push_back("repeats");
-    for (const char* cell : {"parameters", "forward", "backward input", "backward weight",
-                             "traffic", "activation"}) {
+    for (const char* cell :
+         {"parameters", "forward", "backward input", "backward weight", "traffic", "activation"}) {
       cells.push_back(cell);
     }
     return cells;
@@ -186,7 +186,8 @@ std::string describe(const OpGraph& model, const SequenceLengths& lengths) {
   const std::string sample =
       reads_tokens(model) ? fmt::format("one sample of {} tokens", lengths.source) : "one sample";
   return fmt::format(
-      "{}: {}\n\n{}\nFLOPs and bytes are for {} in fp32{}; traffic counts every input read once and "
+      "{}: {}\n\n{}\nFLOPs and bytes are for {} in fp32{}; traffic counts every input read once "
+      "and "
       "every output written once.\n",
       model.name(), model.source(), rows.text(), sample,
       model.flat() ? "" : ", for a layer or a block that repeats once and in the total all");

@@ -18,7 +18,8 @@ constexpr const char* kGpt2 =
 std::string config(const std::string& more = "") { return kGpt2 + more + "}"; }
 
 std::string file(const std::string& more) {
-  return R"({"schema": "foreplan.model/1", "name": "small", "huggingface": )" + config() + more + "}";
+  return R"({"schema": "foreplan.model/1", "name": "small", "huggingface": )" + config() + more +
+         "}";
 }
 
 using HuggingfaceFile = ModelFile;

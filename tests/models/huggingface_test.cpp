@@ -173,7 +173,7 @@ TEST(Huggingface, TakesTheDefaultsOfTheLibrary) {
 }
 
 Json small_llama(const std::string& model_type) {
-  return {{"model_type", model_type}, {"hidden_size", 64},      {"num_hidden_layers", 4},
+  return {{"model_type", model_type}, {"hidden_size", 64},       {"num_hidden_layers", 4},
           {"num_attention_heads", 8}, {"intermediate_size", 96}, {"vocab_size", 100}};
 }
 
@@ -220,7 +220,8 @@ TEST(Huggingface, ReadsThePatternOfGptNeo) {
   config["attention_types"] = Json::parse(R"([[["global"], 1], [["local"], 2]])");
   EXPECT_THAT(windows(config), ElementsAre(0, 256, 256));
   config["attention_types"] = Json::parse(R"([[["global"], 1]])");
-  EXPECT_THAT(complaint(config), HasSubstr("/attention_types: expected a type for each of 3 layers"));
+  EXPECT_THAT(complaint(config),
+              HasSubstr("/attention_types: expected a type for each of 3 layers"));
   config["attention_types"] = Json::parse(R"([[["globe"], 3]])");
   EXPECT_THAT(complaint(config), HasSubstr("expected \"global\" or \"local\", got \"globe\""));
 }
