@@ -147,6 +147,9 @@ void add_forecasting(CLI::App& app, Commands& c, std::ostream& out) {
   show->add_option("NAME", c.show.name, "a shipped model, cluster or device, or a file")
       ->required();
   show->add_option("--kind", c.show.kind, "model, cluster or device; default: the first that fits");
+  show->add_option("--seq", c.show.tokens,
+                   "tokens a sample; default: 2048, or as many as a model has positions")
+      ->check(whole_number(1, 10'000'000));
   show->callback([&] { run_show(c.show, out); });
 }
 

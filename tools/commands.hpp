@@ -47,6 +47,7 @@ void run_list(const ListCommand& command, std::ostream& out);
 struct ShowCommand {
   std::string name;  ///< of a model, a cluster or a device, or a file of one
   std::string kind;  ///< model, cluster or device; empty: the first of these that has the name
+  std::int64_t tokens = 0;  ///< a sample of a model has; 0: lengths_to_show
   bool json = false;
 };
 void run_show(const ShowCommand& command, std::ostream& out);
