@@ -18,6 +18,7 @@ namespace foreplan {
 namespace {
 
 constexpr const char* kLossName = "loss";
+constexpr std::size_t kMostInputs = 1'000'000;  ///< of all layers together
 
 /// The layers read so far, what they put out, and where their names lead.
 struct Layers {
@@ -26,6 +27,7 @@ struct Layers {
   std::vector<LayerOutput> outputs;
   std::vector<std::vector<LayerId>> inputs;
   std::map<std::string, LayerId> ids{{"input", kModelInput}};
+  std::size_t input_count = 0;
 
   LayerId last() const { return LayerId{static_cast<std::int32_t>(layers.size()) - 1}; }
 
@@ -34,6 +36,7 @@ struct Layers {
   }
 
   void add(Layer layer, std::vector<LayerId> from, LayerOutput output) {
+    input_count += from.size();
     layers.push_back(std::move(layer));
     inputs.push_back(std::move(from));
     outputs.push_back(output);
@@ -95,6 +98,9 @@ std::vector<LayerId> read_inputs(JsonObject& object, LayerKind kind, const Layer
   }
   const std::size_t most = kind == LayerKind::concat ? count.most : count.least;
   if (inputs.size() < count.least || inputs.size() > most) given->expected(expected_inputs(kind));
+  if (before.input_count + inputs.size() > kMostInputs) {
+    given->expected(fmt::format("at most {} inputs of all layers", kMostInputs));
+  }
   check_inputs(kind, values, outputs);
   return inputs;
 }

@@ -11,8 +11,8 @@ namespace foreplan {
 LayerOutput read_conv2d(JsonObject& object, const LayerOutput& input, Layer& layer);
 void write_conv2d(const Layer& layer, nlohmann::ordered_json& json);
 
-/// max_pool and average_pool: `kernel`, `stride?` (a square kernel's side), `padding?` (0, at most half
-/// the kernel); or `global`: the window is the whole image.
+/// max_pool and average_pool: `kernel`, `stride?` (a square kernel's side), `padding?` (0, at most
+/// half the kernel); or `global`: the window is the whole image.
 LayerOutput read_pool(JsonObject& object, const LayerOutput& input, Layer& layer);
 void write_pool(const Layer& layer, nlohmann::ordered_json& json);
 

@@ -12,12 +12,15 @@
 #include "planner/pipeline_schedule.hpp"
 #include "planner/sharding.hpp"
 #include "sim/error.hpp"
+#include "sim/json_text.hpp"
 
 namespace foreplan {
 namespace {
 
 constexpr std::string_view kKeys =
     "dp, tp, pp, vpp, cp, ep, micro_batch, zero, sp, recompute, schedule, layers";
+
+constexpr std::size_t kMostCharacters = 1000;  ///< of a key and its value
 
 std::int64_t parse_integer(std::string_view key, std::string_view value, std::int64_t least) {
   std::int64_t number = 0;
@@ -194,6 +197,10 @@ Strategy parse_strategy(std::string_view text) {
   for (std::size_t begin = 0; !text.empty() && begin <= text.size();) {
     const std::size_t end = std::min(text.find(',', begin), text.size());
     const std::string_view part = text.substr(begin, end - begin);
+    if (printable(part, kMostCharacters) != part) {
+      reject(fmt::format("strategy: expected key=value of at most {} printable characters, got '{}'",
+                         kMostCharacters, printable(part, 60)));
+    }
     const std::size_t equals = part.find('=');
     if (equals == std::string_view::npos) {
       reject(fmt::format("strategy: expected key=value, got '{}'", part));

@@ -20,11 +20,19 @@ namespace {
 using Json = nlohmann::json;
 
 constexpr std::size_t kMostDepth = 100;
-constexpr std::size_t kMostBytes = std::size_t{1} << 30;
+constexpr std::size_t kMostBytes = std::size_t{1} << 28;
+constexpr std::size_t kMostValues = 10'000'000;  ///< a parsed value takes up to 100 bytes
+constexpr std::size_t kMostPointer = 500;        ///< characters of a place in a message
+
+/// The end of a long pointer, from one of its '/' on.
+std::string shortened(const std::string& pointer) {
+  if (pointer.size() <= kMostPointer) return pointer;
+  return "..." + pointer.substr(pointer.find('/', pointer.size() - kMostPointer));
+}
 
 std::string place_of(std::string_view file, const std::string& pointer) {
   const std::string name = printable(file, 200);
-  return pointer.empty() ? name : fmt::format("{}: {}", name, pointer);
+  return pointer.empty() ? name : fmt::format("{}: {}", name, shortened(pointer));
 }
 
 std::string child_pointer(const std::string& parent, std::string_view key) {
@@ -123,6 +131,10 @@ class Builder final : public nlohmann::json_sax<Json> {
   bool add(Json value) { return place(std::move(value)), true; }
 
   Json& place(Json value) {
+    if (++values_ > kMostValues) {
+      reject(fmt::format("{}: expected at most {} values, got more", printable(file_, 200),
+                         kMostValues));
+    }
     if (open_.empty()) return root_ = std::move(value);
     Json& parent = *open_.back();
     if (parent.is_object()) return parent[key_] = std::move(value);
@@ -159,6 +171,7 @@ class Builder final : public nlohmann::json_sax<Json> {
   std::vector<Json*> open_;  ///< a value never moves while its children are read
   std::vector<std::string> keys_;
   std::string key_;
+  std::size_t values_ = 0;
 };
 
 std::string read_text(const std::filesystem::path& path) {
@@ -174,7 +187,7 @@ std::string read_text(const std::filesystem::path& path) {
   while (stream.read(block.data(), static_cast<std::streamsize>(block.size())) ||
          stream.gcount() > 0) {
     text.append(block.data(), static_cast<std::size_t>(stream.gcount()));
-    if (text.size() > kMostBytes) reject(name + ": expected at most 1 GiB, got more");
+    if (text.size() > kMostBytes) reject(name + ": expected at most 256 MiB, got more");
   }
   if (stream.bad()) reject(name + ": expected a readable file, could not read it");
   return text;

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <bit>
 #include <map>
 #include <optional>
 #include <string_view>
@@ -17,6 +18,10 @@
 
 namespace foreplan {
 namespace {
+
+/// A few kilobytes of collectives can ask for any number of these; more than a graph of today has.
+constexpr std::size_t kMostTasks = 5'000'000;
+constexpr std::size_t kMostDependencies = 50'000'000;
 
 /// Ids of a file and the place of each in its list.
 class Names {
@@ -107,6 +112,29 @@ int devices_used(const Records& records) {
     std::for_each(collective.group.begin(), collective.group.end(), see);
   }
   return most + 1;
+}
+
+/// At most so many copies does a collective become.
+std::size_t most_copies(const CollectiveSpec& spec) {
+  const std::size_t n = spec.group.size();
+  const auto chunks = static_cast<std::size_t>(std::max(spec.tuning.chunks, 1));
+  const auto channels = static_cast<std::size_t>(std::max(spec.tuning.channels, 1));
+  switch (spec.algorithm) {
+    case CollectiveAlgorithm::tree:
+    case CollectiveAlgorithm::recursive_doubling:
+    case CollectiveAlgorithm::halving_doubling:
+      return 2 * n * (static_cast<std::size_t>(std::bit_width(n)) + 1);
+    case CollectiveAlgorithm::double_tree:
+      return 4 * n * chunks;
+    case CollectiveAlgorithm::hierarchical:
+      return std::max(2 * n * n, 4 * n * chunks);
+    case CollectiveAlgorithm::ring:
+    case CollectiveAlgorithm::direct:
+      break;
+  }
+  if (spec.kind >= CollectiveKind::broadcast) return n * chunks;
+  const std::size_t rounds = (spec.kind == CollectiveKind::all_reduce ? 2 : 1) * (n - 1);
+  return rounds * n * channels;
 }
 
 /// Turns records into a graph: tasks in the file's order, then the dependencies between them, which
@@ -217,6 +245,10 @@ class Assembly {
                         .tuning = record.tuning};
     try {
       choose(record, spec);
+      if (builder_.size() + most_copies(spec) > kMostTasks) {
+        reject(fmt::format("expected at most {} tasks, those of collectives counted, got more",
+                           kMostTasks));
+      }
       return expand_collective(builder_, spec);
     } catch (const Error& error) {
       throw Error(error.code(), record.place + ": " + error.what());
@@ -249,10 +281,20 @@ class Assembly {
   }
 
   void connect(std::size_t task) {
+    std::vector<std::size_t> before;
     for (const JsonValue& name : records_.tasks[task].after) {
-      const std::size_t before = task_names_.find(name);
+      before.push_back(task_names_.find(name));
+      dependencies_ += entries_[task].size() * done_[before.back()].size();
+      if (dependencies_ > kMostDependencies) {
+        name.expected(fmt::format("at most {} dependencies, those of collectives counted",
+                                  kMostDependencies));
+      }
+    }
+    for (const std::size_t predecessors : before) {
       for (const TaskId entry : entries_[task]) {
-        for (const TaskId predecessor : done_[before]) builder_.add_after(entry, predecessor);
+        for (const TaskId predecessor : done_[predecessors]) {
+          builder_.add_after(entry, predecessor);
+        }
       }
     }
   }
@@ -265,6 +307,7 @@ class Assembly {
   std::map<std::string, std::int32_t> layers_;
   std::vector<std::vector<TaskId>> entries_;  ///< by task of the file: those that wait for others
   std::vector<std::vector<TaskId>> done_;     ///< and those that others wait for
+  std::size_t dependencies_ = 0;
 };
 
 }  // namespace

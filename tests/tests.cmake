@@ -18,6 +18,13 @@ foreach(floor sim models planner profiler runtime tools)
                          WORKING_DIRECTORY ${CMAKE_CURRENT_SOURCE_DIR})
   endif()
 endforeach()
+# Every reader against mutated input; FOREPLAN_FUZZ builds a fuzzer of the same readers.
+add_executable(fuzz_tests tests/fuzz/readers_test.cpp tests/fuzz/targets.cpp tests/fuzz/mutation.cpp)
+target_link_libraries(fuzz_tests PRIVATE foreplan_planner GTest::gtest_main)
+target_compile_options(fuzz_tests PRIVATE -O1)
+target_compile_definitions(fuzz_tests PRIVATE FOREPLAN_SOURCE_DIR="${CMAKE_CURRENT_SOURCE_DIR}")
+gtest_discover_tests(fuzz_tests DISCOVERY_MODE PRE_TEST)
+
 if(TARGET tools_tests)
   add_dependencies(tools_tests foreplan)
 endif()

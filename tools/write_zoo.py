@@ -58,9 +58,10 @@ class Network:
         return self.add(name, kind, inputs, **keys)
 
     def text(self):
-        head = "".join(f"  {json.dumps(key)}: {json.dumps(value)},\n" for key, value in self.head.items())
+        head = "".join(f"  {json.dumps(k)}: {json.dumps(v)},\n" for k, v in self.head.items())
         rows = ",\n".join("    " + json.dumps(layer) for layer in self.layers)
-        return "{\n" + head + '  "layers": [\n' + rows + '\n  ],\n  "loss": "softmax_cross_entropy"\n}\n'
+        loss = '  "loss": "softmax_cross_entropy"\n'
+        return "{\n" + head + '  "layers": [\n' + rows + "\n  ],\n" + loss + "}\n"
 
 
 def classify(net, classifier="fc"):
@@ -114,7 +115,7 @@ def resnet(name, blocks, source=None, bottleneck=True, groups=1, base_width=64):
 
 
 def flat_classifier(net, width):
-    """The three linear layers of AlexNet and VGG, dropout left where each has it."""
+    """What AlexNet's and VGG's classifiers share: two of their three linear layers."""
     net.add("classifier.fc1", "linear", out_features=width)
     net.add("classifier.relu1", "relu")
     net.add("classifier.dropout2", "dropout")
@@ -260,8 +261,10 @@ class Inception(Network):
     def block_e(self, block):
         x = self.last
         branches = [self.branch(block, x, [("branch1x1", 320, 1)])]
-        branches += self.split(block, "branch3x3_2", self.branch(block, x, [("branch3x3_1", 384, 1)]))
-        double = self.branch(block, x, [("branch3x3dbl_1", 448, 1), ("branch3x3dbl_2", 384, 3, 1, 1)])
+        single = self.branch(block, x, [("branch3x3_1", 384, 1)])
+        branches += self.split(block, "branch3x3_2", single)
+        double = self.branch(block, x, [("branch3x3dbl_1", 448, 1),
+                                        ("branch3x3dbl_2", 384, 3, 1, 1)])
         branches += self.split(block, "branch3x3dbl_3", double)
         branches.append(self.pooled(block, x, 192))
         self.add(f"{block}.concat", "concat", branches)
@@ -269,7 +272,8 @@ class Inception(Network):
 
 def inception_v3():
     """Szegedy et al., arXiv 1512.00567, without the auxiliary classifier."""
-    net = Inception("inception-v3", TORCHVISION + "inception_v3.html, without the auxiliary classifier", 299)
+    source = TORCHVISION + "inception_v3.html, without the auxiliary classifier"
+    net = Inception("inception-v3", source, 299)
     net.unit("Conv2d_1a_3x3", 32, 3, 2)
     net.unit("Conv2d_2a_3x3", 32, 3)
     net.unit("Conv2d_2b_3x3", 64, 3, 1, 1)
@@ -280,8 +284,8 @@ def inception_v3():
     for block, channels in [("Mixed_5b", 32), ("Mixed_5c", 64), ("Mixed_5d", 64)]:
         net.block_a(block, channels)
     net.block_b("Mixed_6a")
-    for block, channels in [("Mixed_6b", 128), ("Mixed_6c", 160), ("Mixed_6d", 160), ("Mixed_6e", 192)]:
-        net.block_c(block, channels)
+    for letter, channels in [("b", 128), ("c", 160), ("d", 160), ("e", 192)]:
+        net.block_c(f"Mixed_6{letter}", channels)
     net.block_d("Mixed_7a")
     net.block_e("Mixed_7b")
     net.block_e("Mixed_7c")

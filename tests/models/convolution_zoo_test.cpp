@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <string>
 
+#include "models/layer_ops.hpp"
 #include "models/model_io.hpp"
 
 namespace foreplan {
@@ -36,7 +37,7 @@ struct Published {
 // last digit given. inception_v3: 27,161,264 less the auxiliary classifier, which is a 1 x 1
 // convolution of 768 to 128 channels, a 5 x 5 one to 768, both normalised, and a linear layer to
 // 1000: 98,304 + 256 + 2,457,600 + 1,536 + 769,000 = 3,326,696. resnext101-32x4d: pytorchcv's
-// resnext.py asserts the number; 8.0 multiply-adds as timm's card of resnext101_32x4d.gluon_in1k has.
+// resnext.py asserts the number; 8.0 multiply-adds as timm's card of it (gluon_in1k) has.
 constexpr Published kPublished[] = {
     {"resnet18", 11'689'512, 1.814},
     {"resnet34", 21'797'672, 3.664},
@@ -69,6 +70,27 @@ TEST(ConvolutionZoo, MultipliesAsOftenAsPublished) {
   }
 }
 
+// A multiply-add is two FLOPs: 2 * 4,089,184,256 forward, and an addition for each of the 1000
+// biases of the last layer; no convolution has a bias.
+TEST(ConvolutionZoo, CountsTheForwardFlopsOfResNet50) {
+  const OpGraph graph = zoo("resnet50");
+  double flops = 0;
+  for (std::size_t i = 0; i < graph.size(); ++i) {
+    const LayerId id{static_cast<std::int32_t>(i)};
+    const LayerKind kind = graph.layer(id).kind;
+    if (kind != LayerKind::conv2d && kind != LayerKind::linear) continue;
+    flops += layer_cost(graph, id, DType::fp32).forward.count;
+  }
+  EXPECT_EQ(flops, 2.0 * 4'089'184'256 + 1000);
+}
+
+// Forward, gradients of the weights and gradients of the inputs, but for the first convolution,
+// whose input is the image: 64 channels of 112 x 112 from 3 of 7 x 7 are 118,013,952 multiply-adds.
+TEST(ConvolutionZoo, CountsTheFlopsOfAStepOfResNet50) {
+  const double flops = matrix_flops(zoo("resnet50"), {.samples = 2}).count;
+  EXPECT_EQ(flops, 2 * (6.0 * 4'089'184'256 - 2.0 * 118'013'952));
+}
+
 // Table 1 of He et al., arXiv 1512.03385: 224, then 112, 56, 28, 14 and 7 pixels a side.
 TEST(ConvolutionZoo, HalvesTheImageInEveryStageOfAResidualNetwork) {
   const OpGraph graph = zoo("resnet50");
@@ -87,8 +109,8 @@ TEST(ConvolutionZoo, HalvesTheImageInEveryStageOfAResidualNetwork) {
   EXPECT_EQ(pixels("fc"), 1);
 }
 
-// Table 1 of Szegedy et al., arXiv 1512.00567: 35 x 35 x 288 into the first cut, 17 x 17 x 768, then
-// 8 x 8 x 1280 and 2048.
+// Table 1 of Szegedy et al., arXiv 1512.00567: 35 x 35 x 288 into the first cut, 17 x 17 x 768,
+// then 8 x 8 x 1280 and 2048.
 TEST(ConvolutionZoo, JoinsTheBranchesOfInceptionBlocks) {
   const OpGraph graph = zoo("inception-v3");
   std::vector<std::pair<std::int64_t, std::int64_t>> joined;

@@ -22,7 +22,8 @@ const std::string kAttention =
        {"name": "v", "type": "linear", "out_features": 6, "inputs": ["n"], "bias": false},
        {"name": "qr", "type": "rotary", "inputs": ["q"]},
        {"name": "kr", "type": "rotary", "inputs": ["k"]},
-       {"name": "a", "type": "attention", "inputs": ["qr", "kr", "v"], "heads": 4, "kv_heads": 2}, )";
+       {"name": "a", "type": "attention", "inputs": ["qr", "kr", "v"], "heads": 4,
+        "kv_heads": 2}, )";
 
 // Table 10 * 12; norm 12; q 12 * 12; k, v 12 * 6; the head takes the table and adds a bias of 10.
 TEST_F(LayerFile, HoldsATransformerBlockWithTiedWeights) {
@@ -41,10 +42,11 @@ TEST_F(LayerFile, HoldsATransformerBlockWithTiedWeights) {
 }
 
 TEST_F(LayerFile, ReadsBackWhatIsWritten) {
-  const std::string text = to_json(read(token_model(
-      kEmbed +
-      R"(, {"name": "p", "type": "position_embedding", "rows": 64}, {"name": "ct", "type": "class_token"}, )" +
-      R"({"name": "x", "type": "layer_norm", "bias": false, "groups": 3},
+  const std::string text =
+      to_json(read(token_model(kEmbed +
+                               R"(, {"name": "p", "type": "position_embedding", "rows": 64},
+         {"name": "ct", "type": "class_token"},
+         {"name": "x", "type": "layer_norm", "bias": false, "groups": 3},
          {"name": "a", "type": "attention", "inputs": ["x", "x", "x"], "heads": 2, "causal": false,
           "window": 8, "dropout": true},
          {"name": "u", "type": "linear", "out_features": 12, "inputs": ["x"]},

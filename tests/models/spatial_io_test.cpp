@@ -26,7 +26,8 @@ class SpatialFile : public ModelFile {
 // (6 + 2 - 3) / 2 + 1 = 3 wide. Weights 3 * 3 * 3 a channel, 10 channels, and a bias each.
 TEST_F(SpatialFile, DerivesHeightAndWidthOfAConvolution) {
   const OpGraph graph = read(image_model(
-      R"({"name": "c", "type": "conv2d", "out_channels": 10, "kernel": 3, "stride": 2, "padding": 1})"));
+      R"({"name": "c", "type": "conv2d", "out_channels": 10, "kernel": 3,
+          "stride": 2, "padding": 1})"));
   const Layer& conv = graph.layer(LayerId{0});
   EXPECT_EQ(conv.positions, Positions{.fixed = 12});
   EXPECT_EQ(shape_of<SpatialShape>(conv).out_height(), 4);
@@ -79,7 +80,8 @@ TEST_F(SpatialFile, FlattensAnImageAndRefusesALinearLayerInFrontOfThat) {
 TEST_F(SpatialFile, ConcatenatesChannelsOfEqualImages) {
   const std::string branches =
       R"({"name": "a", "type": "conv2d", "out_channels": 5, "kernel": 1},
-         {"name": "b", "type": "conv2d", "out_channels": 7, "kernel": 3, "padding": 1, "inputs": ["input"]},
+         {"name": "b", "type": "conv2d", "out_channels": 7, "kernel": 3, "padding": 1,
+          "inputs": ["input"]},
          {"name": "p", "type": "max_pool", "kernel": 2, "inputs": ["input"]}, )";
   const OpGraph graph =
       read(image_model(branches + R"({"name": "j", "type": "concat", "inputs": ["a", "b", "input"]},
@@ -107,7 +109,8 @@ TEST_F(SpatialFile, KeepsAnImageApartFromOneThatIsTurned) {
   EXPECT_EQ(
       complaint(image_model(
           R"({"name": "a", "type": "conv2d", "out_channels": 1, "kernel": [5, 4]},
-                   {"name": "b", "type": "conv2d", "out_channels": 1, "kernel": [7, 1], "inputs": ["input"]},
+                   {"name": "b", "type": "conv2d", "out_channels": 1, "kernel": [7, 1],
+                    "inputs": ["input"]},
                    {"name": "j", "type": "add", "inputs": ["a", "b"]})")),
       "/layers/2/inputs/1: expected an input of 4 x 3 pixels, as the first has (this has 2 x 6 "
       "pixels), got \"b\"");

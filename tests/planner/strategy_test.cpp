@@ -84,6 +84,8 @@ TEST(ParseStrategy, RefusesWhatItDoesNotUnderstand) {
       {"dpp=2", "strategy: unknown key 'dpp', expected one of dp, tp, pp"},
       {"dp=2,dp=2", "strategy: 'dp' is given twice"},
       {"dp", "strategy: expected key=value, got 'dp'"},
+      {"dp\n=2",
+       "strategy: expected key=value of at most 1000 printable characters, got 'dp\\n=2'"},
       {",dp=2", "strategy: expected key=value, got ''"},
       {"dp=2,", "strategy: expected key=value, got ''"},
       {"dp=2,,tp=2", "strategy: expected key=value, got ''"},

@@ -159,6 +159,24 @@ TEST(JsonDocument, LimitsNesting) {
             "x.json: expected at most 100 levels of nesting, got more");
 }
 
+TEST(JsonDocument, LimitsHowManyValuesThereAre) {
+  std::string text = "[0";
+  for (int i = 1; i < 10'000'000; ++i) text += ",0";
+  EXPECT_EQ(complaint([&] { parsed(text + "]"); }),
+            "x.json: expected at most 10000000 values, got more");
+}
+
+// 20 keys of 60 characters are 1,220 with their '/'; the last 8 of them are 488.
+TEST(JsonDocument, TellsTheEndOfALongPlace) {
+  const std::string key(60, 'k');
+  std::string text = R"({"a": 1, "a": 2})";
+  for (int i = 0; i < 20; ++i) text = R"({")" + key + R"(": )" + text + "}";
+  std::string place;
+  for (int i = 0; i < 8; ++i) place += "/" + key;
+  EXPECT_EQ(complaint([&] { parsed(text); }),
+            "x.json: ..." + place + ": expected each key once, got \"a\" twice");
+}
+
 TEST(JsonDocument, SaysOneShortLineAboutRandomBytes) {
   std::mt19937_64 random(7);
   std::string bytes(10'000'000, '\0');

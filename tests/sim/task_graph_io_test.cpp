@@ -257,6 +257,43 @@ std::string wrong(std::size_t number, Change change) {
   return complaint(file);
 }
 
+/// A collective of devices 0 to `ranks` - 1.
+json collective_of(const std::string& id, const std::string& operation, int ranks) {
+  json group = json::array();
+  for (int rank = 0; rank < ranks; ++rank) group.push_back(rank);
+  return {{"id", id},
+          {"kind", "collective"},
+          {"operation", operation},
+          {"group", group},
+          {"bytes", 1'000'000}};
+}
+
+// 512 rings of an all-reduce among 512 are 512 * 2 * 511 * 512 copies, 268 million; 4096 parts up
+// and down both trees of 1024 are 4 * 1024 * 4096 at most, 17 million.
+TEST(ReadTaskGraph, LimitsWhatAFewCollectivesAskFor) {
+  json rings = collective_of("a", "all_reduce", 512);
+  rings["channels"] = 512;
+  json trees = collective_of("b", "all_reduce", 1024);
+  trees["algorithm"] = "double_tree";
+  trees["chunks"] = 4096;
+  const std::string end =
+      ": expected at most 5000000 tasks, those of collectives counted, got more";
+  EXPECT_EQ(complaint(file_of({rings})), "g.json: /tasks/0" + end);
+  EXPECT_EQ(complaint(file_of({compute("c"), trees})), "g.json: /tasks/1" + end);
+  trees["chunks"] = 2;
+  EXPECT_NO_THROW(read(file_of({trees})));
+}
+
+// The first copies of 500 ranks after the last of 500 are 250,000 dependencies; 200 times that is
+// the limit.
+TEST(ReadTaskGraph, LimitsDependenciesBetweenCollectives) {
+  json second = collective_of("b", "all_gather", 500);
+  second["after"] = std::vector<std::string>(201, "a");
+  EXPECT_EQ(complaint(file_of({collective_of("a", "all_gather", 500), second})),
+            "g.json: /tasks/1/after/200: expected at most 50000000 dependencies, those of "
+            "collectives counted, got \"a\"");
+}
+
 TEST(ReadTaskGraph, TellsThePlaceOfWhatIsWrong) {
   EXPECT_EQ(wrong(0, [](json& t) { t["kind"] = "magic"; }),
             "g.json: /tasks/0/kind: expected compute, transfer, collective or host, got \"magic\"");
