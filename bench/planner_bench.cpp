@@ -41,16 +41,18 @@ constexpr std::int64_t kBatch = 1024;  // 32 micro-batches a rank
 
 /// 128 nodes of eight A100, and GPT-3 175B (12,288 wide, 96 layers) on them.
 Cluster dgx_a100x128() {
-  return read_cluster(std::filesystem::path(FOREPLAN_SOURCE_DIR) / "models/clusters/dgx-a100.json",
-                      [](const std::string& name) {
-                        return read_device(std::filesystem::path(FOREPLAN_SOURCE_DIR) /
-                                           ("models/devices/" + name + ".json"));
-                      },
-                      128);
+  return read_cluster(
+      std::filesystem::path(FOREPLAN_SOURCE_DIR) / "models/clusters/dgx-a100.json",
+      [](const std::string& name) {
+        return read_device(std::filesystem::path(FOREPLAN_SOURCE_DIR) /
+                           ("models/devices/" + name + ".json"));
+      },
+      128);
 }
 
 struct Gpt3 {
-  OpGraph model = read_model(std::filesystem::path(FOREPLAN_SOURCE_DIR) / "models/zoo/gpt3-175b.json");
+  OpGraph model =
+      read_model(std::filesystem::path(FOREPLAN_SOURCE_DIR) / "models/zoo/gpt3-175b.json");
   Cluster cluster = dgx_a100x128();
   RooflineModel costs;
   Task task{.model = model,
@@ -73,7 +75,8 @@ void folded_estimate(benchmark::State& state) {
   Gpt3 gpt;
   gpt.task.global_batch = 16 * state.range(0);
   const FoldedStep step(gpt.task, gpt.strategy);
-  for (auto _ : state) benchmark::DoNotOptimize(step.estimate(gpt.costs));
+  FoldedStep::Workspace workspace;
+  for (auto _ : state) benchmark::DoNotOptimize(step.estimate(gpt.costs, workspace));
   state.counters["estimates/s"] =
       benchmark::Counter(static_cast<double>(state.iterations()), benchmark::Counter::kIsRate);
 }

@@ -183,9 +183,9 @@ FoldedGraph FoldedStep::graph(const CostModel& costs) const {
   const PipelineCosts pipeline = pipeline_costs(chunks);
   std::vector<Duration> finish;
   for (const auto& actions : evaluator_.timeline(pipeline)) finish.push_back(actions.back().finish);
-  Estimate memory;
-  fill_memory(memory);
-  return GraphWriter(*this).write(pipeline, ends_of(run_all(costs), costs), memory.stages, finish);
+  Workspace workspace;
+  const std::vector<StageEnd> ends = ends_of(run_all(costs, workspace), costs);
+  return GraphWriter(*this).write(pipeline, ends, base_.stages, finish);
 }
 
 }  // namespace foreplan

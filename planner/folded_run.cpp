@@ -1,8 +1,6 @@
 #include <algorithm>
 #include <optional>
-#include <string>
 
-#include "models/op_cost.hpp"
 #include "planner/folded_step.hpp"
 
 namespace foreplan {
@@ -21,34 +19,19 @@ class FoldedStep::Pricer {
 
  private:
   PricedUnit priced(const Piece& piece) const {
-    const UnitWork& work = step_.works_[piece.unit_class];
-    PricedUnit unit{.cost = price(work, {.costs = costs_,
-                                         .spec = step_.spec(kind_),
-                                         .groups = step_.groups_,
-                                         .stack = step_.task_.stack,
-                                         .recompute = piece.recompute,
-                                         .slowdown = kind_.slowdown}),
-                    .forward = {},
-                    .backward = {}};
-    unit.forward.compute = unit.cost.whole_forward();
-    unit.backward.compute = unit.cost.whole_backward_input() + unit.cost.backward_weight;
-    if (step_.strategy_.zero < 2) return unit;
-    unit.backward.reduce =
-        over_replicas(work, CollectiveKind::reduce_scatter, step_.task_.stack.gradient_bytes);
-    if (step_.strategy_.zero < 3) return unit;
-    const std::int64_t size = element_size(step_.task_.precision).count;
-    unit.forward.gather = over_replicas(work, CollectiveKind::all_gather, size);
-    unit.backward.gather = unit.forward.gather;
-    return unit;
-  }
-
-  Duration over_replicas(const UnitWork& work, CollectiveKind kind, std::int64_t size) const {
-    const RankGroups& groups = step_.groups_;
-    const auto time = [&](std::int64_t parameters, const GroupPlacement& group) {
-      return parameters > 0 ? exchange_time(kind, Bytes{parameters * size}, group) : Duration{};
-    };
-    return time(work.dense_parameters, groups.data()) +
-           time(work.expert_parameters, groups.expert_data());
+    const UnitCost cost =
+        price(step_.works_[piece.unit_class], {.costs = costs_,
+                                               .spec = step_.spec(kind_),
+                                               .stack = step_.task_.stack,
+                                               .context_ranks = step_.strategy_.cp,
+                                               .recompute = piece.recompute,
+                                               .slowdown = kind_.slowdown});
+    const ShardedUnit& sharded = step_.sharded_[piece.unit_class];
+    return {.cost = cost,
+            .forward = {.compute = cost.whole_forward(), .gather = sharded.gather},
+            .backward = {.compute = cost.whole_backward_input() + cost.backward_weight,
+                         .gather = sharded.gather,
+                         .reduce = sharded.reduce}};
   }
 
   const FoldedStep& step_;
@@ -57,23 +40,13 @@ class FoldedStep::Pricer {
   std::vector<std::optional<PricedUnit>> units_;
 };
 
-Duration FoldedStep::hop_time(int from, int to) const {
-  const Piece& last = stages_[static_cast<std::size_t>(from)].back();
-  const Bytes bytes = works_[last.unit_class].leaving;
-  const bool cut = strategy_.tp > 1 && (strategy_.sp || task_.stack.scatter_activations);
-  const Bytes mine = cut ? Bytes{(bytes.count + strategy_.tp - 1) / strategy_.tp} : bytes;
-  Duration time = groups_.stage_hop(stage_of(shape_, from), stage_of(shape_, to), mine);
-  if (cut && !strategy_.sp) {
-    time += exchange_time(CollectiveKind::all_gather, bytes, groups_.of(Axis::tensor));
-  }
-  return time;
-}
-
 /// A virtual stage's work on one micro-batch.
-FoldedStep::Chunk FoldedStep::price_chunk(const std::vector<Piece>& pieces, Pricer& pricer) const {
+FoldedStep::Chunk FoldedStep::price_chunk(std::size_t virtual_stage, Pricer& pricer) const {
+  const bool sharded = strategy_.zero >= 2 && groups_.data_ranks() > 1;
   Chunk chunk;
+  chunk.last.buckets = &buckets_[virtual_stage];
   std::vector<ShardedUnit> forward, backward;
-  for (const Piece& piece : pieces) {
+  for (const Piece& piece : stages_[virtual_stage]) {
     const PricedUnit& unit = pricer.unit(piece);
     const UnitCost& cost = unit.cost;
     chunk.cost.forward += piece.count * cost.whole_forward();
@@ -82,16 +55,15 @@ FoldedStep::Chunk FoldedStep::price_chunk(const std::vector<Piece>& pieces, Pric
     chunk.exchanging +=
         piece.count * (cost.forward_exchange + cost.backward_exchange + cost.recompute_exchange);
     const auto count = static_cast<std::size_t>(piece.count);
+    chunk.last.times.insert(chunk.last.times.end(), count, unit.backward.compute);
+    if (!sharded) continue;
     forward.insert(forward.end(), count, unit.forward);
     backward.insert(backward.end(), count, unit.backward);
-    chunk.last.units.insert(chunk.last.units.end(), count, &works_[piece.unit_class]);
-    chunk.last.times.insert(chunk.last.times.end(), count, unit.backward.compute);
   }
   std::reverse(backward.begin(), backward.end());
-  std::reverse(chunk.last.units.begin(), chunk.last.units.end());
   std::reverse(chunk.last.times.begin(), chunk.last.times.end());
   chunk.computing = chunk.cost.whole() - chunk.exchanging;
-  if (strategy_.zero >= 2 && groups_.data_ranks() > 1) walk(chunk, forward, backward);
+  if (sharded) walk(chunk, forward, backward);
   return chunk;
 }
 
@@ -122,25 +94,22 @@ std::vector<FoldedStep::Chunk> FoldedStep::price_chunks(const Replica& replica,
   std::vector<Chunk> chunks;
   for (std::size_t j = 0; j < stages_.size(); ++j) {
     const int stage = stage_of(shape_, static_cast<int>(j));
-    chunks.push_back(price_chunk(stages_[j], pricers[static_cast<std::size_t>(stage)]));
+    chunks.push_back(price_chunk(j, pricers[static_cast<std::size_t>(stage)]));
   }
   return chunks;
 }
 
 PipelineCosts FoldedStep::pipeline_costs(const std::vector<Chunk>& chunks) const {
-  PipelineCosts pipeline;
+  PipelineCosts pipeline{.stages = {}, .hops = hops_};
   for (const Chunk& chunk : chunks) pipeline.stages.push_back(chunk.cost);
-  for (int j = 0; j + 1 < shape_.virtual_stages(); ++j) {
-    const Duration hop = has_next(shape_, j) ? hop_time(j, j + 1) : Duration{};
-    pipeline.hops.push_back({.forward = hop, .backward = hop});
-  }
   return pipeline;
 }
 
-std::vector<FoldedStep::StageTimes> FoldedStep::run(const Replica& replica,
-                                                    const CostModel& costs) const {
+std::vector<FoldedStep::StageTimes> FoldedStep::run(const Replica& replica, const CostModel& costs,
+                                                    Workspace& workspace) const {
   std::vector<Chunk> chunks = price_chunks(replica, costs);
-  const auto timeline = evaluator_.timeline(pipeline_costs(chunks));
+  evaluator_.tails(pipeline_costs(chunks), workspace.scratch, workspace.tails);
+  const PipelineEvaluator::Tails& tails = workspace.tails;
   std::vector<StageTimes> stages(static_cast<std::size_t>(shape_.stages));
   const bool two_ways = shape_.schedule == Schedule::dualpipe;
   const std::int64_t passes = two_ways ? batch_.micro_batches / 2 : batch_.micro_batches;
@@ -150,11 +119,10 @@ std::vector<FoldedStep::StageTimes> FoldedStep::run(const Replica& replica,
     StageTimes& stage = stages[s];
     stage.computing += passes * chunk.computing;
     stage.exchanging += passes * chunk.exchanging;
-    const ActionTimes& action = timeline[s][last_backward_[j]];
-    chunk.last.start = action.start;
-    chunk.last.finish = action.finish;
+    chunk.last.start = tails.last_backward[j].start;
+    chunk.last.finish = tails.last_backward[j].finish;
     stage.last.push_back(std::move(chunk.last));
-    stage.finish = std::max(stage.finish, timeline[s].back().finish + chunk.tail);
+    stage.finish = std::max(stage.finish, tails.stage_finish[s] + chunk.tail);
   }
   for (StageTimes& stage : stages) {
     std::sort(stage.last.begin(), stage.last.end(),
@@ -180,51 +148,25 @@ void FoldedStep::aggregate(std::vector<StageTimes>& stages, const std::vector<St
 }
 
 Duration FoldedStep::optimizer_time(std::size_t stage, const CostModel& costs) const {
-  const std::int64_t own = own_parameters(states_[stage], strategy_, groups_);
-  if (own == 0) return {};
-  const bool master = task_.stack.master_weights && element_size(task_.precision).count < 4;
-  const auto op = [&](std::string what) {
-    return make_op({.op = std::move(what),
-                    .pass = Pass::optimizer,
-                    .shape = {own},
-                    .dtype = master ? task_.precision : DType::fp32});
-  };
-  const Op update = op(std::string(name(task_.optimizer)) + (master ? "_master" : ""));
   Duration slowest{};
   for (const Replica& replica : replicas_) {
     const DeviceSpec& device = spec(replica[stage]);
-    Duration time = costs.compute_time(update, device) + costs.dispatch(device);
-    if (task_.stack.clip_gradients) {
-      time += costs.compute_time(op("square_sum"), device) + costs.dispatch(device);
-    }
+    Duration time{};
+    for (const Op& op : updates_[stage])
+      time += costs.compute_time(op, device) + costs.dispatch(device);
     slowest = std::max(slowest, time);
   }
   return slowest;
 }
 
-/// Two stages that hold the same parameters add up their gradients.
-void FoldedStep::share(std::vector<StageEnd>& ends, std::size_t a, std::size_t b,
-                       std::int64_t parameters) const {
-  if (a == b || parameters == 0) return;
-  const Duration time =
-      exchange_time(CollectiveKind::all_reduce, Bytes{parameters * task_.stack.gradient_bytes},
-                    groups_.stages(static_cast<int>(a), static_cast<int>(b)));
-  const Duration ready = std::max(ends[a].ready, ends[b].ready) + time;
-  for (const std::size_t s : {a, b}) {
-    ends[s].ready = ready;
-    ends[s].exchanging += time;
-  }
-}
-
 /// No stage updates before it knows the norm of all gradients: a word there and back.
 void FoldedStep::wait_for_norm(std::vector<StageEnd>& ends) const {
-  if (!task_.stack.clip_gradients || ends.size() == 1) return;
+  if (norm_ == Duration::zero()) return;
   Duration all{};
   for (const StageEnd& end : ends) all = std::max(all, end.ready);
-  const Duration norm = 2 * groups_.stage_hop(0, static_cast<int>(ends.size()) - 1, Bytes{4});
   for (StageEnd& end : ends) {
-    end.ready = all + norm;
-    end.exchanging += norm;
+    end.ready = all + norm_;
+    end.exchanging += norm_;
   }
 }
 
@@ -232,36 +174,42 @@ std::vector<FoldedStep::StageEnd> FoldedStep::ends_of(const std::vector<StageTim
                                                       const CostModel& costs) const {
   std::vector<StageEnd> ends;
   for (const StageTimes& stage : stages) {
-    Duration ready = stage.finish;
-    if (strategy_.zero < 2) {
-      ready = std::max(ready, gradients_done(stage.last, strategy_, groups_, task_.stack));
-    }
+    const Duration ready =
+        std::max(stage.finish, gradients_done(stage.last, task_.stack.overlap_gradients));
     ends.push_back({.finish = stage.finish, .ready = ready, .exchanging = ready - stage.finish});
   }
-  const std::size_t p = ends.size();
-  share(ends, 0, p - 1, tied_);
-  for (std::size_t s = 0; shape_.schedule == Schedule::dualpipe && s < p / 2; ++s) {
-    share(ends, s, p - 1 - s, states_[s].dense + states_[s].expert);
+  for (const SharedGradients& share : shared_) {
+    StageEnd &a = ends[share.a], &b = ends[share.b];
+    a.ready = b.ready = std::max(a.ready, b.ready) + share.time;
+    a.exchanging += share.time;
+    b.exchanging += share.time;
   }
   wait_for_norm(ends);
-  for (std::size_t s = 0; s < p; ++s) {
+  for (std::size_t s = 0; s < ends.size(); ++s) {
     ends[s].update = optimizer_time(s, costs);
-    ends[s].gather = gather_updated(states_[s], strategy_, groups_, task_.stack, task_.precision);
+    ends[s].gather = gathers_[s];
   }
   return ends;
 }
 
-std::vector<FoldedStep::StageTimes> FoldedStep::run_all(const CostModel& costs) const {
-  std::vector<StageTimes> stages = run(replicas_.front(), costs);
-  for (std::size_t r = 1; r < replicas_.size(); ++r) aggregate(stages, run(replicas_[r], costs));
+std::vector<FoldedStep::StageTimes> FoldedStep::run_all(const CostModel& costs,
+                                                        Workspace& workspace) const {
+  std::vector<StageTimes> stages = run(replicas_.front(), costs, workspace);
+  for (std::size_t r = 1; r < replicas_.size(); ++r) {
+    aggregate(stages, run(replicas_[r], costs, workspace));
+  }
   return stages;
 }
 
 Estimate FoldedStep::estimate(const CostModel& costs) const {
-  const std::vector<StageTimes> stages = run_all(costs);
+  Workspace workspace;
+  return estimate(costs, workspace);
+}
+
+Estimate FoldedStep::estimate(const CostModel& costs, Workspace& workspace) const {
+  const std::vector<StageTimes> stages = run_all(costs, workspace);
   const std::vector<StageEnd> ends = ends_of(stages, costs);
-  Estimate result;
-  result.strategy = strategy_;
+  Estimate result = base_;
   DeviceTime sum;
   for (std::size_t s = 0; s < ends.size(); ++s) {
     result.step_time = std::max(result.step_time, ends[s].step_end());
@@ -275,10 +223,21 @@ Estimate FoldedStep::estimate(const CostModel& costs) const {
   mean.optimizer = sum.optimizer / count;
   mean.exposed_communication = sum.exposed_communication / count;
   mean.idle = result.step_time - mean.compute - mean.exposed_communication - mean.optimizer;
-  result.tasks = evaluator_.actions();
-  fill_memory(result);
   fill_rates(result);
   return result;
+}
+
+void FoldedStep::fill_rates(Estimate& result) const {
+  const double step = seconds(result.step_time);
+  result.samples_per_s = step > 0 ? static_cast<double>(task_.global_batch) / step : 0;
+  const Positions& rows = task_.model.input_positions();
+  if (rows.source + rows.target > 0) {
+    result.tokens_per_s = result.samples_per_s * static_cast<double>(rows.count(task_.lengths));
+  }
+  const int devices = strategy_.devices();
+  result.mfu = utilisation(task_, model_flops_, result.step_time, devices);
+  result.hfu = utilisation(task_, executed_flops_, result.step_time, devices);
+  result.limited_by = limit_of(result);
 }
 
 }  // namespace foreplan

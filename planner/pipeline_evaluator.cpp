@@ -152,6 +152,19 @@ Duration PipelineEvaluator::replayed_makespan(const PipelineCosts& costs, Scratc
   return last_finish(scratch);
 }
 
+void PipelineEvaluator::tails(const PipelineCosts& costs, Scratch& scratch, Tails& times) const {
+  tails_survive_ ? makespan(costs, scratch) : replayed_makespan(costs, scratch);
+  times.last_backward.resize(last_backward_.size());
+  for (std::size_t at = 0; at < last_backward_.size(); ++at) {
+    const std::uint32_t position = last_backward_[at];
+    const Duration finish = scratch.finish_[position];
+    times.last_backward[at] = {
+        .start = finish - scratch.prices_[order_[position - 1].price].duration, .finish = finish};
+  }
+  times.stage_finish.resize(last_.size());
+  for (std::size_t s = 0; s < last_.size(); ++s) times.stage_finish[s] = scratch.finish_[last_[s]];
+}
+
 PipelineTimes PipelineEvaluator::times(const PipelineCosts& costs, Scratch& scratch) const {
   PipelineTimes times{.makespan = makespan(costs, scratch)};
   times.busy.resize(static_cast<std::size_t>(shape_.stages));

@@ -112,6 +112,14 @@ class PipelineEvaluator {
   /// Makespan, and how long each stage works and waits.
   PipelineTimes times(const PipelineCosts& costs, Scratch& scratch) const;
 
+  /// When each virtual stage's last backward runs (the weights' part, where that is apart), and each stage
+  /// ends; what repeats is skipped. `times` is reused.
+  struct Tails {
+    std::vector<ActionTimes> last_backward{};  ///< by virtual stage
+    std::vector<Duration> stage_finish{};      ///< by stage
+  };
+  void tails(const PipelineCosts& costs, Scratch& scratch, Tails& times) const;
+
   /// By stage, in the order of pipeline_schedule(): when each action runs.
   std::vector<std::vector<ActionTimes>> timeline(const PipelineCosts& costs) const;
 
@@ -150,8 +158,12 @@ class PipelineEvaluator {
   PipelineShape shape_;
   std::vector<Step> order_;  ///< inputs come first; [i] stands at position i + 1
   std::vector<Steady> steady_;
-  std::uint32_t reach_ = 0;                     ///< an input lies at most so far back
-  std::vector<std::uint32_t> last_;             ///< by stage: position of its last action
+  std::uint32_t reach_ = 0;                   ///< an input lies at most so far back
+  std::vector<std::uint32_t> last_;           ///< by stage: position of its last action
+  std::vector<std::uint32_t> last_backward_;  ///< by virtual stage
+  /// Whether the times of all of these are known after skipping: none lies so deep in a steady state that
+  /// it may be skipped itself.
+  bool tails_survive_ = true;
   std::vector<std::int64_t> uses_;              ///< by price: how many actions
   std::vector<std::vector<Holding>> holdings_;  ///< by stage: those that no other exceeds
 };

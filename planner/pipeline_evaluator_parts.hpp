@@ -23,6 +23,12 @@ inline bool is_whole_backward(int parts, std::size_t row) {
   return block == static_cast<std::size_t>(PipelineAction::Kind::backward) || block == 4;
 }
 
+/// Whether a row is that of the weights' part of a backward.
+inline bool is_weights(int parts, std::size_t row) {
+  return row / static_cast<std::size_t>(parts) ==
+         static_cast<std::size_t>(PipelineAction::Kind::backward_weight);
+}
+
 /// Draws the order of all actions.
 ///
 /// By their start if a forward and each part of a backward took one unit of time; at one instant by
@@ -47,6 +53,7 @@ class PipelineEvaluator::Compiler {
   std::size_t slot(bool forward, int micro_batch, int at) const;
   void sort();
   void find_steady();
+  void check_tails();
   std::uint32_t period() const;
   std::vector<Holding> holdings(const std::vector<PipelineAction>& actions) const;
 
