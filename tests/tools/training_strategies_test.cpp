@@ -109,7 +109,7 @@ INSTANTIATE_TEST_SUITE_P(OnTwoDevices, TrainingStrategies,
                                          "pp=2,micro_batch=6,schedule=1f1b,layers=1+11",
                                          "pp=2,micro_batch=3,schedule=zb-h1",
                                          "pp=2,micro_batch=3,schedule=zb-h2",
-                                         "pp=2,vpp=2,micro_batch=3", "pp=2,vpp=3,micro_batch=6",
+                                         "pp=2,vpp=2,micro_batch=3", "pp=2,vpp=2,micro_batch=6",
                                          "pp=2,micro_batch=4,schedule=zb-v"));
 INSTANTIATE_TEST_SUITE_P(OnThreeDevices, TrainingStrategies,
                          testing::Values("dp=3", "dp=3,micro_batch=4", "tp=3",
