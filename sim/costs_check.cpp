@@ -23,8 +23,12 @@ void check_sizes(const TaskGraph& graph, const Costs& costs) {
                        costs.demand.size()));
   }
   for (const Demand& demand : costs.demand) {
-    if (demand.multiprocessors >= 0 && demand.bandwidth >= 0) continue;
-    reject("expected demands of at least 0");
+    if (!(demand.multiprocessors >= 0 && demand.bandwidth >= 0)) {
+      reject("expected demands of at least 0");
+    }
+    if (!(demand.slowdown >= 1)) {
+      reject(fmt::format("expected slowdowns of at least 1, got {}", demand.slowdown));
+    }
   }
 }
 

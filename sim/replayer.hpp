@@ -40,7 +40,7 @@ class Replayer {
   /// The task at one place of the order. Places count from 1; place 0 stands for the start.
   struct Step {
     std::uint32_t before = 0;  ///< place of the task before in the stream * 2 + (has a stream)
-    std::uint32_t first = 0;   ///< one predecessor: place * 4 + (other device) * 2 + (more_ goes on)
+    std::uint32_t first = 0;  ///< one predecessor: place * 4 + (other device) * 2 + (more_ goes on)
   };
 
   void add_predecessors(std::size_t i, const std::vector<std::uint32_t>& predecessors);

@@ -44,7 +44,7 @@ SimulationResult simulate(const TaskGraph& graph, const Costs& costs, const Clus
     reject(fmt::format("the task graph uses {} devices, but cluster '{}' has {}", graph.devices,
                        cluster.name(), cluster.devices()));
   }
-  if (sharing) return run_events(graph, costs, cluster);
+  if (sharing) return Engine(graph, cluster).run(costs);
   return {replay_checked(graph, costs), std::vector<LinkUse>(cluster.links().size())};
 }
 
