@@ -42,6 +42,14 @@ class Engine {
   /// Successors: task * 2 + (on another device).
   using Successor = std::uint32_t;
   enum class State : std::uint8_t { waiting, flowing, sharing };
+  /// What a task is in this run, as bits.
+  enum Trait : std::uint8_t {
+    flows = 1,   ///< its bytes move over links
+    shares = 2,  ///< takes time on its processor that others may want too
+    holds = 4,   ///< a flow that takes something of its processor that kernels then lack
+    queues = 8,  ///< has a stream
+  };
+  bool is(TaskId task, Trait trait) const { return (traits_[index(task)] & trait) != 0; }
   /// A task that an event is due for.
   struct Activity {
     TaskId task{};
@@ -75,9 +83,7 @@ class Engine {
   Duration rest_of(const Activity& activity) const;
 
   void wait(TaskId task, Duration at);
-  bool flows(TaskId task) const;
-  bool shares(TaskId task) const;
-  bool holds(TaskId task) const;
+  std::uint8_t traits_of(TaskId task) const;
   std::int32_t processor_of(TaskId task) const;
   Activity& activity(std::int32_t number) { return activities_[static_cast<std::size_t>(number)]; }
 
@@ -96,6 +102,7 @@ class Engine {
   std::int64_t events_ = 0;
   bool clean_ = true;  ///< no run broke off
   std::vector<TaskId> ready_;
+  std::vector<std::uint8_t> traits_;     ///< by task
   std::vector<std::int32_t> waits_for_;  ///< by task: predecessors that are not done
   std::vector<Activity> activities_;
   std::vector<std::int32_t> unused_;   ///< activities

@@ -38,8 +38,11 @@ class EventQueue {
     if (leaf >= leaves_) grow(leaf + 1);
     carry(leaf, key(event));
   }
-  /// Takes away the event of an activity.
-  void remove(std::int32_t activity) { carry(static_cast<std::size_t>(activity), kNever); }
+  /// Takes `event` away, unless its activity has got another meanwhile.
+  void remove(const Event& event) {
+    const auto leaf = static_cast<std::size_t>(event.activity);
+    if (tree_[leaves_ + leaf] == key(event)) carry(leaf, kNever);
+  }
   void clear();
 
  private:

@@ -20,7 +20,7 @@ TEST(EventQueue, GivesTheEarliestAndOfOneInstantTheSmallestTask) {
   queue.set(event(10, 1, 2));
   for (const auto& expected : {event(10, 1, 2), event(10, 4, 1), event(20, 3, 0)}) {
     EXPECT_EQ(queue.top(), expected);
-    queue.remove(expected.activity);
+    queue.remove(expected);
   }
   EXPECT_TRUE(queue.empty());
 }
@@ -33,6 +33,14 @@ TEST(EventQueue, MovesAnEventBothWays) {
   EXPECT_EQ(queue.top().task, TaskId{1});
   queue.set(event(5, 0, 0));
   EXPECT_EQ(queue.top(), event(5, 0, 0));
+}
+
+TEST(EventQueue, KeepsWhatAnActivityHasGotMeanwhile) {
+  EventQueue queue;
+  queue.set(event(10, 0, 0));
+  queue.set(event(20, 5, 0));
+  queue.remove(event(10, 0, 0));
+  EXPECT_EQ(queue.top(), event(20, 5, 0));
 }
 
 TEST(EventQueue, ForgetsAllWhenCleared) {
@@ -61,7 +69,7 @@ TEST(EventQueue, AgreesWithASearchThroughAll) {
     auto least = std::pair(expected.begin()->second, expected.begin()->first);
     for (const auto& [activity, key] : expected) least = std::min(least, std::pair(key, activity));
     ASSERT_EQ(queue.top(), event(least.first.first, least.first.second, least.second));
-    queue.remove(least.second);
+    queue.remove(event(least.first.first, least.first.second, least.second));
     expected.erase(least.second);
     ASSERT_EQ(queue.empty(), expected.empty());
   }
