@@ -134,6 +134,18 @@ void add_forecasting(CLI::App& app, Commands& c, std::ostream& out) {
   add_cluster(simulate, c.simulate.cluster);
   add_profile(simulate, c.simulate.profile);
   simulate->add_option("--trace", c.simulate.trace, "write it as Chrome trace events");
+  simulate->add_option("--slow", c.simulate.slow,
+                       "DEVICE:FACTOR, as 3:1.3: its compute takes so many times as long");
+  simulate
+      ->add_option("--jitter", c.simulate.jitter,
+                   "vary how long tasks take, as 0.05: by this deviation, in many runs")
+      ->check(positive_number());
+  simulate->add_option("--runs", c.simulate.runs, "runs with jitter")
+      ->check(whole_number(1, 1'000'000))
+      ->capture_default_str();
+  simulate->add_option("--seed", c.simulate.seed, "of the jitter")
+      ->check(whole_number(0, std::numeric_limits<std::int64_t>::max()))
+      ->capture_default_str();
   simulate->callback([&] { run_simulate(c.simulate, out); });
 
   CLI::App* list = add_command(app, "list", "What is shipped, with its key numbers and sources",

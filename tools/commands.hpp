@@ -34,6 +34,10 @@ void run_plan(const PlanCommand& command, std::ostream& out);
 
 struct SimulateCommand {
   std::string graph, cluster = "host", profile, trace;
+  std::vector<std::string> slow;  ///< "device:factor"
+  double jitter = 0;              ///< deviation of the factor of each task; 0: none
+  int runs = 100;
+  std::uint64_t seed = 1;
   bool json = false;
 };
 void run_simulate(const SimulateCommand& command, std::ostream& out);
