@@ -5,7 +5,9 @@
 #include <filesystem>
 
 #include "models/model_io.hpp"
+#include "planner/folded_step.hpp"
 #include "planner/search.hpp"
+#include "sim/cluster_io.hpp"
 #include "sim/roofline.hpp"
 
 namespace foreplan {
@@ -37,6 +39,48 @@ Cluster cluster() {
 const Strategy kStrategy{.dp = 2, .pp = 2, .micro_batch = 16, .layers = {4, 3}};
 constexpr std::int64_t kBatch = 1024;  // 32 micro-batches a rank
 
+/// 128 nodes of eight A100, and GPT-3 175B (12,288 wide, 96 layers) on them.
+Cluster dgx_a100x128() {
+  return read_cluster(
+      std::filesystem::path(FOREPLAN_SOURCE_DIR) / "models/clusters/dgx-a100.json",
+      [](const std::string& name) {
+        return read_device(std::filesystem::path(FOREPLAN_SOURCE_DIR) /
+                           ("models/devices/" + name + ".json"));
+      },
+      128);
+}
+
+struct Gpt3 {
+  OpGraph model =
+      read_model(std::filesystem::path(FOREPLAN_SOURCE_DIR) / "models/zoo/gpt3-175b.json");
+  Cluster cluster = dgx_a100x128();
+  RooflineModel costs;
+  Task task{.model = model,
+            .cluster = cluster,
+            .costs = costs,
+            .global_batch = 1536,
+            .optimizer = Optimizer::adam,
+            .lengths = {.source = 2048},
+            .precision = DType::bf16};
+  Strategy strategy = parse_strategy("tp=8,pp=8,dp=16,vpp=3,micro_batch=1");
+};
+
+void folded_lowering(benchmark::State& state) {
+  const Gpt3 gpt;
+  for (auto _ : state) benchmark::DoNotOptimize(FoldedStep(gpt.task, gpt.strategy));
+}
+
+/// Lowered once, priced and simulated again and again.
+void folded_estimate(benchmark::State& state) {
+  Gpt3 gpt;
+  gpt.task.global_batch = 16 * state.range(0);
+  const FoldedStep step(gpt.task, gpt.strategy);
+  FoldedStep::Workspace workspace;
+  for (auto _ : state) benchmark::DoNotOptimize(step.estimate(gpt.costs, workspace));
+  state.counters["estimates/s"] =
+      benchmark::Counter(static_cast<double>(state.iterations()), benchmark::Counter::kIsRate);
+}
+
 void lowering(benchmark::State& state) {
   const OpGraph network = model();
   std::size_t tasks = 0;
@@ -48,6 +92,8 @@ void lowering(benchmark::State& state) {
   state.counters["tasks"] = static_cast<double>(tasks);
   state.SetItemsProcessed(state.iterations() * static_cast<std::int64_t>(tasks));
 }
+BENCHMARK(folded_lowering)->Unit(benchmark::kMicrosecond);
+BENCHMARK(folded_estimate)->Arg(24)->Arg(96)->Arg(1024)->Unit(benchmark::kMicrosecond);
 BENCHMARK(lowering)->Unit(benchmark::kMillisecond);
 
 void one_estimate(benchmark::State& state) {

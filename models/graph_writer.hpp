@@ -44,9 +44,7 @@ class GraphWriter {
   /// One instance of the current block follows.
   void run() { run(current_block(), 1); }
 
-  std::int32_t current_block() const {
-    return static_cast<std::int32_t>(parts_.blocks.size()) - 1;
-  }
+  std::int32_t current_block() const { return static_cast<std::int32_t>(parts_.blocks.size()) - 1; }
   LayerId last() const { return parts_.blocks.back().last; }
 
   OpGraph graph() && { return OpGraph(std::move(parts_)); }

@@ -36,7 +36,8 @@ const HuggingfaceFamily& read_family(JsonObject& config) {
   };
   const auto value = config.optional("model_type");
   if (!value) {
-    reject(fmt::format("{}: expected the key \"model_type\", {}, got none", config.place(), known()));
+    reject(
+        fmt::format("{}: expected the key \"model_type\", {}, got none", config.place(), known()));
   }
   const HuggingfaceFamily* family = family_named(value->text());
   if (family == nullptr) value->expected(known());
@@ -64,7 +65,8 @@ std::vector<std::string> huggingface_keys(std::string_view model_type) {
   std::vector<std::string> keys;
   const HuggingfaceFamily* family = family_named(model_type);
   if (family == nullptr) return keys;
-  for (const KeyNames& names : family->needed) keys.push_back(fmt::format("{}", fmt::join(names, " or ")));
+  for (const KeyNames& names : family->needed)
+    keys.push_back(fmt::format("{}", fmt::join(names, " or ")));
   return keys;
 }
 

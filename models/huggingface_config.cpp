@@ -145,7 +145,8 @@ std::vector<std::int64_t> HuggingfaceConfig::windows(std::int64_t layers, std::i
     }
     windows.push_back(slides ? window : 0);
   }
-  if (std::ssize(windows) != layers) types->expected(fmt::format("{} entries, one a layer", layers));
+  if (std::ssize(windows) != layers)
+    types->expected(fmt::format("{} entries, one a layer", layers));
   return windows;
 }
 

@@ -38,10 +38,11 @@ TransformerShape read_deepseek(HuggingfaceConfig& c, const Defaults& defaults) {
   shape.mlp = {.activation = c.gated_activation({"hidden_act"}, "silu"), .bias = false};
   const std::int64_t inside = c.size({"moe_intermediate_size"});
   const std::int64_t shared = c.size_or_none({"n_shared_experts"}, defaults.shared_experts);
-  shape.experts = TransformerExperts{.count = c.size({"n_routed_experts"}),
-                                     .top_k = c.size({"num_experts_per_tok"}),
-                                     .features = inside,
-                                     .shared_features = shared * inside};
+  shape.experts =
+      TransformerExperts{.count = c.size({"n_routed_experts", "num_experts", "num_local_experts"}),
+                         .top_k = c.size({"num_experts_per_tok"}),
+                         .features = inside,
+                         .shared_features = shared * inside};
   const std::int64_t dense = c.size_or_none({"first_k_dense_replace"}, defaults.dense_layers);
   const std::int64_t step = c.size({"moe_layer_freq"}, 1);
   shape.layers.assign(static_cast<std::size_t>(c.layers({"num_hidden_layers"})),
@@ -66,20 +67,21 @@ TransformerShape read_deepseek_v3(HuggingfaceConfig& c) {
 }  // namespace
 
 std::span<const HuggingfaceFamily> deepseek_families() {
-  static const std::vector<KeyNames> kNeeded{{"hidden_size"},
-                                             {"num_hidden_layers"},
-                                             {"num_attention_heads"},
-                                             {"vocab_size"},
-                                             {"intermediate_size"},
-                                             {"moe_intermediate_size"},
-                                             {"n_routed_experts"},
-                                             {"num_experts_per_tok"},
-                                             {"kv_lora_rank"},
-                                             {"qk_nope_head_dim"},
-                                             {"qk_rope_head_dim"},
-                                             {"v_head_dim"}};
-  static const std::vector<HuggingfaceFamily> kFamilies{
-      {"deepseek_v2", kNeeded, read_deepseek_v2}, {"deepseek_v3", kNeeded, read_deepseek_v3}};
+  static const std::vector<KeyNames> kNeeded{
+      {"hidden_size"},
+      {"num_hidden_layers"},
+      {"num_attention_heads"},
+      {"vocab_size"},
+      {"intermediate_size"},
+      {"moe_intermediate_size"},
+      {"n_routed_experts", "num_experts", "num_local_experts"},
+      {"num_experts_per_tok"},
+      {"kv_lora_rank"},
+      {"qk_nope_head_dim"},
+      {"qk_rope_head_dim"},
+      {"v_head_dim"}};
+  static const std::vector<HuggingfaceFamily> kFamilies{{"deepseek_v2", kNeeded, read_deepseek_v2},
+                                                        {"deepseek_v3", kNeeded, read_deepseek_v3}};
   return kFamilies;
 }
 

@@ -50,10 +50,8 @@ TransformerShape read_roberta(HuggingfaceConfig& c) {
   shape.token_types = c.size({"type_vocab_size"}, 2);
   shape.embedding_norm = true;
   shape.norm_place = NormPlace::after;
-  shape.head = {.norm = false,
-                .tied = c.flag("tie_word_embeddings", true),
-                .bias = true,
-                .transform = true};
+  shape.head = {
+      .norm = false, .tied = c.flag("tie_word_embeddings", true), .bias = true, .transform = true};
   return shape;
 }
 
@@ -116,15 +114,11 @@ TransformerShape read_t5(HuggingfaceConfig& c) {
                       layer);
   const bool symmetric = !c.has({"num_decoder_layers"});
   shape.decoder_layers.assign(
-      symmetric ? shape.layers.size()
-                : static_cast<std::size_t>(c.layers({"num_decoder_layers"})),
+      symmetric ? shape.layers.size() : static_cast<std::size_t>(c.layers({"num_decoder_layers"})),
       layer);
   const bool drops = c.drops({"dropout_rate"}, 0.1);
-  shape.dropouts = {.embedding = drops,
-                    .attention = drops,
-                    .residual = drops,
-                    .mlp = drops,
-                    .output = drops};
+  shape.dropouts = {
+      .embedding = drops, .attention = drops, .residual = drops, .mlp = drops, .output = drops};
   shape.head.tied = c.flag("tie_word_embeddings", true);
   return shape;
 }

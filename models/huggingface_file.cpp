@@ -26,8 +26,7 @@ void check_published(const JsonValue& value, const OpGraph& graph) {
   published.finish();
   const bool whole = !part || part->text() == "network";
   if (!whole && part->text() != "encoder") part->expected("\"network\" or \"encoder\"");
-  const std::int64_t own =
-      whole ? graph.parameter_count() : graph.parameter_count_without_head();
+  const std::int64_t own = whole ? graph.parameter_count() : graph.parameter_count_without_head();
   if (count.positive_integer() != own) {
     count.expected(fmt::format("{}, the parameters of this shape", own));
   }
@@ -57,9 +56,10 @@ std::optional<OpGraph> huggingface_model(const JsonDocument& document,
   }
   const auto model_type = root.optional("model_type");
   if (!model_type) {
-    reject(fmt::format("{}: expected the key \"schema\" to be \"foreplan.model/1\" or, in a Hugging Face "
-                       "config, \"model_type\" to be one of {}, got neither",
-                       root.place(), fmt::join(huggingface_model_types(), ", ")));
+    reject(fmt::format(
+        "{}: expected the key \"schema\" to be \"foreplan.model/1\" or, in a Hugging Face "
+        "config, \"model_type\" to be one of {}, got neither",
+        root.place(), fmt::join(huggingface_model_types(), ", ")));
   }
   const std::string name = network_name(root, path);
   OpGraph graph = huggingface_graph(document.value().object(), name);

@@ -20,9 +20,8 @@ struct SizeNames {
 const SizeNames kShortNames{.hidden = {"n_embd", "hidden_size"},
                             .layers = {"n_layer", "num_hidden_layers"},
                             .heads = {"n_head", "num_attention_heads"}};
-const SizeNames kLongNames{.hidden = {"hidden_size"},
-                           .layers = {"num_hidden_layers"},
-                           .heads = {"num_attention_heads"}};
+const SizeNames kLongNames{
+    .hidden = {"hidden_size"}, .layers = {"num_hidden_layers"}, .heads = {"num_attention_heads"}};
 
 std::vector<KeyNames> needed(const SizeNames& names, std::vector<KeyNames> more = {}) {
   std::vector<KeyNames> all{names.hidden, names.layers, names.heads, names.vocabulary};
@@ -64,34 +63,46 @@ const SizeNames kNeoNames{.hidden = {"hidden_size"},
                           .layers = {"num_layers", "num_hidden_layers"},
                           .heads = {"num_heads", "num_attention_heads"}};
 
-/// `[[["global", "local"], 12]]`: the pattern twelve times over.
-void read_attention_types(HuggingfaceConfig& c, TransformerShape& shape) {
-  const std::int64_t window = c.size({"window_size"}, 256);
-  const auto value = c.find({"attention_types"});
+/// One of the library's patterns, `["global", "local"]`, as windows.
+std::vector<std::int64_t> windows_of(const JsonValue& pattern, std::int64_t window) {
   std::vector<std::int64_t> windows;
-  if (!value) {
-    for (std::size_t i = 0; i < 24; ++i) windows.push_back(i % 2 == 0 ? 0 : window);
-  } else {
-    for (const JsonValue& entry : value->array()) {
-      const std::vector<JsonValue> pair = entry.array();
-      if (pair.size() != 2) entry.expected("a pattern and how often it stands");
-      const std::int64_t repeats = pair[1].integer(1, std::ssize(shape.layers));
-      for (std::int64_t i = 0; i < repeats; ++i) {
-        for (const JsonValue& type : pair[0].array()) {
-          const bool local = type.text() == "local";
-          if (!local && type.text() != "global") type.expected("\"global\" or \"local\"");
-          windows.push_back(local ? window : 0);
-        }
-        if (windows.size() > shape.layers.size()) break;
-      }
+  for (const JsonValue& type : pattern.array()) {
+    const bool local = type.text() == "local";
+    if (!local && type.text() != "global") type.expected("\"global\" or \"local\"");
+    windows.push_back(local ? window : 0);
+  }
+  return windows;
+}
+
+/// `[[["global", "local"], 12]]`: the pattern twelve times over. Stops behind `most` layers.
+std::vector<std::int64_t> expand(const JsonValue& types, std::int64_t window, std::size_t most) {
+  std::vector<std::int64_t> windows;
+  for (const JsonValue& entry : types.array()) {
+    const std::vector<JsonValue> pair = entry.array();
+    if (pair.size() != 2) entry.expected("a pattern and how often it stands");
+    const std::vector<std::int64_t> pattern = windows_of(pair[0], window);
+    const std::int64_t repeats = pair[1].integer(1, static_cast<std::int64_t>(most));
+    for (std::int64_t i = 0; i < repeats && windows.size() <= most; ++i) {
+      windows.insert(windows.end(), pattern.begin(), pattern.end());
     }
   }
-  if (windows.size() != shape.layers.size()) {
-    const std::string what = fmt::format("a type for each of {} layers", shape.layers.size());
-    if (value) value->expected(what);
+  return windows;
+}
+
+/// Left out, the library's default: global and local by turns, in 24 layers.
+void read_attention_types(HuggingfaceConfig& c, TransformerShape& shape) {
+  const std::int64_t window = c.size({"window_size"}, 256);
+  const std::size_t layers = shape.layers.size();
+  const auto value = c.find({"attention_types"});
+  const std::string what = fmt::format("a type for each of {} layers", layers);
+  if (!value && layers != 24) {
     c.fail(fmt::format("expected the key \"attention_types\", {}, got none", what));
   }
-  for (std::size_t i = 0; i < windows.size(); ++i) shape.layers[i].window = windows[i];
+  std::vector<std::int64_t> windows;
+  if (value) windows = expand(*value, window, layers);
+  for (std::size_t i = 0; !value && i < layers; ++i) windows.push_back(i % 2 == 0 ? 0 : window);
+  if (windows.size() != layers) value->expected(what);
+  for (std::size_t i = 0; i < layers; ++i) shape.layers[i].window = windows[i];
 }
 
 TransformerShape read_gpt_neo(HuggingfaceConfig& c) {

@@ -90,7 +90,7 @@ TransformerShape read_mistral(HuggingfaceConfig& c) {
 TransformerShape read_mixtral(HuggingfaceConfig& c) {
   TransformerShape shape = sized(c, {.kv_heads = 8});
   set_windows(c, shape, c.size_or_none({"sliding_window"}, 0), [](auto) { return true; });
-  shape.experts = TransformerExperts{.count = c.size({"num_local_experts"}),
+  shape.experts = TransformerExperts{.count = c.size({"num_local_experts", "num_experts"}),
                                      .top_k = c.size({"num_experts_per_tok"}),
                                      .features = c.size({"intermediate_size"})};
   for (TransformerLayer& layer : shape.layers) layer.experts = true;
@@ -144,8 +144,7 @@ TransformerShape read_qwen2_moe(HuggingfaceConfig& c) {
   TransformerShape shape = sized(c, {.kv_heads = 16});
   shape.attention.qkv_bias = c.flag("qkv_bias", true);
   const std::int64_t until = c.size_or_none({"max_window_layers"}, 28);
-  set_windows(c, shape, qwen_window(c),
-              [=](std::int64_t i) { return i % 2 == 0 && i < until; });
+  set_windows(c, shape, qwen_window(c), [=](std::int64_t i) { return i % 2 == 0 && i < until; });
   shape.experts = read_experts(c);
   shape.experts->shared_features = c.size({"shared_expert_intermediate_size"});
   shape.experts->shared_gate = true;
@@ -202,7 +201,8 @@ std::span<const HuggingfaceFamily> llama_families() {
   static const std::vector<HuggingfaceFamily> kFamilies{
       {"llama", kSizes, read_llama},
       {"mistral", kSizes, read_mistral},
-      {"mixtral", sizes_and({{"num_local_experts"}, {"num_experts_per_tok"}}), read_mixtral},
+      {"mixtral", sizes_and({{"num_local_experts", "num_experts"}, {"num_experts_per_tok"}}),
+       read_mixtral},
       {"qwen2", kSizes, read_qwen2},
       {"qwen2_moe",
        sizes_and({{"num_experts"},

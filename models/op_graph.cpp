@@ -159,6 +159,11 @@ std::int64_t OpGraph::parameter_count_without_head() const {
   return count;
 }
 
+bool is_executable(const OpGraph& graph) {
+  return graph.flat() && std::all_of(graph.layers().begin(), graph.layers().end(),
+                                     [](const Layer& layer) { return executable(layer); });
+}
+
 void require_executable(const OpGraph& graph) {
   if (!graph.flat()) {
     reject(fmt::format("model {}: is made of repeated blocks: it can be forecast, but not yet run",

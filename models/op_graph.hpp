@@ -113,6 +113,8 @@ class OpGraph {
   std::vector<Parameter> parameters_;
 };
 
+/// Whether the executor runs this graph.
+bool is_executable(const OpGraph& graph);
 /// @throws Error(invalid_argument) unless the graph is flat and made of kinds that the executor runs
 void require_executable(const OpGraph& graph);
 

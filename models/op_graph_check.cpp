@@ -71,8 +71,13 @@ bool contains(const Positions& all, const Positions& some) {
 /// The sizes of a layer's shape that count something; none where the kind has no such shape.
 std::vector<std::int64_t> counts_of(const LayerShape& shape) {
   if (const auto* a = std::get_if<AttentionShape>(&shape)) {
-    return {a->heads,     a->kv_heads,   a->qk_features,   a->v_features,
-            a->window + 1, a->bias_rows + 1, a->shared_key_features + 1};
+    return {a->heads,
+            a->kv_heads,
+            a->qk_features,
+            a->v_features,
+            a->window + 1,
+            a->bias_rows + 1,
+            a->shared_key_features + 1};
   }
   if (const auto* e = std::get_if<ExpertShape>(&shape)) return {e->experts, e->top_k};
   if (const auto* t = std::get_if<TableShape>(&shape)) return {t->rows};
@@ -158,11 +163,11 @@ class Checker {
     if (!there) fail(i, "is tied to what is not an earlier embedding");
     const Layer& embedding = parts_.layers[place(table)];
     const std::int64_t rows = shape_of<TableShape>(embedding).rows;
-    const bool fits = layer.kind == LayerKind::linear
-                          ? layer.in_features == embedding.out_features && layer.out_features == rows
-                          : layer.kind == LayerKind::embedding &&
-                                layer.out_features == embedding.out_features &&
-                                shape_of<TableShape>(layer).rows == rows;
+    const bool fits =
+        layer.kind == LayerKind::linear
+            ? layer.in_features == embedding.out_features && layer.out_features == rows
+            : layer.kind == LayerKind::embedding && layer.out_features == embedding.out_features &&
+                  shape_of<TableShape>(layer).rows == rows;
     if (!fits) {
       fail(i, fmt::format("is tied to {}, a table of {} x {}", printable(embedding.name, 100), rows,
                           embedding.out_features));

@@ -188,8 +188,8 @@ class TransformerWriter {
     if (pairs) pooler();
     writer_.begin_block("head", BlockRole::head);
     if (pairs) {
-      const LayerId scores = summary().linear(
-          "pairs", kBlockInput, shape_.hidden, shape_.head.pair_classes, true);
+      const LayerId scores =
+          summary().linear("pairs", kBlockInput, shape_.hidden, shape_.head.pair_classes, true);
       loss("pairs_loss", scores, shape_.head.pair_classes, Positions{});
     }
     shape_.image ? image_head() : token_head(pairs ? body : kBlockInput);

@@ -21,7 +21,8 @@ struct TransformerLayer {
 struct LatentAttention {
   std::int64_t query_rank = 0;  ///< 0: queries come straight from the input
   std::int64_t key_value_rank = 1;
-  std::int64_t rotary_features = 1;  ///< of a head's queries and keys; these keys are shared by all heads
+  std::int64_t rotary_features =
+      1;  ///< of a head's queries and keys; these keys are shared by all heads
 };
 
 struct TransformerAttention {
@@ -30,8 +31,8 @@ struct TransformerAttention {
   bool causal = true;
   bool rotary = false;
   bool qkv_bias = true, output_bias = true;
-  bool head_norms = false;               ///< a norm on the queries and keys of each head
-  std::int64_t distance_buckets = 0;     ///< T5: rows of the first layer's learned bias; 0: none
+  bool head_norms = false;            ///< a norm on the queries and keys of each head
+  std::int64_t distance_buckets = 0;  ///< T5: rows of the first layer's learned bias; 0: none
   std::optional<LatentAttention> latent{};
 };
 
@@ -66,12 +67,13 @@ struct TransformerImage {
 /// What follows the last layer.
 struct TransformerHead {
   bool norm = true;
-  bool tied = true;               ///< its weights are the embedding's table
+  bool tied = true;  ///< its weights are the embedding's table
   bool bias = false;
-  bool transform = false;         ///< BERT: linear, activation and norm before the vocabulary
-  std::int64_t pair_classes = 0;  ///< BERT: a pooler and a second loss over so many classes; 0: none
-  bool soft_cap = false;          ///< Gemma 2: tanh on the scores
-  std::int64_t classes = 0;       ///< of images, from the class token
+  bool transform = false;  ///< BERT: linear, activation and norm before the vocabulary
+  std::int64_t pair_classes =
+      0;                     ///< BERT: a pooler and a second loss over so many classes; 0: none
+  bool soft_cap = false;     ///< Gemma 2: tanh on the scores
+  std::int64_t classes = 0;  ///< of images, from the class token
 };
 
 /// Everything that the families of transformers differ by.
@@ -83,9 +85,9 @@ struct TransformerShape {
     around   ///< x + norm(f(norm(x)))
   };
   enum class Residual : std::uint8_t {
-    sequential,          ///< the MLP reads what the attention has added to
-    parallel,            ///< attention and MLP read the same x, each by its own norm
-    parallel_one_norm,   ///< ... both by one norm
+    sequential,         ///< the MLP reads what the attention has added to
+    parallel,           ///< attention and MLP read the same x, each by its own norm
+    parallel_one_norm,  ///< ... both by one norm
   };
 
   std::string name;

@@ -16,9 +16,8 @@ bool gated(LayerKind activation) {
 }
 
 Positions times(const Positions& rows, std::int64_t copies) {
-  return {.fixed = rows.fixed * copies,
-          .source = rows.source * copies,
-          .target = rows.target * copies};
+  return {
+      .fixed = rows.fixed * copies, .source = rows.source * copies, .target = rows.target * copies};
 }
 
 }  // namespace
@@ -252,18 +251,6 @@ LayerId TransformerLayerWriter::mixture(LayerId x) {
   }
   const TransformerExperts& e = *shape_.experts;
   const ExpertShape experts{e.count, e.top_k};
-  const Positions rows = times(rows_, e.top_k);
-  const auto routed = [&](const std::string& name, LayerKind kind, std::int64_t features,
-                          const Positions& positions, std::vector<LayerId> inputs) {
-    Layer layer{.name = name,
-                .kind = kind,
-                .in_features = features,
-                .out_features = features,
-                .positions = positions};
-    const bool routes = kind == LayerKind::dispatch || kind == LayerKind::combine;
-    if (routes) layer.shape = experts;
-    return writer_.add(std::move(layer), std::move(inputs));
-  };
   const LayerId scores = linear("router", x, shape_.hidden, e.count, false);
   const LayerId chosen = writer_.add({.name = "top_k",
                                       .kind = LayerKind::top_k,
@@ -272,16 +259,37 @@ LayerId TransformerLayerWriter::mixture(LayerId x) {
                                       .positions = rows_,
                                       .shape = experts},
                                      {scores});
-  LayerId y = routed("dispatch", LayerKind::dispatch, shape_.hidden, rows, {x, chosen});
+  const LayerId sent = route("dispatch", LayerKind::dispatch, experts, {x, chosen});
+  const LayerId routed = route("combine", LayerKind::combine, experts, {expert_mlp(sent), chosen});
+  return e.shared_features > 0 ? shared_experts(x, routed) : routed;
+}
+
+/// dispatch or combine: rows go to experts and come back.
+LayerId TransformerLayerWriter::route(const std::string& name, LayerKind kind,
+                                      const ExpertShape& experts, std::vector<LayerId> inputs) {
+  const bool out = kind == LayerKind::dispatch;
+  return writer_.add({.name = name,
+                      .kind = kind,
+                      .in_features = shape_.hidden,
+                      .out_features = shape_.hidden,
+                      .positions = out ? times(rows_, experts.top_k) : rows_,
+                      .shape = experts},
+                     std::move(inputs));
+}
+
+LayerId TransformerLayerWriter::expert_mlp(LayerId x) {
+  const std::int64_t features = shape_.experts->features;
+  const LayerKind activation = shape_.mlp.activation;
   std::vector<LayerId> inner;
-  if (gated(shape_.mlp.activation)) {
-    inner.push_back(expert_linear("expert_gate", y, shape_.hidden, e.features));
-  }
-  inner.push_back(expert_linear("expert_up", y, shape_.hidden, e.features));
-  y = routed("expert_activation", shape_.mlp.activation, e.features, rows, std::move(inner));
-  y = expert_linear("expert_down", y, e.features, shape_.hidden);
-  y = routed("combine", LayerKind::combine, shape_.hidden, rows_, {y, chosen});
-  return e.shared_features > 0 ? shared_experts(x, y) : y;
+  if (gated(activation)) inner.push_back(expert_linear("expert_gate", x, shape_.hidden, features));
+  inner.push_back(expert_linear("expert_up", x, shape_.hidden, features));
+  const LayerId y = writer_.add({.name = "expert_activation",
+                                 .kind = activation,
+                                 .in_features = features,
+                                 .out_features = features,
+                                 .positions = times(rows_, shape_.experts->top_k)},
+                                std::move(inner));
+  return expert_linear("expert_down", y, features, shape_.hidden);
 }
 
 /// A score for the shared experts weighs their result as combine does with one expert's.
@@ -289,13 +297,7 @@ LayerId TransformerLayerWriter::shared_experts(LayerId x, LayerId routed) {
   LayerId y = mlp("shared_", x, shape_.experts->shared_features);
   if (shape_.experts->shared_gate) {
     const LayerId score = linear("shared_score", x, shape_.hidden, 1, false);
-    y = writer_.add({.name = "shared_weighted",
-                     .kind = LayerKind::combine,
-                     .in_features = shape_.hidden,
-                     .out_features = shape_.hidden,
-                     .positions = rows_,
-                     .shape = ExpertShape{1, 1}},
-                    {y, score});
+    y = route("shared_weighted", LayerKind::combine, ExpertShape{1, 1}, {y, score});
   }
   return add("experts_add", routed, y);
 }

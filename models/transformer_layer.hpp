@@ -10,13 +10,11 @@ namespace foreplan {
 /// Writes the layers of one block of a transformer.
 class TransformerLayerWriter {
  public:
-  /// @param rows    of what the block reads and writes
-  /// @param memory  T5's decoder: the encoder's output; else unread
+  /// @param rows  of what the block reads and writes
   TransformerLayerWriter(const TransformerShape& shape, GraphWriter& writer, Positions rows)
       : shape_(shape), writer_(writer), rows_(rows) {}
 
-  LayerId norm(const std::string& name, LayerId x, std::int64_t features,
-               std::int64_t groups = 1);
+  LayerId norm(const std::string& name, LayerId x, std::int64_t features, std::int64_t groups = 1);
   LayerId linear(const std::string& name, LayerId x, std::int64_t in, std::int64_t out, bool bias);
   /// As wide as what it reads.
   LayerId unary(const std::string& name, LayerKind kind, LayerId x, std::int64_t features);
@@ -53,6 +51,9 @@ class TransformerLayerWriter {
   LayerId feed_forward(LayerId x, const TransformerLayer& layer);
   LayerId mlp(const std::string& prefix, LayerId x, std::int64_t features);
   LayerId mixture(LayerId x);
+  LayerId route(const std::string& name, LayerKind kind, const ExpertShape& experts,
+                std::vector<LayerId> inputs);
+  LayerId expert_mlp(LayerId x);
   LayerId shared_experts(LayerId x, LayerId routed);
   LayerId expert_linear(const std::string& name, LayerId x, std::int64_t in, std::int64_t out);
 

@@ -26,8 +26,7 @@ std::vector<TaskId> Emitter::elsewhere(DeviceId device, StreamId stream,
                                        const std::vector<TaskId>& tasks) const {
   std::vector<TaskId> others;
   for (const TaskId task : tasks) {
-    const TaskSpec& spec = builder_.spec(task);
-    if (spec.device != device || spec.stream != stream) others.push_back(task);
+    if (builder_.device(task) != device || builder_.stream(task) != stream) others.push_back(task);
   }
   return others;
 }
@@ -129,17 +128,10 @@ TaskGraph Emitter::finish() && {
     // One wait a stream is enough: its tasks finish in order.
     std::map<std::pair<DeviceId, StreamId>, TaskId> others;
     for (const TaskId task : book.users) {
-      const TaskSpec& spec = builder_.spec(task);
-      others[{spec.device, spec.stream}] = task;
+      others[{builder_.device(task), builder_.stream(task)}] = task;
     }
-    const TaskSpec& freeing = builder_.spec(last);
-    others.erase({freeing.device, freeing.stream});
-    for (const auto& [where, task] : others) {
-      const std::vector<TaskId>& known = freeing.after;
-      if (std::find(known.begin(), known.end(), task) == known.end()) {
-        builder_.add_after(last, task);
-      }
-    }
+    others.erase({builder_.device(last), builder_.stream(last)});
+    for (const auto& [where, task] : others) builder_.add_after(last, task);
   }
   return std::move(builder_).build();
 }

@@ -3,7 +3,9 @@
 #include <algorithm>
 
 #include "models/layer_ops.hpp"
+#include "planner/folded_step.hpp"
 #include "planner/partition.hpp"
+#include "planner/pipeline_schedule.hpp"
 
 namespace foreplan {
 namespace {
@@ -13,7 +15,8 @@ constexpr DType kPrecision = DType::fp32;
 /// Time of each layer, the loss not counted, for one micro-batch forward and backward.
 std::vector<Duration> layer_times(const Task& task, const Strategy& strategy) {
   Strategy one = strategy;
-  one.dp = one.pp = 1;
+  one.dp = one.pp = one.vpp = 1;
+  one.schedule = Strategy{}.schedule;
   one.layers.clear();
   const std::int64_t micro_batch = split_batch(strategy, task.global_batch).micro_batch;
   one.micro_batch = micro_batch;
@@ -117,13 +120,17 @@ LoweringOptions lowering_options(const Task& task) {
 Strategy complete(const Task& task, const Strategy& strategy) {
   check(strategy, task.model, task.cluster.devices(), task.global_batch);
   Strategy whole = strategy;
-  whole.micro_batch = split_batch(strategy, task.global_batch).micro_batch;
+  const BatchSplit batch = split_batch(strategy, task.global_batch);
+  whole.micro_batch = batch.micro_batch;
   if (whole.pp == 1) {
     // Without stages there is nothing to order or to cut.
     whole.schedule = Strategy{}.schedule;
+    whole.vpp = 1;
     whole.layers = {static_cast<int>(task.model.size()) - 1};
   } else if (whole.layers.empty()) {
-    whole.layers = balanced_partition(task.model, layer_times(task, strategy), strategy.pp);
+    const PipelineShape shape = pipeline_shape(strategy, static_cast<int>(batch.micro_batches));
+    whole.layers =
+        balanced_partition(task.model, layer_times(task, strategy), shape.virtual_stages());
   }
   return whole;
 }
@@ -150,7 +157,14 @@ Estimate summarise(const Task& task, const Strategy& strategy, const TaskGraph& 
   return result;
 }
 
+bool is_lowered(const Task& task, const Strategy& strategy) {
+  const double devices = static_cast<double>(strategy.dp) * strategy.tp * strategy.pp;
+  return is_executable(task.model) && can_run(strategy) && task.precision == DType::fp32 &&
+         task.slow.empty() && devices <= kMostLoweredDevices;
+}
+
 Estimate estimate(const Task& task, const Strategy& strategy) {
+  if (!is_lowered(task, strategy)) return FoldedStep(task, strategy).estimate(task.costs);
   const Strategy whole = complete(task, strategy);
   const TaskGraph graph = lower(task.model, whole, task.global_batch, lowering_options(task));
   const Costs costs = cost(graph, task.cluster, task.costs);

@@ -70,6 +70,11 @@ Strategy complete(const Task& task, const Strategy& strategy);
 /// The options with which strategies are lowered for this task's devices.
 LoweringOptions lowering_options(const Task& task);
 
+/// Whether a forecast lowers every device's tasks, as they run, rather than folding ranks that are
+/// alike: for models and strategies that the runtime runs, on few enough devices.
+inline constexpr int kMostLoweredDevices = 64;
+bool is_lowered(const Task& task, const Strategy& strategy);
+
 /// Lowers, prices and simulates `strategy`.
 /// @throws Error(invalid_argument) as check(strategy, ...) does
 Estimate estimate(const Task& task, const Strategy& strategy);

@@ -62,51 +62,23 @@ StageMemory FoldedStep::memory_of(int stage, const std::vector<Bytes>& activatio
   return memory;
 }
 
-void FoldedStep::fill_memory(Estimate& result) const {
+void FoldedStep::plan_memory() {
   std::vector<ChunkMemory> chunks;
   for (int j = 0; j < shape_.virtual_stages(); ++j) {
     const Bytes bytes = saved(j);
     chunks.push_back({.activations = bytes, .for_weight = bytes});
   }
   const std::vector<Bytes> activations = evaluator_.peak_memory(chunks);
+  base_.strategy = strategy_;
+  base_.tasks = evaluator_.actions();
   for (int s = 0; s < shape_.stages; ++s) {
     const StageMemory memory = memory_of(s, activations);
     for (const Replica& replica : replicas_) {
-      if (memory.peak > spec(replica[static_cast<std::size_t>(s)]).memory) result.feasible = false;
+      if (memory.peak > spec(replica[static_cast<std::size_t>(s)]).memory) base_.feasible = false;
     }
-    result.peak_memory = std::max(result.peak_memory, memory.peak);
-    result.stages.push_back(memory);
+    base_.peak_memory = std::max(base_.peak_memory, memory.peak);
+    base_.stages.push_back(memory);
   }
-}
-
-void FoldedStep::fill_rates(Estimate& result) const {
-  const double step = seconds(result.step_time);
-  result.samples_per_s = step > 0 ? static_cast<double>(task_.global_batch) / step : 0;
-  const Positions& rows = task_.model.input_positions();
-  if (rows.source + rows.target > 0) {
-    result.tokens_per_s = result.samples_per_s * static_cast<double>(rows.count(task_.lengths));
-  }
-  const Flops once = matrix_flops(task_.model, {.samples = 1, .lengths = task_.lengths});
-  const Flops model = once * static_cast<double>(task_.global_batch);
-  double recomputed = 0;
-  for (const auto& pieces : stages_) {
-    for (const Piece& piece : pieces) {
-      for (const LayerWork& layer : works_[piece.unit_class].layers) {
-        const bool again =
-            piece.recompute == Recompute::full ||
-            (piece.recompute == Recompute::selective && layer.recomputed_selectively);
-        if (!again) continue;
-        for (const Op& op : layer.ops.forward) recomputed += op.matrix.count * piece.count;
-      }
-    }
-  }
-  const double ranks = static_cast<double>(strategy_.dp) * strategy_.tp * strategy_.cp;
-  const double chains = shape_.schedule == Schedule::dualpipe ? 2 : 1;
-  const double again = recomputed / chains * static_cast<double>(batch_.micro_batches) * ranks;
-  const int devices = strategy_.devices();
-  result.mfu = utilisation(task_, model, result.step_time, devices);
-  result.hfu = utilisation(task_, model + Flops{again}, result.step_time, devices);
-  result.limited_by = limit_of(result);
 }
 
 }  // namespace foreplan

@@ -1,7 +1,6 @@
 #include <algorithm>
 #include <optional>
 
-#include "models/op_cost.hpp"
 #include "planner/folded_step.hpp"
 
 namespace foreplan {
@@ -20,38 +19,19 @@ class FoldedStep::Pricer {
 
  private:
   PricedUnit priced(const Piece& piece) const {
-    const UnitWork& work = step_.works_[piece.unit_class];
-    PricedUnit unit{.cost = price(work, {.costs = costs_,
-                                         .spec = step_.spec(kind_),
-                                         .groups = step_.groups_,
-                                         .stack = step_.task_.stack,
-                                         .recompute = piece.recompute,
-                                         .slowdown = kind_.slowdown}),
-                    .forward = {},
-                    .backward = {}};
-    unit.forward.compute = unit.cost.whole_forward();
-    unit.backward.compute = unit.cost.whole_backward_input() + unit.cost.backward_weight;
-    if (step_.strategy_.zero < 2) return unit;
-    const auto over_replicas = [&](CollectiveKind kind, std::int64_t bytes_each) {
-      const RankGroups& groups = step_.groups_;
-      Duration time{};
-      if (work.dense_parameters > 0) {
-        time += exchange_time(kind, Bytes{work.dense_parameters * bytes_each}, groups.data());
-      }
-      if (work.expert_parameters > 0) {
-        time +=
-            exchange_time(kind, Bytes{work.expert_parameters * bytes_each}, groups.expert_data());
-      }
-      return time;
-    };
-    unit.backward.reduce =
-        over_replicas(CollectiveKind::reduce_scatter, step_.task_.stack.gradient_bytes);
-    if (step_.strategy_.zero == 3) {
-      unit.forward.gather =
-          over_replicas(CollectiveKind::all_gather, element_size(step_.task_.precision).count);
-      unit.backward.gather = unit.forward.gather;
-    }
-    return unit;
+    const UnitCost cost =
+        price(step_.works_[piece.unit_class], {.costs = costs_,
+                                               .spec = step_.spec(kind_),
+                                               .stack = step_.task_.stack,
+                                               .context_ranks = step_.strategy_.cp,
+                                               .recompute = piece.recompute,
+                                               .slowdown = kind_.slowdown});
+    const ShardedUnit& sharded = step_.sharded_[piece.unit_class];
+    return {.cost = cost,
+            .forward = {.compute = cost.whole_forward(), .gather = sharded.gather},
+            .backward = {.compute = cost.whole_backward_input() + cost.backward_weight,
+                         .gather = sharded.gather,
+                         .reduce = sharded.reduce}};
   }
 
   const FoldedStep& step_;
@@ -60,96 +40,89 @@ class FoldedStep::Pricer {
   std::vector<std::optional<PricedUnit>> units_;
 };
 
-namespace {
-
-/// A virtual stage's work on a micro-batch.
-struct ChunkTimes {
-  VirtualStageCost cost;
-  Duration computing{}, exchanging{};  ///< of one micro-batch
-  Duration tail{};                     ///< reductions behind the last micro-batch
-};
-
-}  // namespace
-
-Duration FoldedStep::hop_time(int from, int to) const {
-  const Piece& last = stages_[static_cast<std::size_t>(from)].back();
-  const Bytes bytes = works_[last.unit_class].leaving;
-  const bool cut = strategy_.tp > 1 && (strategy_.sp || task_.stack.scatter_activations);
-  const Bytes mine = cut ? Bytes{(bytes.count + strategy_.tp - 1) / strategy_.tp} : bytes;
-  Duration time = groups_.stage_hop(stage_of(shape_, from), stage_of(shape_, to), mine);
-  if (cut && !strategy_.sp) {
-    time += exchange_time(CollectiveKind::all_gather, bytes, groups_.of(Axis::tensor));
+/// A virtual stage's work on one micro-batch.
+FoldedStep::Chunk FoldedStep::price_chunk(std::size_t virtual_stage, Pricer& pricer) const {
+  const bool sharded = strategy_.zero >= 2 && groups_.data_ranks() > 1;
+  Chunk chunk;
+  chunk.last.buckets = &buckets_[virtual_stage];
+  std::vector<ShardedUnit> forward, backward;
+  for (const Piece& piece : stages_[virtual_stage]) {
+    const PricedUnit& unit = pricer.unit(piece);
+    const UnitCost& cost = unit.cost;
+    chunk.cost.forward += piece.count * cost.whole_forward();
+    chunk.cost.backward_input += piece.count * cost.whole_backward_input();
+    chunk.cost.backward_weight += piece.count * cost.backward_weight;
+    chunk.exchanging +=
+        piece.count * (cost.forward_exchange + cost.backward_exchange + cost.recompute_exchange);
+    const auto count = static_cast<std::size_t>(piece.count);
+    chunk.last.times.insert(chunk.last.times.end(), count, unit.backward.compute);
+    if (!sharded) continue;
+    forward.insert(forward.end(), count, unit.forward);
+    backward.insert(backward.end(), count, unit.backward);
   }
-  return time;
+  std::reverse(backward.begin(), backward.end());
+  std::reverse(chunk.last.times.begin(), chunk.last.times.end());
+  chunk.computing = chunk.cost.whole() - chunk.exchanging;
+  if (sharded) walk(chunk, forward, backward);
+  return chunk;
 }
 
-std::vector<FoldedStep::StageTimes> FoldedStep::run(const Replica& replica,
-                                                    const CostModel& costs) const {
+/// With zero >= 2 parameters come and gradients go with every micro-batch.
+void FoldedStep::walk(Chunk& chunk, const std::vector<ShardedUnit>& forward,
+                      const std::vector<ShardedUnit>& backward) const {
+  const bool prefetch = task_.stack.prefetch_parameters;
+  const Duration there = walk_sharded(forward, prefetch).computed;
+  const ShardedWalk back = walk_sharded(backward, prefetch);
+  const Duration before = chunk.cost.whole();
+  chunk.cost.forward = there;
+  chunk.cost.backward_input = back.computed - chunk.cost.backward_weight;
+  chunk.exchanging += chunk.cost.whole() - before;
+  chunk.tail = back.communicated - back.computed;
+}
+
+std::vector<FoldedStep::Chunk> FoldedStep::price_chunks(const Replica& replica,
+                                                        const CostModel& costs) const {
   std::vector<Pricer> pricers;
-  for (const DeviceKind& kind : replica) {
-    const auto same = std::find(
-        replica.begin(), replica.begin() + static_cast<std::ptrdiff_t>(pricers.size()), kind);
-    const auto place = static_cast<std::size_t>(same - replica.begin());
-    pricers.push_back(place < pricers.size() ? pricers[place] : Pricer(*this, kind, costs));
+  for (std::size_t s = 0; s < replica.size(); ++s) {
+    const auto here = replica.begin() + static_cast<std::ptrdiff_t>(s);
+    const auto same = std::find(replica.begin(), here, *here);
+    if (same == here)
+      pricers.emplace_back(*this, *here, costs);
+    else
+      pricers.push_back(pricers[static_cast<std::size_t>(same - replica.begin())]);
   }
-  const auto n = static_cast<std::size_t>(shape_.virtual_stages());
-  PipelineCosts pipeline;
-  std::vector<ChunkTimes> chunks(n);
-  std::vector<LastBackward> last(n);
-  for (std::size_t j = 0; j < n; ++j) {
-    Pricer& pricer = pricers[static_cast<std::size_t>(stage_of(shape_, static_cast<int>(j)))];
-    ChunkTimes& chunk = chunks[j];
-    std::vector<ShardedUnit> forward, backward;
-    for (const Piece& piece : stages_[j]) {
-      const PricedUnit& unit = pricer.unit(piece);
-      const UnitCost& c = unit.cost;
-      chunk.cost.forward += piece.count * c.whole_forward();
-      chunk.cost.backward_input += piece.count * c.whole_backward_input();
-      chunk.cost.backward_weight += piece.count * c.backward_weight;
-      chunk.exchanging +=
-          piece.count * (c.forward_exchange + c.backward_exchange + c.recompute_exchange);
-      for (std::int32_t i = 0; i < piece.count; ++i) {
-        if (strategy_.zero >= 2) {
-          forward.push_back(unit.forward);
-          backward.insert(backward.begin(), unit.backward);
-        }
-        last[j].units.insert(last[j].units.begin(), &works_[piece.unit_class]);
-        last[j].times.insert(last[j].times.begin(), unit.backward.compute);
-      }
-    }
-    chunk.computing = chunk.cost.forward + chunk.cost.backward_input + chunk.cost.backward_weight -
-                      chunk.exchanging;
-    if (strategy_.zero >= 2 && groups_.data_ranks() > 1) {
-      const bool prefetch = task_.stack.prefetch_parameters;
-      const Duration there = walk_sharded(forward, prefetch).computed;
-      const ShardedWalk back = walk_sharded(backward, prefetch);
-      chunk.exchanging += there - chunk.cost.forward + back.computed - chunk.cost.backward_input -
-                          chunk.cost.backward_weight;
-      chunk.cost.forward = there;
-      chunk.cost.backward_input = back.computed - chunk.cost.backward_weight;
-      chunk.tail = back.communicated - back.computed;
-    }
-    pipeline.stages.push_back(chunk.cost);
+  std::vector<Chunk> chunks;
+  for (std::size_t j = 0; j < stages_.size(); ++j) {
+    const int stage = stage_of(shape_, static_cast<int>(j));
+    chunks.push_back(price_chunk(j, pricers[static_cast<std::size_t>(stage)]));
   }
-  for (int j = 0; j + 1 < shape_.virtual_stages(); ++j) {
-    const Duration hop = has_next(shape_, j) ? hop_time(j, j + 1) : Duration{};
-    pipeline.hops.push_back({.forward = hop, .backward = hop});
-  }
-  const auto timeline = evaluator_.timeline(pipeline);
+  return chunks;
+}
+
+PipelineCosts FoldedStep::pipeline_costs(const std::vector<Chunk>& chunks) const {
+  PipelineCosts pipeline{.stages = {}, .hops = hops_};
+  for (const Chunk& chunk : chunks) pipeline.stages.push_back(chunk.cost);
+  return pipeline;
+}
+
+std::vector<FoldedStep::StageTimes> FoldedStep::run(const Replica& replica, const CostModel& costs,
+                                                    Workspace& workspace) const {
+  std::vector<Chunk> chunks = price_chunks(replica, costs);
+  evaluator_.tails(pipeline_costs(chunks), workspace.scratch, workspace.tails);
+  const PipelineEvaluator::Tails& tails = workspace.tails;
   std::vector<StageTimes> stages(static_cast<std::size_t>(shape_.stages));
-  const auto micro_batches = batch_.micro_batches;
-  const std::int64_t passes =
-      shape_.schedule == Schedule::dualpipe ? micro_batches / 2 : micro_batches;
-  for (std::size_t j = 0; j < n; ++j) {
+  const bool two_ways = shape_.schedule == Schedule::dualpipe;
+  const std::int64_t passes = two_ways ? batch_.micro_batches / 2 : batch_.micro_batches;
+  for (std::size_t j = 0; j < chunks.size(); ++j) {
+    Chunk& chunk = chunks[j];
     const auto s = static_cast<std::size_t>(stage_of(shape_, static_cast<int>(j)));
     StageTimes& stage = stages[s];
-    stage.computing += passes * chunks[j].computing;
-    stage.exchanging += passes * chunks[j].exchanging;
-    const ActionTimes& action = timeline[s][last_backward_[j]];
-    last[j].start = action.start;
-    last[j].finish = action.finish;
-    stage.last.push_back(std::move(last[j]));
-    stage.finish = std::max(stage.finish, timeline[s].back().finish + chunks[j].tail);
+    stage.computing += passes * chunk.computing;
+    stage.exchanging += passes * chunk.exchanging;
+    chunk.last.start = tails.last_backward[j].start;
+    chunk.last.finish = tails.last_backward[j].finish;
+    stage.last.push_back(std::move(chunk.last));
+    stage.finish = std::max(stage.finish, tails.stage_finish[s] + chunk.tail);
   }
   for (StageTimes& stage : stages) {
     std::sort(stage.last.begin(), stage.last.end(),
@@ -159,8 +132,7 @@ std::vector<FoldedStep::StageTimes> FoldedStep::run(const Replica& replica,
 }
 
 /// Replicas wait for each other where gradients are aggregated: the later of both counts.
-void FoldedStep::aggregate(std::vector<StageTimes>& stages,
-                           const std::vector<StageTimes>& other) const {
+void FoldedStep::aggregate(std::vector<StageTimes>& stages, const std::vector<StageTimes>& other) {
   for (std::size_t s = 0; s < stages.size(); ++s) {
     stages[s].finish = std::max(stages[s].finish, other[s].finish);
     for (std::size_t c = 0; c < stages[s].last.size(); ++c) {
@@ -175,88 +147,97 @@ void FoldedStep::aggregate(std::vector<StageTimes>& stages,
   }
 }
 
-Duration FoldedStep::optimizer_time(int stage, const CostModel& costs) const {
-  const StageState& state = states_[static_cast<std::size_t>(stage)];
-  const std::int64_t own = own_parameters(state, strategy_, groups_);
-  if (own == 0) return {};
-  const bool master = task_.stack.master_weights && element_size(task_.precision).count < 4;
-  const auto op = [&](std::string what) {
-    return make_op({.op = std::move(what),
-                    .pass = Pass::optimizer,
-                    .shape = {own},
-                    .dtype = master ? task_.precision : DType::fp32});
-  };
-  const std::string update = std::string(name(task_.optimizer)) + (master ? "_master" : "");
+Duration FoldedStep::optimizer_time(std::size_t stage, const CostModel& costs) const {
   Duration slowest{};
   for (const Replica& replica : replicas_) {
-    const DeviceSpec& device = spec(replica[static_cast<std::size_t>(stage)]);
-    Duration time = costs.compute_time(op(update), device) + costs.dispatch(device);
-    if (task_.stack.clip_gradients) {
-      time += costs.compute_time(op("square_sum"), device) + costs.dispatch(device);
-    }
+    const DeviceSpec& device = spec(replica[stage]);
+    Duration time{};
+    for (const Op& op : updates_[stage])
+      time += costs.compute_time(op, device) + costs.dispatch(device);
     slowest = std::max(slowest, time);
   }
   return slowest;
 }
 
+/// No stage updates before it knows the norm of all gradients: a word there and back.
+void FoldedStep::wait_for_norm(std::vector<StageEnd>& ends) const {
+  if (norm_ == Duration::zero()) return;
+  Duration all{};
+  for (const StageEnd& end : ends) all = std::max(all, end.ready);
+  for (StageEnd& end : ends) {
+    end.ready = all + norm_;
+    end.exchanging += norm_;
+  }
+}
+
+std::vector<FoldedStep::StageEnd> FoldedStep::ends_of(const std::vector<StageTimes>& stages,
+                                                      const CostModel& costs) const {
+  std::vector<StageEnd> ends;
+  for (const StageTimes& stage : stages) {
+    const Duration ready =
+        std::max(stage.finish, gradients_done(stage.last, task_.stack.overlap_gradients));
+    ends.push_back({.finish = stage.finish, .ready = ready, .exchanging = ready - stage.finish});
+  }
+  for (const SharedGradients& share : shared_) {
+    StageEnd &a = ends[share.a], &b = ends[share.b];
+    a.ready = b.ready = std::max(a.ready, b.ready) + share.time;
+    a.exchanging += share.time;
+    b.exchanging += share.time;
+  }
+  wait_for_norm(ends);
+  for (std::size_t s = 0; s < ends.size(); ++s) {
+    ends[s].update = optimizer_time(s, costs);
+    ends[s].gather = gathers_[s];
+  }
+  return ends;
+}
+
+std::vector<FoldedStep::StageTimes> FoldedStep::run_all(const CostModel& costs,
+                                                        Workspace& workspace) const {
+  std::vector<StageTimes> stages = run(replicas_.front(), costs, workspace);
+  for (std::size_t r = 1; r < replicas_.size(); ++r) {
+    aggregate(stages, run(replicas_[r], costs, workspace));
+  }
+  return stages;
+}
+
 Estimate FoldedStep::estimate(const CostModel& costs) const {
-  std::vector<StageTimes> stages = run(replicas_.front(), costs);
-  for (std::size_t r = 1; r < replicas_.size(); ++r) aggregate(stages, run(replicas_[r], costs));
-  const std::size_t p = stages.size();
-  std::vector<Duration> ready(p);
-  for (std::size_t s = 0; s < p; ++s) {
-    ready[s] = stages[s].finish;
-    if (strategy_.zero < 2) {
-      ready[s] =
-          std::max(ready[s], gradients_done(stages[s].last, strategy_, groups_, task_.stack));
-    }
-  }
-  std::vector<Duration> exchanged(p);
-  for (std::size_t s = 0; s < p; ++s) exchanged[s] = ready[s] - stages[s].finish;
-  const auto share = [&](std::size_t a, std::size_t b, std::int64_t parameters) {
-    if (a == b || parameters == 0) return;
-    const Duration time =
-        exchange_time(CollectiveKind::all_reduce, Bytes{parameters * task_.stack.gradient_bytes},
-                      groups_.stages(static_cast<int>(a), static_cast<int>(b)));
-    ready[a] = ready[b] = std::max(ready[a], ready[b]) + time;
-    exchanged[a] += time;
-    exchanged[b] += time;
-  };
-  share(0, p - 1, tied_);
-  if (shape_.schedule == Schedule::dualpipe) {
-    for (std::size_t s = 0; s < p / 2; ++s)
-      share(s, p - 1 - s, states_[s].dense + states_[s].expert);
-  }
-  if (task_.stack.clip_gradients && p > 1) {
-    const Duration all = *std::max_element(ready.begin(), ready.end());
-    const Duration norm = groups_.stage_hop(0, static_cast<int>(p) - 1, Bytes{4}) * 2;
-    for (std::size_t s = 0; s < p; ++s) {
-      ready[s] = all + norm;
-      exchanged[s] += norm;
-    }
-  }
-  Estimate result;
-  result.strategy = strategy_;
+  Workspace workspace;
+  return estimate(costs, workspace);
+}
+
+Estimate FoldedStep::estimate(const CostModel& costs, Workspace& workspace) const {
+  const std::vector<StageTimes> stages = run_all(costs, workspace);
+  const std::vector<StageEnd> ends = ends_of(stages, costs);
+  Estimate result = base_;
   DeviceTime sum;
-  for (std::size_t s = 0; s < p; ++s) {
-    const Duration update = optimizer_time(static_cast<int>(s), costs);
-    const Duration gather =
-        gather_updated(states_[s], strategy_, groups_, task_.stack, task_.precision);
-    result.step_time = std::max(result.step_time, ready[s] + update + gather);
+  for (std::size_t s = 0; s < ends.size(); ++s) {
+    result.step_time = std::max(result.step_time, ends[s].step_end());
     sum.compute += stages[s].computing;
-    sum.optimizer += update;
-    sum.exposed_communication += stages[s].exchanging + exchanged[s] + gather;
+    sum.optimizer += ends[s].update;
+    sum.exposed_communication += stages[s].exchanging + ends[s].exchanging + ends[s].gather;
   }
-  const auto stages_count = static_cast<std::int64_t>(p);
-  result.breakdown = {.compute = sum.compute / stages_count,
-                      .exposed_communication = sum.exposed_communication / stages_count,
-                      .optimizer = sum.optimizer / stages_count};
-  result.breakdown.idle = result.step_time - result.breakdown.compute -
-                          result.breakdown.exposed_communication - result.breakdown.optimizer;
-  result.tasks = evaluator_.actions();
-  fill_memory(result);
+  const auto count = static_cast<std::int64_t>(ends.size());
+  DeviceTime& mean = result.breakdown;
+  mean.compute = sum.compute / count;
+  mean.optimizer = sum.optimizer / count;
+  mean.exposed_communication = sum.exposed_communication / count;
+  mean.idle = result.step_time - mean.compute - mean.exposed_communication - mean.optimizer;
   fill_rates(result);
   return result;
+}
+
+void FoldedStep::fill_rates(Estimate& result) const {
+  const double step = seconds(result.step_time);
+  result.samples_per_s = step > 0 ? static_cast<double>(task_.global_batch) / step : 0;
+  const Positions& rows = task_.model.input_positions();
+  if (rows.source + rows.target > 0) {
+    result.tokens_per_s = result.samples_per_s * static_cast<double>(rows.count(task_.lengths));
+  }
+  const int devices = strategy_.devices();
+  result.mfu = utilisation(task_, model_flops_, result.step_time, devices);
+  result.hfu = utilisation(task_, executed_flops_, result.step_time, devices);
+  result.limited_by = limit_of(result);
 }
 
 }  // namespace foreplan

@@ -30,6 +30,14 @@ Strategy completed(const Task& task, Strategy strategy) {
   return strategy;
 }
 
+/// A device that does everything itself hides nothing.
+Task adapted(Task task) {
+  if (task.cluster.device(DeviceId{0}).concurrent_streams) return task;
+  task.stack.overlap_gradients = task.stack.overlap_parameters = false;
+  task.stack.overlap_tensor = task.stack.prefetch_parameters = false;
+  return task;
+}
+
 bool reaches_back(const OpGraph& model) {
   for (const Block& block : model.blocks()) {
     for (auto i = static_cast<std::int32_t>(block.first);
@@ -45,7 +53,7 @@ bool reaches_back(const OpGraph& model) {
 }  // namespace
 
 FoldedStep::FoldedStep(const Task& task, const Strategy& strategy)
-    : task_(task),
+    : task_(adapted(task)),
       strategy_(completed(task, strategy)),
       batch_(split_batch(strategy_, task.global_batch)),
       shape_(pipeline_shape(strategy_, static_cast<int>(batch_.micro_batches))),
@@ -55,8 +63,12 @@ FoldedStep::FoldedStep(const Task& task, const Strategy& strategy)
   check();
   lay_out_stages();
   lower_units();
+  count_state();
   find_replicas();
-  find_last_backwards();
+  plan_exchanges();
+  plan_ends();
+  plan_memory();
+  count_flops();
 }
 
 void FoldedStep::check() const {
@@ -109,14 +121,21 @@ void FoldedStep::lower_units() {
                             .ep = strategy_.ep,
                             .sp = strategy_.sp};
   for (const UnitClass& unit : chain_.classes) {
-    works_.push_back(lower_unit(task_.model, unit.range, setting));
+    UnitWork work = lower_unit(task_.model, unit.range, setting);
+    for (Exchange& exchange : work.exchanges) {
+      exchange.time = exchange_time(exchange.kind, exchange.bytes, groups_.of(exchange.axis));
+    }
+    works_.push_back(std::move(work));
   }
+}
+
+void FoldedStep::count_state() {
   states_.resize(static_cast<std::size_t>(shape_.stages));
+  const bool elsewhere = shape_.stages > 1;
   for (std::size_t j = 0; j < stages_.size(); ++j) {
     StageState& state = states_[static_cast<std::size_t>(stage_of(shape_, static_cast<int>(j)))];
     for (const Piece& piece : stages_[j]) {
       const UnitWork& work = works_[piece.unit_class];
-      const bool elsewhere = shape_.stages > 1;
       state.dense += piece.count * (work.dense_parameters + (elsewhere ? work.tied_parameters : 0));
       state.expert += piece.count * work.expert_parameters;
       if (elsewhere) tied_ += piece.count * work.tied_parameters;
@@ -155,22 +174,6 @@ void FoldedStep::find_replicas() {
     distinct.insert(std::move(replica));
   }
   replicas_.assign(distinct.begin(), distinct.end());
-}
-
-void FoldedStep::find_last_backwards() {
-  using Kind = PipelineAction::Kind;
-  last_backward_.resize(static_cast<std::size_t>(shape_.virtual_stages()));
-  for (int stage = 0; stage < shape_.stages; ++stage) {
-    const std::vector<PipelineAction> actions = pipeline_schedule(shape_, stage);
-    for (std::size_t i = 0; i < actions.size(); ++i) {
-      const bool weights =
-          actions[i].kind == Kind::backward || actions[i].kind == Kind::backward_weight;
-      if (!weights) continue;
-      const int at =
-          virtual_stage(shape_.schedule, shape_.stages, shape_.chunks, stage, actions[i].chunk);
-      last_backward_[static_cast<std::size_t>(at)] = i;
-    }
-  }
 }
 
 const DeviceSpec& FoldedStep::spec(const DeviceKind& kind) const {

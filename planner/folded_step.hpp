@@ -10,8 +10,15 @@
 #include "planner/sharded_walk.hpp"
 #include "planner/stage_layout.hpp"
 #include "planner/unit_cost.hpp"
+#include "sim/task_graph.hpp"
 
 namespace foreplan {
+
+/// A folded step as tasks, a device for each stage.
+struct FoldedGraph {
+  TaskGraph graph;
+  Costs costs;  ///< for replay() and simulate()
+};
 
 /// A training step with ranks that do the same folded into one: lowered once, priced many times.
 ///
@@ -34,9 +41,19 @@ class FoldedStep {
 
   /// The strategy, complete: micro-batch and layers told.
   const Strategy& strategy() const { return strategy_; }
+  /// Where estimates keep their intermediate times; reused, pipelines allocate nothing.
+  struct Workspace {
+    PipelineEvaluator::Scratch scratch{};
+    PipelineEvaluator::Tails tails{};
+  };
   Estimate estimate(const CostModel& costs) const;
+  Estimate estimate(const CostModel& costs, Workspace& workspace) const;
+  /// The same step as tasks: an action of a stage each, transfers between stages, and what follows the
+  /// pipeline, with their durations. Its makespan is the estimate's step time.
+  FoldedGraph graph(const CostModel& costs) const;
 
  private:
+  class GraphWriter;
   /// A unit class on some virtual stage: so many of it, recomputed or not.
   struct Piece {
     std::size_t unit_class = 0;
@@ -50,34 +67,70 @@ class FoldedStep {
     friend auto operator<=>(const DeviceKind&, const DeviceKind&) = default;
   };
   using Replica = std::vector<DeviceKind>;  ///< by stage
+  /// A virtual stage's work on one micro-batch.
+  struct Chunk {
+    VirtualStageCost cost;               ///< exchanges included
+    Duration computing{}, exchanging{};  ///< parts of it
+    Duration tail{};                     ///< reductions behind the last micro-batch
+    LastBackward last;
+  };
+  /// A stage's part of the pipeline.
   struct StageTimes {
     Duration computing{}, exchanging{};  ///< of all micro-batches
     std::vector<LastBackward> last;      ///< by chunk, in order of start
-    Duration finish{};                   ///< of the pipeline's part
+    Duration finish{};
+  };
+  /// What a stage does behind the pipeline.
+  struct StageEnd {
+    Duration finish{};      ///< of the pipeline
+    Duration ready{};       ///< gradients aggregated, their norm known
+    Duration exchanging{};  ///< of the time between, what it exchanged
+    Duration update{}, gather{};
+    Duration step_end() const { return ready + update + gather; }
   };
   struct PricedUnit {
     UnitCost cost;
     ShardedUnit forward, backward;  ///< with zero >= 2
   };
   class Pricer;
+  /// Two stages that hold the same parameters and add up their gradients.
+  struct SharedGradients {
+    std::size_t a = 0, b = 0;
+    Duration time{};
+  };
 
-  void lay_out_stages();
-  void lower_units();
-  void find_replicas();
-  void find_last_backwards();
+  // Lowering, in this order.
   void check() const;
+  void lay_out_stages();
   std::vector<Piece> pieces_of(const std::vector<UnitRun>& runs) const;
-  const DeviceSpec& spec(const DeviceKind& kind) const;
-  std::size_t layout_of(int virtual_stage) const;
+  void lower_units();
+  void count_state();
+  void find_replicas();
+  void plan_exchanges();
   Duration hop_time(int from, int to) const;
-  std::vector<StageTimes> run(const Replica& replica, const CostModel& costs) const;
-  void aggregate(std::vector<StageTimes>& stages, const std::vector<StageTimes>& other) const;
-  Duration optimizer_time(int stage, const CostModel& costs) const;
+  void plan_ends();
+  void plan_memory();
+  void count_flops();
   StageMemory memory_of(int stage, const std::vector<Bytes>& activations) const;
-  void fill_memory(Estimate& result) const;
-  void fill_rates(Estimate& result) const;
   Bytes saved(int virtual_stage) const;
   Bytes transient(int stage) const;
+  const DeviceSpec& spec(const DeviceKind& kind) const;
+
+  // Pricing.
+  Chunk price_chunk(std::size_t virtual_stage, Pricer& pricer) const;
+  void walk(Chunk& chunk, const std::vector<ShardedUnit>& forward,
+            const std::vector<ShardedUnit>& backward) const;
+  std::vector<Chunk> price_chunks(const Replica& replica, const CostModel& costs) const;
+  PipelineCosts pipeline_costs(const std::vector<Chunk>& chunks) const;
+  std::vector<StageTimes> run(const Replica& replica, const CostModel& costs,
+                              Workspace& workspace) const;
+  std::vector<StageTimes> run_all(const CostModel& costs, Workspace& workspace) const;
+  static void aggregate(std::vector<StageTimes>& stages, const std::vector<StageTimes>& other);
+  void wait_for_norm(std::vector<StageEnd>& ends) const;
+  std::vector<StageEnd> ends_of(const std::vector<StageTimes>& stages,
+                                const CostModel& costs) const;
+  Duration optimizer_time(std::size_t stage, const CostModel& costs) const;
+  void fill_rates(Estimate& result) const;
 
   const Task task_;
   Strategy strategy_;
@@ -91,8 +144,15 @@ class FoldedStep {
   std::vector<StageState> states_;          ///< by stage
   std::int64_t tied_ = 0;                   ///< parameters of a table that two stages hold
   std::vector<Replica> replicas_;           ///< distinct
-  /// By virtual stage: the place of its last backward in its stage's list of actions.
-  std::vector<std::size_t> last_backward_;
+  std::vector<ShardedUnit> sharded_;        ///< by unit class: what zero >= 2 gathers and reduces
+  std::vector<std::vector<BucketSend>> buckets_;  ///< by virtual stage
+  std::vector<HopCost> hops_;
+  std::vector<SharedGradients> shared_;
+  Duration norm_{};                       ///< until all stages know the norm of all gradients
+  std::vector<Duration> gathers_;         ///< by stage: updated parameters
+  std::vector<std::vector<Op>> updates_;  ///< by stage: the optimizer's ops
+  Estimate base_;                         ///< what no cost changes: strategy, memory
+  Flops model_flops_, executed_flops_;
 };
 
 }  // namespace foreplan

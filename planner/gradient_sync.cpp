@@ -7,73 +7,76 @@ namespace {
 
 std::int64_t part(std::int64_t whole, std::int64_t parts) { return (whole + parts - 1) / parts; }
 
-/// Fills buckets and hands them to the wire, one behind the other.
-class Wire {
+/// Fills buckets and notes when they go.
+class BucketPlan {
  public:
-  Wire(const Strategy& strategy, const RankGroups& groups, const Stack& stack)
+  BucketPlan(const Strategy& strategy, const RankGroups& groups, const Stack& stack)
       : groups_(groups),
         stack_(stack),
         kind_(strategy.zero >= 1 ? CollectiveKind::reduce_scatter : CollectiveKind::all_reduce),
         limit_(stack.first_bucket) {}
 
-  void add(const UnitWork& unit, Duration ready) {
-    const std::int64_t bytes = stack_.gradient_bytes;
-    filled_ += Bytes{unit.dense_parameters * bytes};
+  void add(const UnitWork& work, std::size_t unit) {
+    filled_ += Bytes{work.dense_parameters * stack_.gradient_bytes};
     while (filled_ >= limit_) {
-      send(limit_, groups_.data(), ready);
+      send(unit, limit_);
       filled_ -= limit_;
       limit_ = stack_.bucket;
     }
-    if (unit.expert_parameters > 0) {
-      send(Bytes{unit.expert_parameters * bytes}, groups_.expert_data(), ready);
-    }
+    if (work.expert_parameters == 0) return;
+    const Bytes experts{work.expert_parameters * stack_.gradient_bytes};
+    sends_.push_back({unit, exchange_time(kind_, experts, groups_.expert_data())});
   }
 
-  Duration flush(Duration ready) {
-    if (filled_ > Bytes{}) send(filled_, groups_.data(), ready);
-    filled_ = {};
-    return free_;
+  std::vector<BucketSend> finish(std::size_t last) && {
+    if (filled_ > Bytes{}) send(last, filled_);
+    return std::move(sends_);
   }
 
  private:
-  void send(Bytes bytes, const GroupPlacement& group, Duration ready) {
-    if (bytes != last_bytes_ || &group != last_group_) {
-      last_time_ = exchange_time(kind_, bytes, group);
-      last_bytes_ = bytes;
-      last_group_ = &group;
-    }
-    free_ = std::max(free_, ready) + last_time_;
+  void send(std::size_t unit, Bytes bytes) {
+    // Most buckets are alike.
+    if (bytes != last_bytes_) last_time_ = exchange_time(kind_, bytes, groups_.data());
+    last_bytes_ = bytes;
+    const bool more = !sends_.empty() && sends_.back().unit == unit;
+    if (more)
+      sends_.back().time += last_time_;
+    else
+      sends_.push_back({unit, last_time_});
   }
 
   const RankGroups& groups_;
   const Stack& stack_;
   CollectiveKind kind_;
   Bytes limit_, filled_{};
-  Duration free_{};
-  // Most buckets are alike.
+  std::vector<BucketSend> sends_;
   Bytes last_bytes_{-1};
-  const GroupPlacement* last_group_ = nullptr;
   Duration last_time_{};
 };
 
 }  // namespace
 
-Duration gradients_done(const std::vector<LastBackward>& chunks, const Strategy& strategy,
-                        const RankGroups& groups, const Stack& stack) {
-  Duration last{};
+std::vector<BucketSend> plan_buckets(const std::vector<const UnitWork*>& units,
+                                     const Strategy& strategy, const RankGroups& groups,
+                                     const Stack& stack) {
+  if (groups.data_ranks() == 1 || units.empty()) return {};
+  BucketPlan plan(strategy, groups, stack);
+  for (std::size_t u = 0; u < units.size(); ++u) plan.add(*units[u], u);
+  return std::move(plan).finish(units.size() - 1);
+}
+
+Duration gradients_done(const std::vector<LastBackward>& chunks, bool overlapped) {
+  Duration last{}, wire{};
   for (const LastBackward& chunk : chunks) last = std::max(last, chunk.finish);
-  if (groups.data_ranks() == 1) return last;
-  Wire wire(strategy, groups, stack);
-  Duration done = last;
   for (const LastBackward& chunk : chunks) {
     Duration ready = chunk.start;
-    for (std::size_t u = 0; u < chunk.units.size(); ++u) {
-      ready += chunk.times[u];
-      wire.add(*chunk.units[u], stack.overlap_gradients ? ready : last);
+    std::size_t done = 0;
+    for (const BucketSend& send : *chunk.buckets) {
+      for (; done <= send.unit; ++done) ready += chunk.times[done];
+      wire = std::max(wire, overlapped ? ready : last) + send.time;
     }
-    done = std::max(done, wire.flush(stack.overlap_gradients ? chunk.finish : last));
   }
-  return done;
+  return std::max(last, wire);
 }
 
 std::int64_t own_parameters(const StageState& state, const Strategy& strategy,
@@ -86,11 +89,19 @@ Duration gather_updated(const StageState& state, const Strategy& strategy, const
                         const Stack& stack, DType dtype) {
   if (strategy.zero != 1 && strategy.zero != 2) return {};
   if (stack.overlap_parameters) return {};
-  const auto gather = [&](std::int64_t parameters, const GroupPlacement& group) {
-    if (parameters == 0) return Duration{};
-    return exchange_time(CollectiveKind::all_gather, parameters * element_size(dtype), group);
+  UnitWork all;
+  all.dense_parameters = state.dense;
+  all.expert_parameters = state.expert;
+  return over_replicas(all, CollectiveKind::all_gather, element_size(dtype).count, groups);
+}
+
+Duration over_replicas(const UnitWork& unit, CollectiveKind kind, std::int64_t size,
+                       const RankGroups& groups) {
+  const auto time = [&](std::int64_t parameters, const GroupPlacement& group) {
+    return parameters > 0 ? exchange_time(kind, Bytes{parameters * size}, group) : Duration{};
   };
-  return gather(state.dense, groups.data()) + gather(state.expert, groups.expert_data());
+  return time(unit.dense_parameters, groups.data()) +
+         time(unit.expert_parameters, groups.expert_data());
 }
 
 }  // namespace foreplan

@@ -1,43 +1,62 @@
 #pragma once
 
+#include <cstddef>
+#include <cstdint>
 #include <vector>
 
 #include "models/stack.hpp"
 #include "planner/rank_groups.hpp"
 #include "planner/strategy.hpp"
-#include "planner/unit_cost.hpp"
 #include "planner/unit_work.hpp"
 
 namespace foreplan {
 
-/// Units of a stage's chunk whose last backward is under way.
+/// A bucket of gradients on its way: it is full when backward is done with unit `unit` of its chunk.
+struct BucketSend {
+  std::size_t unit = 0;  ///< counted in the order of backward
+  Duration time{};
+};
+
+/// The buckets of a chunk's gradients, in the order in which backward fills them.
+///
+/// The first holds `Stack::first_bucket` bytes, the others `bucket`, the last what is left; experts'
+/// gradients go on their own, among fewer replicas. A bucket is all-reduced over the ranks that hold the
+/// same parameters, with zero >= 1 reduce-scattered. None where there are no such ranks.
+/// @param units  in the order of backward
+std::vector<BucketSend> plan_buckets(const std::vector<const UnitWork*>& units,
+                                     const Strategy& strategy, const RankGroups& groups,
+                                     const Stack& stack);
+
+/// A chunk's last backward as it runs, and the buckets that it fills.
 struct LastBackward {
   Duration start{}, finish{};
-  std::vector<const UnitWork*> units;  ///< in the order of backward
-  std::vector<Duration> times;         ///< of each unit's part of it
+  std::vector<Duration> times;  ///< of each unit's part, in the order of backward
+  const std::vector<BucketSend>* buckets = nullptr;
 };
 
 /// When a stage's gradients are aggregated.
 ///
-/// Buckets fill in the order of backward; bucket j can go once it is full at r_j:
+/// Bucket j can go once it is full at r_j, and one goes behind the other:
 ///   overlapped:  T = max_j (r_j + sum_{i >= j} AR_i)       otherwise:  T = finish + sum AR_i
-/// AR is an all-reduce, with zero >= 1 a reduce-scatter, over the ranks that hold the same parameters.
 /// Source: Li et al., PyTorch Distributed, VLDB 13(12), 2020.
 /// @param chunks  in order of start
-Duration gradients_done(const std::vector<LastBackward>& chunks, const Strategy& strategy,
-                        const RankGroups& groups, const Stack& stack);
+Duration gradients_done(const std::vector<LastBackward>& chunks, bool overlapped);
 
-/// What a stage's parameters and gradients take, and how the replicas share them.
+/// A stage's parameters on one rank, nothing sharded.
 struct StageState {
-  std::int64_t dense = 0, expert = 0;  ///< parameters of a rank, nothing sharded
+  std::int64_t dense = 0, expert = 0;
 };
 
 /// Elements whose update is a rank's own: all, or with zero >= 1 its share.
 std::int64_t own_parameters(const StageState& state, const Strategy& strategy,
                             const RankGroups& groups);
 
-/// The parameters that replicas updated are gathered: zero 1 and 2.
+/// The parameters that replicas updated are gathered: zero 1 and 2, unless beside the next forward.
 Duration gather_updated(const StageState& state, const Strategy& strategy, const RankGroups& groups,
                         const Stack& stack, DType dtype);
+
+/// Over the replicas of a unit: `size` bytes a parameter, experts apart.
+Duration over_replicas(const UnitWork& unit, CollectiveKind kind, std::int64_t size,
+                       const RankGroups& groups);
 
 }  // namespace foreplan

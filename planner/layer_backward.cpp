@@ -49,23 +49,33 @@ Value LayerLowering::gradient_of(DeviceId device, std::int32_t tensor) const {
   return {};
 }
 
-/// A task that computes the gradients of `tensors`, adding to those of earlier micro-batches.
-void LayerLowering::weight_task(const EmitContext& context, OpKey key,
-                                const std::vector<Value>& reads,
-                                const std::vector<std::int32_t>& tensors) {
-  key.pass = Pass::backward_weight;
-  key.accumulate = context.micro_batch > 0;
+void LayerLowering::add_weight_task(Cell& cell, WeightTask task) {
+  task.key.pass = Pass::backward_weight;
+  task.key.accumulate = task.context.micro_batch > 0;
+  if (cell.split_backward) {
+    cell.waiting.push_back(std::move(task));
+  } else {
+    write(std::move(task));
+  }
+}
+
+void LayerLowering::backward_weights(Cell& cell) {
+  for (WeightTask& task : cell.waiting) write(std::move(task));
+  cell.waiting.clear();
+}
+
+void LayerLowering::write(WeightTask task) {
+  const DeviceId device = task.context.device;
   std::vector<Value> gradients;
-  for (const std::int32_t tensor : tensors)
-    gradients.push_back(gradient_of(context.device, tensor));
+  for (const std::int32_t tensor : task.tensors) gradients.push_back(gradient_of(device, tensor));
   std::vector<Value*> writes;
   for (Value& gradient : gradients) writes.push_back(&gradient);
-  const TaskId task = emitter_.compute(context, std::move(key), reads, writes);
-  DeviceState& state = devices_[index(context.device)];
+  const TaskId id = emitter_.compute(task.context, std::move(task.key), task.reads, writes);
+  DeviceState& state = devices_[index(device)];
   for (const ParameterPlace& place : state.layout.places) {
-    for (const std::int32_t tensor : tensors) {
+    for (const std::int32_t tensor : task.tensors) {
       // The compute stream is FIFO: the last writer is done after all before it.
-      if (place.tensor == tensor) state.last_write[static_cast<std::size_t>(place.bucket)] = {task};
+      if (place.tensor == tensor) state.last_write[static_cast<std::size_t>(place.bucket)] = {id};
     }
   }
 }
@@ -141,14 +151,17 @@ void LayerLowering::backward_linear_weight(Cell& cell, int layer, const Cell::Pe
   for (int t = 0; t < tp(); ++t) {
     const auto rank = static_cast<std::size_t>(t);
     const bool fused_bias = tensors.size() == 2 && !by_rows;
-    const std::vector<Value> reads{input(cell, layer)[rank], dy[rank]};
-    weight_task(context(cell, layer, t),
-                {.op = fused_bias ? "linear" : "matmul", .shape = product_shape(layer)}, reads,
-                fused_bias ? tensors : std::vector<std::int32_t>{tensors[0]});
+    add_weight_task(cell,
+                    {.context = context(cell, layer, t),
+                     .key = {.op = fused_bias ? "linear" : "matmul", .shape = product_shape(layer)},
+                     .reads = {input(cell, layer)[rank], dy[rank]},
+                     .tensors = fused_bias ? tensors : std::vector<std::int32_t>{tensors[0]}});
     if (tensors.size() == 2 && by_rows) {
-      weight_task(context(cell, layer, t),
-                  {.op = "bias_add", .shape = {rows(), layer_at(layer).out_features}}, {dy[rank]},
-                  {tensors[1]});
+      add_weight_task(cell,
+                      {.context = context(cell, layer, t),
+                       .key = {.op = "bias_add", .shape = {rows(), layer_at(layer).out_features}},
+                       .reads = {dy[rank]},
+                       .tensors = {tensors[1]}});
     }
   }
 }
@@ -188,8 +201,10 @@ void LayerLowering::backward_layer_norm(Cell& cell, int layer, const Cell::PerRa
                        {x, statistics, parameter(cell, t, tensors[0]), dy[rank]}, {&dx});
       results.push_back(std::move(dx));
     }
-    weight_task(context(cell, layer, t), {.op = "layer_norm", .shape = shape},
-                {x, statistics, dy[rank]}, tensors);
+    add_weight_task(cell, {.context = context(cell, layer, t),
+                           .key = {.op = "layer_norm", .shape = shape},
+                           .reads = {x, statistics, dy[rank]},
+                           .tensors = tensors});
   }
   if (!results.empty()) contribute(cell, layer, 0, std::move(results));
 }

@@ -22,7 +22,7 @@ DeviceId LayerLowering::device(int dp_rank, int stage, int t) const {
 }
 
 std::size_t LayerLowering::slot_of(const Cell& cell, LayerId layer) const {
-  const int first = setting_.stages[static_cast<std::size_t>(cell.stage)].first;
+  const int first = setting_.layers[static_cast<std::size_t>(cell.virtual_stage)].first;
   return static_cast<std::size_t>(static_cast<int>(layer) - first + 1);
 }
 

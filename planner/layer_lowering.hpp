@@ -17,16 +17,27 @@ struct DeviceState {
   Value samples, labels, losses;
 };
 
-/// One micro-batch on one stage of one data-parallel rank. Every Value list has an entry for each
+/// A task that computes the gradients of `tensors`, adding to those of earlier micro-batches.
+struct WeightTask {
+  EmitContext context;
+  OpKey key;
+  std::vector<Value> reads;
+  std::vector<std::int32_t> tensors;
+};
+
+/// One micro-batch on one virtual stage of one data-parallel rank. Every Value list has an entry for each
 /// tensor-parallel rank.
 struct Cell {
   using PerRank = std::vector<Value>;
   int dp_rank = 0;
-  int stage = 0;
+  int virtual_stage = 0;
+  int stage = 0;  ///< that it lies on
   int micro_batch = 0;
   std::vector<PerRank> outputs;  ///< [0]: the stage's input; [i + 1]: of its i-th layer
   std::vector<PerRank> saved;    ///< by layer: statistics or probabilities for backward
   std::vector<std::vector<PerRank>> gradients;  ///< as outputs: contributions, to be added up
+  bool split_backward = false;                  ///< weights' gradients wait for backward_weights()
+  std::vector<WeightTask> waiting{};            ///< those that do
 };
 
 /// Writes the tasks of one layer for one Cell, all tensor-parallel ranks together.
@@ -38,16 +49,19 @@ class LayerLowering {
     const LoweringOptions& options;
     std::int64_t micro_batch_samples = 0;
     std::vector<Sharding> shardings;
-    std::vector<std::pair<int, int>>
-        stages;  ///< layers [first, last) of each; the loss in the last
+    /// Of each virtual stage; the loss in the last.
+    std::vector<LayerRange> layers;
   };
 
   LayerLowering(const Setting& setting, Emitter& emitter, std::vector<DeviceState>& devices)
       : setting_(setting), emitter_(emitter), devices_(devices) {}
 
   void forward(Cell& cell, int layer);
-  /// Adds to the gradients of the layer's inputs and of its parameters.
+  /// Adds to the gradients of the layer's inputs and of its parameters; of these later where the cell's
+  /// backward is split.
   void backward(Cell& cell, int layer);
+  /// Writes the tasks that backward() left waiting.
+  void backward_weights(Cell& cell);
   /// The gradient of `outputs[slot]`: the sum of its contributions.
   Cell::PerRank gradient(Cell& cell, std::size_t slot, int layer);
 
@@ -85,8 +99,8 @@ class LayerLowering {
   Value parameter(const Cell& cell, int t, std::int32_t tensor) const;
   /// Where a parameter's gradient goes.
   Value gradient_of(DeviceId device, std::int32_t tensor) const;
-  void weight_task(const EmitContext& context, OpKey key, const std::vector<Value>& reads,
-                   const std::vector<std::int32_t>& tensors);
+  void add_weight_task(Cell& cell, WeightTask task);
+  void write(WeightTask task);
   std::vector<std::vector<TaskId>> collective(CollectiveKind kind, const Cell& cell, int layer,
                                               Cell::PerRank& values);
 

@@ -15,16 +15,16 @@ namespace {
 
 constexpr std::int64_t kFloat = 4;  ///< bytes of an fp32 number, and of an int32 label
 
-std::vector<std::pair<int, int>> stage_ranges(const OpGraph& model, const Strategy& strategy) {
-  std::vector<std::pair<int, int>> stages;
+std::vector<LayerRange> layer_ranges(const OpGraph& model, const Strategy& strategy) {
+  std::vector<LayerRange> ranges;
   int begin = 0;
   for (const int count : strategy.layers) {
-    stages.emplace_back(begin, begin + count);
+    ranges.emplace_back(begin, begin + count);
     begin += count;
   }
-  if (stages.empty()) stages.emplace_back(0, 0);
-  stages.back().second = static_cast<int>(model.size());
-  return stages;
+  if (ranges.empty()) ranges.emplace_back(0, 0);
+  ranges.back().second = static_cast<int>(model.size());
+  return ranges;
 }
 
 /// Writes the whole step: see lower().
@@ -33,12 +33,13 @@ class StepLowering {
   StepLowering(const OpGraph& model, const Strategy& strategy, std::int64_t global_batch,
                const LoweringOptions& options)
       : batch_(split_batch(strategy, global_batch)),
+        shape_(pipeline_shape(strategy, static_cast<int>(batch_.micro_batches))),
         setting_{.model = model,
                  .strategy = strategy,
                  .options = options,
                  .micro_batch_samples = batch_.micro_batch,
                  .shardings = shard(model, strategy.tp),
-                 .stages = stage_ranges(model, strategy)},
+                 .layers = layer_ranges(model, strategy)},
         emitter_(strategy.devices(), options.concurrent_streams, options.algorithm),
         devices_(static_cast<std::size_t>(strategy.devices())),
         layers_(setting_, emitter_, devices_) {
@@ -64,31 +65,35 @@ class StepLowering {
   void prepare_device(int d, int stage, int t);
   void prepare_samples(DeviceId id, int d, int stage);
   void run_pipeline(int d);
+  std::vector<LayerRange> layers_on(int stage) const;
   bool try_action(int stage, const PipelineAction& action);
   void forward(Cell& cell);
   void backward(Cell& cell);
-  Cell::PerRank receive(const Cell& to, const Cell::PerRank& from, int layer);
+  Cell::PerRank receive(const Cell& to, const Cell& origin, const Cell::PerRank& from, int layer);
   void aggregate_gradients();
   void run_optimizer();
 
-  Cell& cell(int stage, int micro_batch) {
-    return cells_[static_cast<std::size_t>(stage * batch_.micro_batches + micro_batch)];
+  std::size_t index_of(int virtual_stage, int micro_batch) const {
+    return static_cast<std::size_t>(virtual_stage * batch_.micro_batches + micro_batch);
+  }
+  Cell& cell(int virtual_stage, int micro_batch) {
+    return cells_[index_of(virtual_stage, micro_batch)];
   }
 
   BatchSplit batch_;
+  PipelineShape shape_;
   LayerLowering::Setting setting_;
   Emitter emitter_;
   std::vector<DeviceState> devices_;
   LayerLowering layers_;
-  std::vector<Cell> cells_;    ///< of one data-parallel rank: stage by micro-batch
+  std::vector<Cell> cells_;    ///< of one data-parallel rank: virtual stage by micro-batch
   std::vector<char> done_[2];  ///< [forward], as cells_
 };
 
 void StepLowering::prepare_device(int d, int stage, int t) {
   const DeviceId id = device(d, stage, t);
   DeviceState& state = devices_[index(id)];
-  state.layout = layout_parameters(setting_.model, setting_.shardings,
-                                   setting_.stages[static_cast<std::size_t>(stage)],
+  state.layout = layout_parameters(setting_.model, setting_.shardings, layers_on(stage),
                                    {setting_.strategy.tp, t}, setting_.options.buckets);
   const int moments = state_tensors(setting_.options.optimizer);
   for (const Bytes bytes : state.layout.buckets) {
@@ -119,12 +124,22 @@ void StepLowering::prepare_device(int d, int stage, int t) {
   prepare_samples(id, d, stage);
 }
 
-/// Samples lie on the first stage, labels and losses on the last.
+std::vector<LayerRange> StepLowering::layers_on(int stage) const {
+  std::vector<LayerRange> ranges;
+  for (int at = 0; at < shape_.virtual_stages(); ++at) {
+    if (stage_of(shape_, at) == stage) {
+      ranges.push_back(setting_.layers[static_cast<std::size_t>(at)]);
+    }
+  }
+  return ranges;
+}
+
+/// Samples lie on the stage of the first virtual stage, labels and losses on that of the last.
 void StepLowering::prepare_samples(DeviceId id, int d, int stage) {
   DeviceState& state = devices_[index(id)];
   TaskGraphBuilder& builder = emitter_.builder();
   const std::int64_t first = d * batch_.share;
-  if (stage == 0) {
+  if (stage == stage_of(shape_, 0)) {
     const std::int64_t width = setting_.model.input_features();
     state.samples =
         emitter_.persistent(id, Bytes{kFloat * batch_.share * width}, BufferCategory::input);
@@ -135,7 +150,7 @@ void StepLowering::prepare_samples(DeviceId id, int d, int stage) {
                            .column = 0,
                            .columns = width});
   }
-  if (stage + 1 != setting_.strategy.pp) return;
+  if (stage != stage_of(shape_, shape_.virtual_stages() - 1)) return;
   state.labels = emitter_.persistent(id, Bytes{kFloat * batch_.share}, BufferCategory::input);
   builder.add_placement({.role = Placement::Role::label,
                          .range = state.labels.range,
@@ -156,22 +171,20 @@ void StepLowering::prepare_samples(DeviceId id, int d, int stage) {
 }
 
 void StepLowering::run_pipeline(int d) {
-  const int stages = setting_.strategy.pp;
-  const int micro_batches = static_cast<int>(batch_.micro_batches);
-  const auto count = static_cast<std::size_t>(stages * micro_batches);
-  cells_.assign(count, {});
-  done_[0].assign(count, 0);
-  done_[1].assign(count, 0);
-  const PipelineShape shape = pipeline_shape(setting_.strategy, micro_batches);
-  std::vector<std::vector<PipelineAction>> actions;
-  for (int stage = 0; stage < stages; ++stage) {
-    actions.push_back(pipeline_schedule(shape, stage));
-    for (int i = 0; i < micro_batches; ++i) {
-      cell(stage, i).dp_rank = d;
-      cell(stage, i).stage = stage;
-      cell(stage, i).micro_batch = i;
+  const int stages = shape_.stages;
+  cells_.assign(index_of(shape_.virtual_stages(), 0), {});
+  done_[0].assign(cells_.size(), 0);
+  done_[1].assign(cells_.size(), 0);
+  for (int at = 0; at < shape_.virtual_stages(); ++at) {
+    for (int i = 0; i < shape_.micro_batches; ++i) {
+      cell(at, i).dp_rank = d;
+      cell(at, i).virtual_stage = at;
+      cell(at, i).stage = stage_of(shape_, at);
+      cell(at, i).micro_batch = i;
     }
   }
+  std::vector<std::vector<PipelineAction>> actions;
+  for (int stage = 0; stage < stages; ++stage) actions.push_back(pipeline_schedule(shape_, stage));
   // Stage by stage as far as each gets, again and again: emission is then an execution order.
   std::vector<std::size_t> next(static_cast<std::size_t>(stages), 0);
   for (bool progress = true; progress;) {
@@ -186,26 +199,34 @@ void StepLowering::run_pipeline(int d) {
   }
 }
 
-/// Writes the action if what it needs from the neighbouring stage has been written.
+/// Writes the action if what it needs from the neighbouring virtual stage has been written.
 bool StepLowering::try_action(int stage, const PipelineAction& action) {
-  const int last = setting_.strategy.pp - 1;
-  const auto stride = static_cast<std::size_t>(batch_.micro_batches);
-  const auto at =
-      static_cast<std::size_t>(stage) * stride + static_cast<std::size_t>(action.micro_batch);
-  const bool is_forward = action.kind == PipelineAction::Kind::forward;
-  if (is_forward) {
-    if (stage > 0 && !done_[1][at - stride]) return false;
-    forward(cells_[at]);
-  } else {
-    if (stage < last && !done_[0][at + stride]) return false;
-    backward(cells_[at]);
+  using Kind = PipelineAction::Kind;
+  const int at = virtual_stage(shape_.schedule, shape_.stages, shape_.chunks, stage, action.chunk);
+  Cell& here = cell(at, action.micro_batch);
+  if (action.kind == Kind::backward_weight) {
+    layers_.backward_weights(here);
+    return true;
   }
-  done_[is_forward ? 1 : 0][at] = 1;
+  const bool is_forward = action.kind == Kind::forward;
+  const bool needs_neighbour = is_forward ? at > 0 : has_next(shape_, at);
+  const int neighbour = is_forward ? at - 1 : at + 1;
+  std::vector<char>& done = done_[is_forward ? 1 : 0];
+  if (needs_neighbour && done[index_of(neighbour, action.micro_batch)] == 0) return false;
+  if (is_forward) {
+    forward(here);
+  } else {
+    here.split_backward = action.kind == Kind::backward_input;
+    backward(here);
+  }
+  done[index_of(at, action.micro_batch)] = 1;
   return true;
 }
 
-/// Brings values from a neighbouring stage, rank by rank.
-Cell::PerRank StepLowering::receive(const Cell& to, const Cell::PerRank& from, int layer) {
+/// Brings values from the neighbouring virtual stage `origin`, rank by rank.
+Cell::PerRank StepLowering::receive(const Cell& to, const Cell& origin, const Cell::PerRank& from,
+                                    int layer) {
+  if (to.stage == origin.stage) return from;
   Cell::PerRank received;
   for (int t = 0; t < setting_.strategy.tp; ++t) {
     const Value& value = from[static_cast<std::size_t>(t)];
@@ -221,12 +242,13 @@ Cell::PerRank StepLowering::receive(const Cell& to, const Cell::PerRank& from, i
 }
 
 void StepLowering::forward(Cell& at) {
-  const auto [first, last] = setting_.stages[static_cast<std::size_t>(at.stage)];
+  const auto [first, last] = setting_.layers[static_cast<std::size_t>(at.virtual_stage)];
   const auto slots = static_cast<std::size_t>(last - first + 1);
   at.saved.resize(slots);
   at.gradients.resize(slots);
-  if (at.stage > 0) {
-    at.outputs.push_back(receive(at, cell(at.stage - 1, at.micro_batch).outputs.back(), first - 1));
+  if (at.virtual_stage > 0) {
+    const Cell& before = cell(at.virtual_stage - 1, at.micro_batch);
+    at.outputs.push_back(receive(at, before, before.outputs.back(), first - 1));
   } else {
     Cell::PerRank samples;
     const Bytes bytes{kFloat * batch_.micro_batch * setting_.model.input_features()};
@@ -240,15 +262,15 @@ void StepLowering::forward(Cell& at) {
 }
 
 void StepLowering::backward(Cell& at) {
-  const auto [first, last] = setting_.stages[static_cast<std::size_t>(at.stage)];
-  if (at.stage + 1 < setting_.strategy.pp) {
-    Cell& next = cell(at.stage + 1, at.micro_batch);
+  const auto [first, last] = setting_.layers[static_cast<std::size_t>(at.virtual_stage)];
+  if (has_next(shape_, at.virtual_stage)) {
+    Cell& next = cell(at.virtual_stage + 1, at.micro_batch);
     const Cell::PerRank gradient = layers_.gradient(next, 0, last);
-    at.gradients.back().push_back(receive(at, gradient, last - 1));
+    at.gradients.back().push_back(receive(at, next, gradient, last - 1));
   }
   for (int layer = last - 1; layer >= first; --layer) layers_.backward(at, layer);
   // Sum what this stage owes the one before now, in its own order of work.
-  if (at.stage > 0) layers_.gradient(at, 0, first);
+  if (at.virtual_stage > 0) layers_.gradient(at, 0, first);
 }
 
 void StepLowering::aggregate_gradients() {

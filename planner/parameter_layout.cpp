@@ -25,8 +25,8 @@ Bytes pack(std::vector<ParameterPlace>::iterator begin, std::vector<ParameterPla
 }  // namespace
 
 ParameterLayout layout_parameters(const OpGraph& model, const std::vector<Sharding>& shardings,
-                                  std::pair<int, int> layers, std::pair<int, int> tp_and_rank,
-                                  const BucketSizes& sizes) {
+                                  const std::vector<LayerRange>& ranges,
+                                  std::pair<int, int> tp_and_rank, const BucketSizes& sizes) {
   ParameterLayout layout;
   std::vector<ParameterPlace>& places = layout.places;
   std::size_t bucket_begin = 0;
@@ -40,7 +40,10 @@ ParameterLayout layout_parameters(const OpGraph& model, const std::vector<Shardi
   for (auto i = static_cast<std::int32_t>(model.parameters().size()) - 1; i >= 0; --i) {
     const Parameter& parameter = model.parameters()[static_cast<std::size_t>(i)];
     const int layer = static_cast<int>(parameter.layer);
-    if (layer < layers.first || layer >= layers.second) continue;
+    const bool here = std::any_of(ranges.begin(), ranges.end(), [layer](const LayerRange& range) {
+      return range.first <= layer && layer < range.second;
+    });
+    if (!here) continue;
     const auto [tp, t] = tp_and_rank;
     places.push_back(
         {.tensor = i,

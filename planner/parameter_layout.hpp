@@ -33,12 +33,15 @@ struct ParameterLayout {
   std::vector<ParameterPlace> places;  ///< by tensor, ascending
 };
 
-/// The layout of tensor-parallel rank `t` of `tp` for layers [first_layer, last_layer).
+/// Layers [first, last).
+using LayerRange = std::pair<int, int>;
+
+/// The layout of tensor-parallel rank `t` of `tp` for the layers of `ranges`.
 ///
 /// A bucket is closed by the tensor that fills it. Inside a bucket tensors of whole cache lines come
 /// first, so that these start on a line. fp32.
 ParameterLayout layout_parameters(const OpGraph& model, const std::vector<Sharding>& shardings,
-                                  std::pair<int, int> layers, std::pair<int, int> tp_and_rank,
-                                  const BucketSizes& sizes);
+                                  const std::vector<LayerRange>& ranges,
+                                  std::pair<int, int> tp_and_rank, const BucketSizes& sizes);
 
 }  // namespace foreplan

@@ -101,7 +101,7 @@ std::vector<int> balanced_partition(const OpGraph& model, const std::vector<Dura
     }
   }
   if (best[static_cast<std::size_t>(stages)][0] == Duration::max()) {
-    reject(fmt::format("strategy: {} cannot be cut into pp={} stages", model.name(), stages));
+    reject(fmt::format("strategy: {} cannot be cut into {} stages", model.name(), stages));
   }
   std::vector<int> layers;
   std::size_t at = 0;

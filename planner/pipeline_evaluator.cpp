@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <utility>
 
 #include "planner/pipeline_evaluator_parts.hpp"
@@ -23,6 +24,29 @@ void check_counts(const PipelineShape& shape, const PipelineCosts& costs) {
   }
 }
 
+void check_costs(const PipelineShape& shape, const PipelineCosts& costs) {
+  check_counts(shape, costs);
+  // Two of these added still fit.
+  static constexpr Duration kMost{std::int64_t{1} << 61};
+  const auto check = [](Duration cost) {
+    if (cost >= Duration{} && cost <= kMost) return;
+    reject(fmt::format("pipeline: expected costs from 0 to {} ps, got {}", kMost.count(),
+                       cost.count()));
+  };
+  for (const auto& [forward, input, weight, tail] : costs.stages) {
+    for (const Duration cost : {forward, input, weight, tail}) check(cost);
+    if (tail > input + weight) {
+      reject(
+          fmt::format("pipeline: expected a backward_tail of at most the backward's {} ps, got {}",
+                      (input + weight).count(), tail.count()));
+    }
+  }
+  for (const HopCost& way : costs.hops) {
+    check(way.forward);
+    check(way.backward);
+  }
+}
+
 /// From virtual stage `at` to the next.
 HopCost hop(const PipelineShape& shape, const PipelineCosts& costs, int at) {
   const bool free = costs.hops.empty() || at < 0 || !has_next(shape, at) ||
@@ -34,8 +58,8 @@ HopCost hop(const PipelineShape& shape, const PipelineCosts& costs, int at) {
 
 PipelineEvaluator::PipelineEvaluator(const PipelineShape& shape) : shape_(shape) {
   check_pipeline(shape);
-  if (shape.virtual_stages() > 16'383) {
-    reject(fmt::format("pipeline: expected at most 16383 virtual stages, got {}",
+  if (shape.virtual_stages() > 10'922) {
+    reject(fmt::format("pipeline: expected at most 10922 virtual stages, got {}",
                        shape.virtual_stages()));
   }
   Compiler(*this).run();
@@ -43,38 +67,39 @@ PipelineEvaluator::PipelineEvaluator(const PipelineShape& shape) : shape_(shape)
 
 void PipelineEvaluator::set_prices(const PipelineCosts& costs, Scratch& scratch) const {
   using Kind = PipelineAction::Kind;
-  check_counts(shape_, costs);
+  check_costs(shape_, costs);
   const int parts = shape_.virtual_stages();
-  scratch.prices_.resize(4 * static_cast<std::size_t>(parts));
-  const auto price = [&](Kind kind, int at) -> Scratch::Price& {
-    return scratch.prices_[price_index(parts, kind, at)];
+  scratch.prices_.resize(kPricesEach * static_cast<std::size_t>(parts));
+  const auto price = [&](Kind kind, int at, bool from_whole = false) -> Scratch::Price& {
+    return scratch.prices_[price_index(parts, kind, at, from_whole)];
   };
   for (int at = 0; at < parts; ++at) {
-    const VirtualStageCost& stage = costs.stages[static_cast<std::size_t>(at)];
+    const auto& [forward, input, weight, tail] = costs.stages[static_cast<std::size_t>(at)];
     const HopCost before = hop(shape_, costs, at - 1), after = hop(shape_, costs, at);
-    const Duration blocks_next = after.blocking ? after.forward : Duration{};
-    const Duration blocks_previous = before.blocking ? before.backward : Duration{};
-    price(Kind::forward, at) = {before.forward, stage.forward, blocks_next};
-    price(Kind::backward_input, at) = {after.backward, stage.backward_input, blocks_previous};
-    price(Kind::backward, at) = {after.backward, stage.backward_input + stage.backward_weight,
-                                 blocks_previous};
-    price(Kind::backward_weight, at) = {{}, stage.backward_weight, {}};
+    const Duration next_tail = has_next(shape_, at)
+                                   ? costs.stages[static_cast<std::size_t>(at) + 1].backward_tail
+                                   : Duration{};
+    const Duration sending = before.blocking ? before.backward : Duration{};
+    price(Kind::forward, at) = {before.forward, forward,
+                                after.blocking ? after.forward : Duration{}};
+    for (const bool from_whole : {false, true}) {
+      const Duration delay = after.backward - (from_whole ? next_tail : Duration{});
+      price(Kind::backward, at, from_whole) = {delay, input + weight,
+                                               std::max(sending - tail, Duration{})};
+      price(Kind::backward_input, at, from_whole) = {delay, input, sending};
+    }
+    price(Kind::backward_weight, at) = {{}, weight, {}};
   }
-  check_prices(scratch);
+  check_sum(scratch);
 }
 
-void PipelineEvaluator::check_prices(const Scratch& scratch) const {
+void PipelineEvaluator::check_sum(const Scratch& scratch) const {
   double total = 0;
-  Duration least{};
   for (std::size_t i = 0; i < uses_.size(); ++i) {
     const auto& [delay, duration, blocked] = scratch.prices_[i];
-    least = std::min({least, delay, duration, blocked});
     total += static_cast<double>(uses_[i]) *
-             (static_cast<double>(delay.count()) + static_cast<double>(duration.count()) +
+             (std::abs(static_cast<double>(delay.count())) + static_cast<double>(duration.count()) +
               static_cast<double>(blocked.count()));
-  }
-  if (least < Duration{}) {
-    reject(fmt::format("pipeline: expected costs >= 0, got {} ps", least.count()));
   }
   if (total >= 0x1p62) reject(fmt::format("pipeline: {:.3g} ps of work are too many", total));
 }
@@ -125,6 +150,19 @@ Duration PipelineEvaluator::replayed_makespan(const PipelineCosts& costs, Scratc
   prepare(costs, scratch);
   replay(0, order_.size(), scratch);
   return last_finish(scratch);
+}
+
+void PipelineEvaluator::tails(const PipelineCosts& costs, Scratch& scratch, Tails& times) const {
+  tails_survive_ ? makespan(costs, scratch) : replayed_makespan(costs, scratch);
+  times.last_backward.resize(last_backward_.size());
+  for (std::size_t at = 0; at < last_backward_.size(); ++at) {
+    const std::uint32_t position = last_backward_[at];
+    const Duration finish = scratch.finish_[position];
+    times.last_backward[at] = {
+        .start = finish - scratch.prices_[order_[position - 1].price].duration, .finish = finish};
+  }
+  times.stage_finish.resize(last_.size());
+  for (std::size_t s = 0; s < last_.size(); ++s) times.stage_finish[s] = scratch.finish_[last_[s]];
 }
 
 PipelineTimes PipelineEvaluator::times(const PipelineCosts& costs, Scratch& scratch) const {

@@ -14,6 +14,10 @@ struct VirtualStageCost {
   Duration forward{};
   Duration backward_input{};
   Duration backward_weight{};  ///< the whole backward is both parts
+  /// Of a whole backward: what still runs after the gradient of its input has left, as the weights of
+  /// its first layer may. At most the two parts together.
+  Duration backward_tail{};
+  Duration whole() const { return forward + backward_input + backward_weight; }
 };
 
 /// From one virtual stage to the next and back.
@@ -25,7 +29,7 @@ struct HopCost {
 
 /// Prices of a pipeline by virtual stage, see virtual_stage().
 struct PipelineCosts {
-  std::vector<VirtualStageCost> stages;  ///< p v
+  std::vector<VirtualStageCost> stages{};  ///< p v
   /// From virtual stage j to j + 1, p v - 1 of them; none at all: all free. Not counted where both lie
   /// on one stage, or no data crosses (between DualPipe's two chains).
   std::vector<HopCost> hops{};
@@ -52,7 +56,7 @@ struct ActionTimes {
 /// The exact times of a pipeline whose stages each work through a fixed list.
 ///
 ///   start(a) = max(finish of the action before a on its stage [+ the hop, where that blocks],
-///                  finish of a's input on the neighbouring virtual stage + hop)
+///                  finish of a's input on the neighbouring virtual stage [- its tail] + hop)
 ///
 /// An instance holds the order of all actions, drawn once for a shape; costs are replayed over it, again
 /// and again. makespan() skips what repeats: a period of the steady state is a max-plus linear map of
@@ -65,7 +69,7 @@ struct ActionTimes {
 /// Source: Baccelli, Cohen, Olsder and Quadrat, Synchronization and Linearity, 1992, chapter 3.
 class PipelineEvaluator {
  public:
-  /// @throws Error(invalid_argument) as check_pipeline() does, or for more than 16,383 virtual stages
+  /// @throws Error(invalid_argument) as check_pipeline() does, or for more than 10,922 virtual stages
   explicit PipelineEvaluator(const PipelineShape& shape);
 
   /// Where evaluations keep their intermediate times; reused, it allocates nothing.
@@ -98,7 +102,8 @@ class PipelineEvaluator {
 
   /// When the last action ends.
   /// @throws Error(invalid_argument) unless there is a cost for each virtual stage (and each hop, or
-  ///   none), none is negative, and their sum over all actions stays below 2^62 ps
+  ///   none), none is negative, no tail exceeds its backward, and their sum over all actions stays
+  ///   below 2^62 ps
   Duration makespan(const PipelineCosts& costs, Scratch& scratch) const;
 
   /// The same by walking through every action.
@@ -106,6 +111,14 @@ class PipelineEvaluator {
 
   /// Makespan, and how long each stage works and waits.
   PipelineTimes times(const PipelineCosts& costs, Scratch& scratch) const;
+
+  /// When each virtual stage's last backward runs (the weights' part, where that is apart), and each stage
+  /// ends; what repeats is skipped. `times` is reused.
+  struct Tails {
+    std::vector<ActionTimes> last_backward{};  ///< by virtual stage
+    std::vector<Duration> stage_finish{};      ///< by stage
+  };
+  void tails(const PipelineCosts& costs, Scratch& scratch, Tails& times) const;
 
   /// By stage, in the order of pipeline_schedule(): when each action runs.
   std::vector<std::vector<ActionTimes>> timeline(const PipelineCosts& costs) const;
@@ -138,15 +151,19 @@ class PipelineEvaluator {
 
   void prepare(const PipelineCosts& costs, Scratch& scratch) const;
   void set_prices(const PipelineCosts& costs, Scratch& scratch) const;
-  void check_prices(const Scratch& scratch) const;
+  void check_sum(const Scratch& scratch) const;
   void replay(std::size_t begin, std::size_t end, Scratch& scratch) const;
   Duration last_finish(const Scratch& scratch) const;
 
   PipelineShape shape_;
   std::vector<Step> order_;  ///< inputs come first; [i] stands at position i + 1
   std::vector<Steady> steady_;
-  std::uint32_t reach_ = 0;                     ///< an input lies at most so far back
-  std::vector<std::uint32_t> last_;             ///< by stage: position of its last action
+  std::uint32_t reach_ = 0;                   ///< an input lies at most so far back
+  std::vector<std::uint32_t> last_;           ///< by stage: position of its last action
+  std::vector<std::uint32_t> last_backward_;  ///< by virtual stage
+  /// Whether the times of all of these are known after skipping: none lies so deep in a steady state that
+  /// it may be skipped itself.
+  bool tails_survive_ = true;
   std::vector<std::int64_t> uses_;              ///< by price: how many actions
   std::vector<std::vector<Holding>> holdings_;  ///< by stage: those that no other exceeds
 };

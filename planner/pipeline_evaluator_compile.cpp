@@ -24,6 +24,19 @@ void PipelineEvaluator::Compiler::run() {
   draw();
   sort();
   find_steady();
+  check_tails();
+}
+
+void PipelineEvaluator::Compiler::check_tails() {
+  for (const Steady& steady : out_.steady_) {
+    // What skipping lands behind is known as far back as actions to come can see, a period at least.
+    const std::size_t known = steady.end() - steady.period;
+    for (const auto* positions : {&out_.last_backward_, &out_.last_}) {
+      for (const std::uint32_t position : *positions) {
+        if (position > steady.begin && position <= known) out_.tails_survive_ = false;
+      }
+    }
+  }
 }
 
 std::size_t PipelineEvaluator::Compiler::slot(bool forward, int micro_batch, int at) const {
@@ -70,9 +83,11 @@ bool PipelineEvaluator::Compiler::try_next(int stage) {
   if (needed != nullptr && *needed == 0) return false;
   const std::uint32_t from = needed == nullptr ? 0 : *needed;
   const std::int64_t start = std::max(free_[row], finish_[from]);
+  const bool from_whole = from != 0 && is_whole_backward(parts_, drafts_[from - 1].step.price);
+  const std::size_t price = price_index(parts_, action.kind, at, from_whole);
   drafts_.push_back({{.input = from,
                       .stage = static_cast<std::uint16_t>(stage),
-                      .price = static_cast<std::uint16_t>(price_index(parts_, action.kind, at))},
+                      .price = static_cast<std::uint16_t>(price)},
                      start});
   drawn_[row].push_back(static_cast<std::uint32_t>(drafts_.size() - 1));
   free_[row] = start + (action.kind == Kind::backward ? 2 : 1);
@@ -99,7 +114,8 @@ void PipelineEvaluator::Compiler::sort() {
   }
   out_.order_.resize(drafts_.size());
   out_.last_.assign(static_cast<std::size_t>(shape_.stages), 0);
-  out_.uses_.assign(4 * static_cast<std::size_t>(parts_), 0);
+  out_.last_backward_.assign(static_cast<std::size_t>(parts_), 0);
+  out_.uses_.assign(kPricesEach * static_cast<std::size_t>(parts_), 0);
   for (std::size_t i = 0; i < drafts_.size(); ++i) {
     Step step = drafts_[i].step;
     step.input = moved[step.input];
@@ -108,6 +124,9 @@ void PipelineEvaluator::Compiler::sort() {
     if (step.input != 0) out_.reach_ = std::max(out_.reach_, position - step.input);
     out_.last_[step.stage] = std::max(out_.last_[step.stage], position);
     ++out_.uses_[step.price];
+    const bool weights = is_whole_backward(parts_, step.price) || is_weights(parts_, step.price);
+    std::uint32_t& last = out_.last_backward_[step.price % static_cast<std::size_t>(parts_)];
+    if (weights) last = std::max(last, position);
   }
 }
 

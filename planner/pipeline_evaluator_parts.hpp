@@ -6,10 +6,27 @@
 
 namespace foreplan {
 
+/// Rows of prices a virtual stage has: one for each kind of action, and two more for backwards, whole or
+/// of the input, whose input comes from a whole backward, which may let it go before its end.
+constexpr std::size_t kPricesEach = 6;
+
 /// The row of prices of an action on virtual stage `at` of `parts`.
-inline std::size_t price_index(int parts, PipelineAction::Kind kind, int at) {
-  return static_cast<std::size_t>(kind) * static_cast<std::size_t>(parts) +
-         static_cast<std::size_t>(at);
+inline std::size_t price_index(int parts, PipelineAction::Kind kind, int at,
+                               bool from_whole_backward = false) {
+  const std::size_t block = static_cast<std::size_t>(kind) + (from_whole_backward ? 3 : 0);
+  return block * static_cast<std::size_t>(parts) + static_cast<std::size_t>(at);
+}
+
+/// Whether a row is that of a whole backward.
+inline bool is_whole_backward(int parts, std::size_t row) {
+  const std::size_t block = row / static_cast<std::size_t>(parts);
+  return block == static_cast<std::size_t>(PipelineAction::Kind::backward) || block == 4;
+}
+
+/// Whether a row is that of the weights' part of a backward.
+inline bool is_weights(int parts, std::size_t row) {
+  return row / static_cast<std::size_t>(parts) ==
+         static_cast<std::size_t>(PipelineAction::Kind::backward_weight);
 }
 
 /// Draws the order of all actions.
@@ -36,6 +53,7 @@ class PipelineEvaluator::Compiler {
   std::size_t slot(bool forward, int micro_batch, int at) const;
   void sort();
   void find_steady();
+  void check_tails();
   std::uint32_t period() const;
   std::vector<Holding> holdings(const std::vector<PipelineAction>& actions) const;
 

@@ -100,7 +100,7 @@ Json to_json(const Estimate& estimate) {
   Json json{{"feasible", estimate.feasible},
             {"step_time_s", seconds(estimate.step_time)},
             {"samples_per_s", estimate.samples_per_s},
-            {"tokens_per_s", nullptr},
+            {"tokens_per_s", estimate.tokens_per_s > 0 ? Json(estimate.tokens_per_s) : Json()},
             {"mfu", estimate.mfu},
             {"hfu", estimate.hfu},
             {"breakdown", breakdown_json(estimate.breakdown)}};

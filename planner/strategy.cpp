@@ -9,6 +9,7 @@
 #include <numeric>
 
 #include "planner/partition.hpp"
+#include "planner/pipeline_schedule.hpp"
 #include "planner/sharding.hpp"
 #include "sim/error.hpp"
 #include "sim/json_text.hpp"
@@ -98,20 +99,21 @@ void set(Strategy& strategy, std::string_view key, std::string_view value) {
   }
 }
 
-/// Kinds that the design names and that this version does not lower yet.
+/// What stands in the way of lowering a strategy to tasks that run.
+std::optional<std::string> not_lowered(const Strategy& strategy) {
+  if (strategy.schedule == Schedule::dualpipe) return "schedule=dualpipe (two copies of the model)";
+  if (strategy.cp != 1) return "cp > 1 (context parallelism)";
+  if (strategy.ep != 1) return "ep > 1 (expert parallelism)";
+  if (strategy.zero != 0) return "zero > 0 (sharded data parallelism)";
+  if (strategy.sp) return "sp=1 (sequence parallelism)";
+  if (strategy.recompute != Recompute::none) return "recompute";
+  return std::nullopt;
+}
+
 void check_supported(const Strategy& strategy) {
-  const auto refuse = [](std::string_view what) {
-    reject(fmt::format("strategy: {} is not supported yet", what));
-  };
-  if (strategy.vpp != 1) refuse("vpp > 1 (interleaved stages)");
-  if (strategy.schedule != Schedule::gpipe && strategy.schedule != Schedule::one_f_one_b) {
-    refuse(fmt::format("schedule={} (only gpipe and 1f1b are lowered)", name(strategy.schedule)));
+  if (const auto what = not_lowered(strategy)) {
+    reject(fmt::format("strategy: {} can be forecast, but not yet run", *what));
   }
-  if (strategy.cp != 1) refuse("cp > 1 (context parallelism)");
-  if (strategy.ep != 1) refuse("ep > 1 (expert parallelism)");
-  if (strategy.zero != 0) refuse("zero > 0 (sharded data parallelism)");
-  if (strategy.sp) refuse("sp=1 (sequence parallelism)");
-  if (strategy.recompute != Recompute::none) refuse("recompute");
 }
 
 void check_devices(const Strategy& strategy, int devices) {
@@ -120,7 +122,7 @@ void check_devices(const Strategy& strategy, int devices) {
   for (const auto& [key, member] : kSizeKeys) {
     const int size = strategy.*member;
     if (size < 1) reject(fmt::format("strategy: {}: expected >= 1, got {}", key, size));
-    needed *= size;
+    if (member != &Strategy::vpp) needed *= size;  // a stage's chunks share its device
   }
   if (needed > devices) {
     reject(fmt::format("strategy: {} needs {:.0f} devices, the cluster has {}", format(strategy),
@@ -128,16 +130,20 @@ void check_devices(const Strategy& strategy, int devices) {
   }
 }
 
-void check_stages(const Strategy& strategy, const OpGraph& model) {
+/// @param parts  virtual stages that the model is cut into
+void check_stages(const Strategy& strategy, int parts, const OpGraph& model) {
   const int layers = static_cast<int>(model.size()) - 1;
-  if (strategy.pp > layers) {
-    reject(fmt::format("strategy: pp={} stages, but {} has only {} layers", strategy.pp,
+  const std::string chunks =
+      parts == strategy.pp ? "" : fmt::format(" of {} chunks", parts / strategy.pp);
+  if (parts > layers) {
+    reject(fmt::format("strategy: pp={} stages{}, but {} has only {} layers", strategy.pp, chunks,
                        model.name(), layers));
   }
   if (strategy.layers.empty()) return;
-  if (static_cast<int>(strategy.layers.size()) != strategy.pp) {
-    reject(fmt::format("strategy: layers={} tells {} stages, expected pp={}",
-                       fmt::join(strategy.layers, "+"), strategy.layers.size(), strategy.pp));
+  if (static_cast<int>(strategy.layers.size()) != parts) {
+    reject(fmt::format("strategy: layers={} tells {} stages, expected pp={}{}",
+                       fmt::join(strategy.layers, "+"), strategy.layers.size(), strategy.pp,
+                       chunks));
   }
   for (const int count : strategy.layers) {
     if (count < 1) reject(fmt::format("strategy: layers: expected >= 1, got {}", count));
@@ -253,12 +259,15 @@ BatchSplit split_batch(const Strategy& strategy, std::int64_t global_batch) {
   return {.share = share, .micro_batch = micro_batch, .micro_batches = share / micro_batch};
 }
 
+bool can_run(const Strategy& strategy) { return !not_lowered(strategy); }
+
 void check(const Strategy& strategy, const OpGraph& model, int devices, std::int64_t global_batch) {
   require_executable(model);
   check_supported(strategy);
   check_devices(strategy, devices);
-  split_batch(strategy, global_batch);
-  check_stages(strategy, model);
+  const BatchSplit batch = split_batch(strategy, global_batch);
+  const PipelineShape shape = pipeline_shape(strategy, static_cast<int>(batch.micro_batches));
+  check_stages(strategy, shape.virtual_stages(), model);
   shard(model, strategy.tp);
 }
 

@@ -36,7 +36,7 @@ struct Strategy {
   int dp = 1;  ///< data-parallel ranks: each takes an equal share of the global batch
   int tp = 1;  ///< ranks that share each layer: W cut by columns, then by rows
   int pp = 1;  ///< stages
-  int vpp = 1;
+  int vpp = 1;  ///< chunks a stage; with 1F1B more than one is interleaved
   int cp = 1;
   int ep = 1;
   /// Samples a rank works on at a time. Empty: its whole share of the global batch.
@@ -45,7 +45,8 @@ struct Strategy {
   bool sp = false;
   Recompute recompute = Recompute::none;
   Schedule schedule = Schedule::one_f_one_b;
-  /// Layers of each stage, the loss not counted. Empty: the planner's choice.
+  /// Layers of each stage, of each virtual stage where these have chunks, the loss not counted. Empty: the
+  /// planner's choice.
   std::vector<int> layers{};
 
   int devices() const { return dp * tp * pp * cp; }
@@ -75,6 +76,9 @@ struct BatchSplit {
 /// @throws Error(invalid_argument) if dp does not divide the global batch, or the micro-batch its
 ///   share; or if these are more than the above
 BatchSplit split_batch(const Strategy& strategy, std::int64_t global_batch);
+
+/// Whether strategies of this kind are lowered to tasks that the runtime runs; others are forecast only.
+bool can_run(const Strategy& strategy);
 
 /// Refuses what cannot be laid out.
 /// @param devices  how many there are

@@ -56,19 +56,23 @@ bool is_shared_key(const OpGraph& model, LayerId layer, LayerId input) {
 class Splitter {
  public:
   Splitter(const OpGraph& model, LayerId first, LayerId last, int tp)
-      : model_(model), first_(first), last_(last), tp_(tp) {}
+      : model_(model),
+        first_(first),
+        last_(last),
+        tp_(tp),
+        shardings_(model.size(), Sharding::replicated) {}
 
   std::vector<Sharding> split() {
     for (LayerId id = first_; id <= last_; id = next(id)) {
-      shardings_.push_back(sharding_of(id));
+      shardings_[place(id)] = sharding_of(id);
       check(id);
     }
-    return shardings_;
+    return std::move(shardings_);
   }
 
  private:
   bool output_split(LayerId id) const {
-    return id >= first_ && output_is_split(shardings_[place(id) - place(first_)]);
+    return id >= first_ && output_is_split(shardings_[place(id)]);
   }
 
   Sharding sharding_of(LayerId id) const {
@@ -102,7 +106,7 @@ class Splitter {
 
   void check(LayerId id) const {
     const Layer& layer = model_.layer(id);
-    const Sharding sharding = shardings_.back();
+    const Sharding sharding = shardings_[place(id)];
     if (layer.kind == LayerKind::softmax_cross_entropy || feeds_loss(id)) return;
     if (sharding == Sharding::row && layer.kind != LayerKind::embedding) {
       divide(layer, layer.in_features, "input features");
@@ -179,16 +183,15 @@ Layer sharded(const Layer& layer, Sharding sharding, int tp) {
   return mine;
 }
 
-std::vector<RegionEdge> entering_edges(const OpGraph& model, LayerId first,
+std::vector<RegionEdge> entering_edges(const OpGraph& model, LayerId first, LayerId last,
                                        const std::vector<Sharding>& shardings) {
   std::vector<RegionEdge> edges;
-  const auto sharding = [&](LayerId id) { return shardings[place(id) - place(first)]; };
-  for (std::size_t i = 0; i < shardings.size(); ++i) {
-    const LayerId id{static_cast<std::int32_t>(place(first) + i)};
-    if (!output_is_split(shardings[i])) continue;
+  for (LayerId id = first; id <= last; id = next(id)) {
+    const Sharding sharding = shardings[place(id)];
+    if (!output_is_split(sharding) && sharding != Sharding::column_gather) continue;
     for (const LayerId input : model.inputs(id)) {
-      const bool inside = input >= first;
-      if (input == kModelInput || (inside && output_is_split(sharding(input)))) continue;
+      const bool split = input >= LayerId{0} && output_is_split(shardings[place(input)]);
+      if (input == kModelInput || split) continue;
       auto edge = std::find_if(edges.begin(), edges.end(),
                                [&](const RegionEdge& e) { return e.producer == input; });
       if (edge == edges.end()) edge = edges.insert(edge, {.producer = input, .consumers = {}});
@@ -198,12 +201,11 @@ std::vector<RegionEdge> entering_edges(const OpGraph& model, LayerId first,
   return edges;
 }
 
-std::vector<LayerId> leaving_layers(LayerId first, const std::vector<Sharding>& shardings) {
+std::vector<LayerId> leaving_layers(LayerId first, LayerId last,
+                                    const std::vector<Sharding>& shardings) {
   std::vector<LayerId> layers;
-  for (std::size_t i = 0; i < shardings.size(); ++i) {
-    if (shardings[i] == Sharding::row) {
-      layers.push_back(LayerId{static_cast<std::int32_t>(place(first) + i)});
-    }
+  for (LayerId id = first; id <= last; id = next(id)) {
+    if (shardings[place(id)] == Sharding::row) layers.push_back(id);
   }
   return layers;
 }

@@ -15,7 +15,7 @@ namespace foreplan {
 /// vocabulary), an embedding by the rows of its table; all else is done by every rank, whole, or with
 /// sequence parallelism a tp-th of the rows.
 /// Sources: Shoeybi et al., arXiv:1909.08053, section 3; Korthikanti et al., arXiv:2205.05198, section 4.2.
-/// @return  by layer, from `first` on
+/// @return  by layer of the model; those outside are replicated
 /// @throws Error(invalid_argument) naming the first layer whose heads, groups or features tp does not divide
 std::vector<Sharding> split_tensors(const OpGraph& model, LayerId first, LayerId last, int tp);
 
@@ -31,9 +31,11 @@ struct RegionEdge {
 /// Tensors that all ranks hold whole (or cut along the sequence) and that split layers read: with sequence
 /// parallelism they are all-gathered forward and their gradients reduce-scattered backward; without, their
 /// gradients are all-reduced backward.
-std::vector<RegionEdge> entering_edges(const OpGraph& model, LayerId first,
+/// @param shardings  by layer of the model
+std::vector<RegionEdge> entering_edges(const OpGraph& model, LayerId first, LayerId last,
                                        const std::vector<Sharding>& shardings);
-/// Tensors that products cut by rows, and embeddings, leave as partial sums.
-std::vector<LayerId> leaving_layers(LayerId first, const std::vector<Sharding>& shardings);
+/// Those of layers [first, last] that leave partial sums: products cut by rows, and embeddings.
+std::vector<LayerId> leaving_layers(LayerId first, LayerId last,
+                                    const std::vector<Sharding>& shardings);
 
 }  // namespace foreplan

@@ -61,7 +61,7 @@ class UnitPricer {
   Duration cover(const Exchange& exchange) const {
     const bool forward = exchange.pass == Pass::forward;
     if (exchange.axis == Axis::context) {
-      const int steps = pricing_.groups.of(Axis::context).grid.ranks();
+      const int steps = pricing_.context_ranks;
       const Duration attention = sum(forward ? forward_ : input_, exchange.beside);
       // Two exchanges share what attention offers backward.
       return attention * (steps - 1) / steps / (forward ? 1 : 2);
@@ -71,9 +71,7 @@ class UnitPricer {
   }
 
   void add(const Exchange& exchange) {
-    const Duration whole =
-        exchange_time(exchange.kind, exchange.bytes, pricing_.groups.of(exchange.axis));
-    const Duration exposed = std::max(Duration::zero(), whole - cover(exchange));
+    const Duration exposed = std::max(Duration::zero(), exchange.time - cover(exchange));
     (exchange.pass == Pass::forward ? cost_.forward_exchange : cost_.backward_exchange) += exposed;
   }
 

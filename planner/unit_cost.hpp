@@ -3,7 +3,6 @@
 #include <vector>
 
 #include "models/stack.hpp"
-#include "planner/rank_groups.hpp"
 #include "planner/unit_work.hpp"
 #include "sim/cost_model.hpp"
 
@@ -13,8 +12,8 @@ namespace foreplan {
 struct Pricing {
   const CostModel& costs;
   const DeviceSpec& spec;
-  const RankGroups& groups;
   const Stack& stack;
+  int context_ranks = 1;
   Recompute recompute = Recompute::none;
   double slowdown = 1;  ///< of this device's compute
 };

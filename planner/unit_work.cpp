@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "models/op_cost.hpp"
 #include "planner/tensor_split.hpp"
 #include "sim/error.hpp"
 
@@ -25,7 +26,7 @@ class UnitLowering {
       : model_(model),
         range_(range),
         setting_(setting),
-        shardings_(split_tensors(model, range.first, range.last, setting.tp)) {
+        shardings_(shardings(model, range, setting.tp)) {
     check_lengths();
   }
 
@@ -41,12 +42,25 @@ class UnitLowering {
   }
 
  private:
+  /// What runs is shared as the runtime shares it.
+  static std::vector<Sharding> shardings(const OpGraph& model, const UnitRange& range, int tp) {
+    if (!model.flat()) return split_tensors(model, range.first, range.last, tp);
+    if (!is_executable(model)) {
+      return split_tensors(model, LayerId{0}, LayerId(model.size() - 1), tp);
+    }
+    return shard(model, tp);
+  }
+
   static LayerId next(LayerId id) { return LayerId{static_cast<std::int32_t>(id) + 1}; }
-  Sharding sharding(LayerId id) const { return shardings_[place(id) - place(range_.first)]; }
+  Sharding sharding(LayerId id) const { return shardings_[place(id)]; }
   bool inside(LayerId id) const { return id >= range_.first && id <= range_.last; }
-  bool split(LayerId id) const { return inside(id) && output_is_split(sharding(id)); }
+  bool split(LayerId id) const { return id >= LayerId{0} && output_is_split(sharding(id)); }
 
   void check_lengths() const {
+    const Positions& rows = model_.input_positions();
+    if ((setting_.sp || setting_.cp > 1) && rows.source + rows.target == 0) {
+      reject(fmt::format("strategy: sp and cp cut sequences, but {} has none", model_.name()));
+    }
     const std::int64_t parts = setting_.cp * (setting_.sp ? setting_.tp : 1);
     for (const std::int64_t length : {setting_.lengths.source, setting_.lengths.target}) {
       if (length % parts == 0 || length == 1) continue;
@@ -75,6 +89,8 @@ class UnitLowering {
 
   Layer mine(LayerId id) const {
     Layer layer = sharded(model_.layer(id), sharding(id), setting_.tp);
+    const bool bias_behind = sharding(id) == Sharding::row && layer.kind == LayerKind::linear;
+    if (bias_behind) layer.bias = false;
     if (setting_.ep == 1) return layer;
     if (auto* experts = std::get_if<ExpertShape>(&layer.shape);
         experts != nullptr && layer.kind == LayerKind::expert_linear) {
@@ -100,9 +116,13 @@ class UnitLowering {
     LayerWork work{.layer = id,
                    .ops = layer_ops(layer, operands(id), sizing(in_split_region(id))),
                    .recomputed_selectively = layer.kind == LayerKind::attention};
+    if (sharding(id) == Sharding::row) add_bias_behind(id, work.ops);
+    if (sharding(id) == Sharding::column_gather) add_gathered_columns(id, work.ops);
     if (!model_.needs_input_gradient(id)) work.ops.backward_input.clear();
     work_.layers.push_back(std::move(work));
-    for (const Parameter& parameter : parameters_of(layer, id)) {
+    Layer parts = layer;
+    parts.bias = model_.layer(id).bias;
+    for (const Parameter& parameter : parameters_of(parts, id)) {
       const bool expert = layer.kind == LayerKind::expert_linear;
       (expert ? work_.expert_parameters : work_.dense_parameters) +=
           parameter.rows * parameter.columns;
@@ -110,6 +130,30 @@ class UnitLowering {
     if (layer.tied_to && !inside(*layer.tied_to)) {
       work_.tied_parameters += layer.in_features * layer.out_features;
     }
+  }
+
+  Op whole_op(const char* name, Pass pass, std::vector<std::int64_t> shape) const {
+    return make_op({.op = name, .pass = pass, .shape = std::move(shape), .dtype = setting_.dtype});
+  }
+
+  /// The bias of a product cut by rows is added to the sum of all ranks' products.
+  void add_bias_behind(LayerId id, LayerOps& ops) const {
+    const Layer& layer = model_.layer(id);
+    if (layer.kind != LayerKind::linear || !layer.bias) return;
+    const Sizing whole = sizing(false);
+    const std::int64_t rows = whole.samples * layer.positions.count(whole.lengths);
+    ops.forward.push_back(whole_op("bias_add", Pass::forward, {rows, layer.out_features}));
+    ops.backward_weight.push_back(
+        whole_op("bias_add", Pass::backward_weight, {rows, layer.out_features}));
+  }
+
+  void add_gathered_columns(LayerId id, LayerOps& ops) const {
+    const Layer& layer = model_.layer(id);
+    const std::int64_t rows = setting_.samples * layer.positions.count(lengths(true));
+    const std::vector<std::int64_t> shape{rows, layer.out_features, setting_.tp};
+    ops.forward.push_back(whole_op("gather_columns", Pass::forward, shape));
+    // The gradient's own columns are taken out for both gradients.
+    ops.backward_weight.push_back(whole_op("gather_columns", Pass::backward_input, shape));
   }
 
   /// A tensor in the region that is not split, all rows of the rank's context.
@@ -142,7 +186,7 @@ class UnitLowering {
 
   void add_tensor_exchanges() {
     using enum CollectiveKind;
-    for (const RegionEdge& edge : entering_edges(model_, range_.first, shardings_)) {
+    for (const RegionEdge& edge : entering_edges(model_, range_.first, range_.last, shardings_)) {
       const LayerId layer = edge.consumers.front();
       const Bytes bytes = operand_bytes(layer, edge.producer);
       if (setting_.sp) {
@@ -152,11 +196,15 @@ class UnitLowering {
         exchange(all_reduce, Axis::tensor, Pass::backward_input, layer, bytes, edge.consumers);
       }
     }
-    for (const LayerId layer : leaving_layers(range_.first, shardings_)) {
+    for (const LayerId layer : leaving_layers(range_.first, range_.last, shardings_)) {
       const Bytes bytes = tensor_bytes(layer);
       exchange(setting_.sp ? reduce_scatter : all_reduce, Axis::tensor, Pass::forward, layer,
                bytes);
       if (setting_.sp) exchange(all_gather, Axis::tensor, Pass::backward_input, layer, bytes);
+    }
+    for (LayerId id = range_.first; id <= range_.last; id = next(id)) {
+      if (sharding(id) != Sharding::column_gather) continue;
+      exchange(all_gather, Axis::tensor, Pass::forward, id, tensor_bytes(id));
     }
     add_loss_exchanges();
   }

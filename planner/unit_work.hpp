@@ -39,6 +39,7 @@ struct Exchange {
   /// Layers beside whose work it may run: its own attention (context), else the gradients of the weights
   /// of those that split the tensor.
   std::vector<LayerId> beside;
+  Duration time{};  ///< where the groups lie; told by whoever knows that
 };
 
 /// The ops of a rank in one layer.

@@ -287,7 +287,7 @@ GroupGrid check(const CollectiveSpec& spec) {
   }
   check_data(spec);
   const GroupGrid grid{per_node, ranks / per_node};
-  if (const auto reason = refusal(spec.kind, spec.algorithm, grid, spec.tuning)) {
+  if (const auto reason = collective_refusal(spec.kind, spec.algorithm, grid, spec.tuning)) {
     reject("collective: " + *reason);
   }
   return grid;

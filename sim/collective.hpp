@@ -90,8 +90,9 @@ struct GroupGrid {
 
 /// Why `algorithm` cannot do `kind` for a group of that shape; empty: it can. A group of one needs
 /// no algorithm, any will do.
-std::optional<std::string> refusal(CollectiveKind kind, CollectiveAlgorithm algorithm,
-                                   const GroupGrid& grid, const CollectiveTuning& tuning = {});
+std::optional<std::string> collective_refusal(CollectiveKind kind, CollectiveAlgorithm algorithm,
+                                              const GroupGrid& grid,
+                                              const CollectiveTuning& tuning = {});
 
 /// Adds the copies and adds of a collective of n ranks to `builder`.
 ///
@@ -133,7 +134,7 @@ std::optional<std::string> refusal(CollectiveKind kind, CollectiveAlgorithm algo
 /// order of rounds; what it does at the same time (second child or tree, further rings) has no stream
 /// and a chain of its own. Empty chunks have no tasks.
 /// @throws Error(invalid_argument) for an empty group, an all_to_all with data, ranges of the wrong
-///   size, ranks that do not fill their nodes, or what `refusal` tells
+///   size, ranks that do not fill their nodes, or what `collective_refusal` tells
 ///
 /// Sources: Thakur, Rabenseifner and Gropp, Int. J. High Perform. Comput. Appl. 19(1), 2005 (tree,
 /// recursive doubling, halving and doubling, fold); Sanders, Speck and Traff, Parallel Computing 35,

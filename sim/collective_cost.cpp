@@ -194,8 +194,8 @@ class Formulas {
   /// Of floor and ceiling of sqrt(slope / setup) that with the lesser `cost`, within bounds.
   template <typename Cost>
   static int whole_chunks(double slope, double setup, double bytes, Cost cost) {
-    const double most =
-        std::clamp(bytes / static_cast<double>(kLeastChunk), 1.0, static_cast<double>(kMostCollectiveChunks));
+    const double most = std::clamp(bytes / static_cast<double>(kLeastChunk), 1.0,
+                                   static_cast<double>(kMostCollectiveChunks));
     const double best = slope <= 0 ? 1 : setup > 0 ? std::sqrt(slope / setup) : most;
     const int below = static_cast<int>(std::clamp(best, 1.0, most));
     const int above = std::min(below + 1, static_cast<int>(most));
@@ -262,7 +262,8 @@ void check(Kind kind, Algorithm algorithm, Bytes size, const GroupPlacement& pla
                 placement.link_sharing}) < 1) {
     reject("collective: expected at least one NIC and one group that shares it");
   }
-  if (const auto reason = refusal(kind, algorithm, grid, tuning)) reject("collective: " + *reason);
+  if (const auto reason = collective_refusal(kind, algorithm, grid, tuning))
+    reject("collective: " + *reason);
 }
 
 GroupPlacement under(const Protocol& protocol, GroupPlacement placement) {
@@ -315,11 +316,14 @@ Duration collective_time(CollectiveKind kind, CollectiveAlgorithm algorithm, Byt
 }
 
 CollectiveChoice best_algorithm(CollectiveKind kind, Bytes size, const GroupPlacement& placement) {
+  check(kind, Algorithm::direct, size, placement, {});
+  if (placement.grid.ranks() == 1) return {};
   CollectiveChoice best{.time = Duration::max()};
   const auto consider = [&](Algorithm algorithm, CollectiveTuning tuning) {
-    if (refusal(kind, algorithm, placement.grid, tuning)) return;
-    tuning.chunks = best_chunks(kind, algorithm, size, placement, tuning);
-    const Duration time = collective_time(kind, algorithm, size, placement, tuning);
+    if (collective_refusal(kind, algorithm, placement.grid, tuning)) return;
+    tuning.chunks = 0;
+    tuning.chunks = Formulas(size, placement, tuning).chunks(kind, algorithm);
+    const Duration time = duration(Formulas(size, placement, tuning).time(kind, algorithm));
     if (time < best.time) best = {algorithm, tuning, time};
   };
   for (int a = 0; a < kCollectiveAlgorithms; ++a) {

@@ -52,7 +52,7 @@ Duration point_to_point_time(Bytes size, const Hop& hop);
 /// @param tuning     `chunks` 0: `best_chunks`
 /// @return           until the last rank is done; 0 for one rank
 /// @throws Error(invalid_argument) if size < 0, a needed bandwidth is not positive, the time is out of
-///   range, or what `refusal` tells
+///   range, or what `collective_refusal` tells
 ///
 /// Assumes full-duplex links, ranks that begin together, the reduction hidden, chunks cut evenly, and on
 /// two levels with several channels a NIC that is no faster than a channel's share of a device's link.

@@ -54,7 +54,8 @@ std::optional<std::string> refused_hierarchy(const GroupGrid& grid,
                        grid.ranks_per_node, grid.nodes);
   }
   if (tuning.across == Algorithm::hierarchical) return "hierarchical needs another way across";
-  return refusal(Kind::all_reduce, tuning.across, {1, grid.nodes}, {.chunks = tuning.chunks});
+  return collective_refusal(Kind::all_reduce, tuning.across, {1, grid.nodes},
+                            {.chunks = tuning.chunks});
 }
 
 /// What needs one level of network, or a power of two of ranks.
@@ -76,8 +77,9 @@ std::optional<std::string> refused_shape(Kind kind, Algorithm algorithm, const G
 
 }  // namespace
 
-std::optional<std::string> refusal(CollectiveKind kind, CollectiveAlgorithm algorithm,
-                                   const GroupGrid& grid, const CollectiveTuning& tuning) {
+std::optional<std::string> collective_refusal(CollectiveKind kind, CollectiveAlgorithm algorithm,
+                                              const GroupGrid& grid,
+                                              const CollectiveTuning& tuning) {
   if (grid.ranks() == 1) return {};
   if (!knows(algorithm, kind)) {
     return fmt::format("{} has no {}", name(algorithm), name(kind));

@@ -15,6 +15,7 @@ namespace {
 struct CopyCost {
   Duration duration{};
   Bytes flow;
+  Duration moving{};  ///< how long its bytes move where nothing competes
 };
 
 /// Asks the model, and remembers the answers.
@@ -59,12 +60,17 @@ class Pricer {
 
   CopyCost ask(const Copy& copy) const {
     const auto measured = model_.copy_time(copy.bytes, copy.source, copy.destination);
-    if (measured) return {*measured, Bytes{}};
+    if (measured) return {*measured, Bytes{}, *measured};
     const std::vector<LinkId> route = cluster_.route(copy.source, copy.destination);
     if (route.empty()) return {};
     Duration latency{};
-    for (const LinkId link : route) latency += cluster_.links()[index(link)].latency;
-    return {latency, copy.bytes};
+    Bandwidth slowest = cluster_.links()[index(route.front())].bandwidth;
+    for (const LinkId id : route) {
+      const Link& link = cluster_.links()[index(id)];
+      latency += link.latency;
+      if (link.bandwidth.bytes_per_s < slowest.bytes_per_s) slowest = link.bandwidth;
+    }
+    return {latency, copy.bytes, copy.bytes / slowest};
   }
 
   const TaskGraph& graph_;
@@ -88,23 +94,13 @@ Demand CostModel::demand(const Op& op, const DeviceSpec& spec, Duration time) co
 
 namespace {
 
-std::vector<Demand> demands(const TaskGraph& graph, const Cluster& cluster, const CostModel& model,
-                            const std::vector<Duration>& durations) {
-  std::vector<Demand> result;
-  result.reserve(graph.size());
-  for (std::size_t t = 0; t < graph.size(); ++t) {
-    const DeviceSpec& spec = cluster.device(graph.device[t]);
-    if (graph.kind[t] != TaskKind::transfer) {
-      result.push_back(model.demand(graph.ops[index(graph.op[t])], spec, durations[t]));
-      continue;
-    }
-    const bool local =
-        cluster.processor_of(graph.source[t]) == cluster.processor_of(graph.device[t]);
-    const Bytes traffic = graph.bytes[t] * (local ? 2 : 1);
-    result.push_back(
-        {.multiprocessors = 0, .bandwidth = bandwidth_share(traffic, durations[t], spec)});
-  }
-  return result;
+/// A copy takes its share of bandwidth whatever else runs; its engine needs no multiprocessors.
+Demand copy_demand(const TaskGraph& graph, const Cluster& cluster, std::size_t t, Duration moving) {
+  const bool local = cluster.processor_of(graph.source[t]) == cluster.processor_of(graph.device[t]);
+  const Bytes traffic = graph.bytes[t] * (local ? 2 : 1);
+  return {.multiprocessors = 0,
+          .bandwidth = bandwidth_share(traffic, moving, cluster.device(graph.device[t])),
+          .holds = true};
 }
 
 }  // namespace
@@ -117,21 +113,23 @@ Costs cost(const TaskGraph& graph, const Cluster& cluster, const CostModel& mode
   Costs costs;
   costs.duration.reserve(graph.size());
   costs.flow.reserve(graph.size());
+  const bool demands = cluster.shares_processors() || model.knows_demand();
   Pricer pricer(graph, cluster, model);
   for (std::size_t t = 0; t < graph.size(); ++t) {
-    const CopyCost price =
-        graph.kind[t] == TaskKind::transfer ? pricer.copy(t) : CopyCost{pricer.compute(t), Bytes{}};
+    const bool copies = graph.kind[t] == TaskKind::transfer;
+    const CopyCost price = copies ? pricer.copy(t) : CopyCost{pricer.compute(t), Bytes{}, {}};
     costs.duration.push_back(price.duration);
     costs.flow.push_back(price.flow);
+    if (!demands) continue;
+    costs.demand.push_back(copies ? copy_demand(graph, cluster, t, price.moving)
+                                  : model.demand(graph.ops[index(graph.op[t])],
+                                                 cluster.device(graph.device[t]), price.duration));
   }
   for (int d = 0; d < graph.devices; ++d) {
     costs.dispatch = std::max(costs.dispatch, model.dispatch(cluster.device(DeviceId{d})));
   }
   costs.handover = model.handover();
   costs.issue = model.issue();
-  if (cluster.shares_processors() || model.knows_demand()) {
-    costs.demand = demands(graph, cluster, model, costs.duration);
-  }
   return costs;
 }
 

@@ -25,7 +25,8 @@ struct Costs {
   /// cannot start before i times this.
   Duration issue{};
   /// What tasks want of their processors, by task; empty: tasks on one processor do not feel each
-  /// other. A task's processor is its device's; a copy between two is the destination's.
+  /// other. A task's processor is its device's; a copy between two is the destination's. What a flow
+  /// holds it holds while its bytes move.
   std::vector<Demand> demand;
 };
 
@@ -59,8 +60,8 @@ double bandwidth_share(Bytes traffic, Duration time, const DeviceSpec& spec);
 /// An op with a given duration takes that. A transfer that has no measured time takes its route's
 /// latency, then its bytes flow over the route's links; a copy within a device that has no measured
 /// time takes none. Demands are told where logical devices share processors or the model knows them;
-/// a copy wants no multiprocessors, and the bandwidth of reading and writing where both ends are on
-/// one processor. Where kinds of devices differ in dispatch, the longest holds for all.
+/// a copy holds no multiprocessors, and the bandwidth that it takes where nothing competes, of reading
+/// and writing where both ends are on one processor. Where kinds of devices differ in dispatch, the longest holds for all.
 /// @throws Error(invalid_argument) if the graph uses more devices than the cluster has
 Costs cost(const TaskGraph& graph, const Cluster& cluster, const CostModel& model);
 

@@ -12,9 +12,10 @@ namespace foreplan {
 namespace {
 
 void check(const NodeFacts& nodes, const GroupShape& shape) {
-  if (nodes.devices < 1 || nodes.nics < 1 || nodes.devices % nodes.nics != 0) {
-    reject(fmt::format("group placement: expected NICs that divide a node's devices, got {} and {}",
-                       nodes.nics, nodes.devices));
+  if (nodes.nics < 1 || nodes.nics > nodes.devices) {
+    reject(fmt::format(
+        "group placement: expected at most a NIC for each device of a node, got {} and {}",
+        nodes.nics, nodes.devices));
   }
   if (shape.size < 1 || shape.stride < 1) {
     reject(fmt::format("group placement: expected size and stride of at least 1, got {} and {}",
@@ -125,9 +126,11 @@ GroupPlacement placement_of(const NodeFacts& nodes, const GroupShape& shape) {
   }
   placement.nics = std::min(grid.ranks_per_node, nodes.nics);
   placement.nic = nodes.inter.bandwidth;
-  placement.nic_sharing = std::min(shape.stride, nodes.devices / nodes.nics);
+  const bool even = grid.nodes == 1 || grid.ranks_per_node * shape.stride == nodes.devices;
+  const int groups = even ? std::min(shape.stride, nodes.devices) : nodes.devices;
+  placement.nic_sharing = std::min(groups, (nodes.devices + nodes.nics - 1) / nodes.nics);
   placement.uplink = {nodes.oversubscription > 1 ? total / nodes.oversubscription : 0};
-  placement.uplink_sharing = std::min(shape.stride, nodes.devices);
+  placement.uplink_sharing = groups;
   return placement;
 }
 

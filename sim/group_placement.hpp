@@ -54,10 +54,11 @@ struct GroupShape {
 
 /// The placement of each group of `shape` while all of them communicate.
 ///
-/// With b = G / nics devices behind a NIC and s the stride: a NIC carries min(s, b) groups, the node
-/// min(s, G). Where groups do not fill their nodes evenly (G and `stride` do not divide one another, or
-/// a node's part not the size) each rank counts as one on a node of its own, which overstates.
-/// @throws Error(invalid_argument) if a number is not positive or the NICs do not divide the devices
+/// With b = G / nics devices behind the fullest NIC and s the stride: a NIC carries min(s, b) groups,
+/// the node min(s, G). Where groups do not fill their nodes evenly (G and `stride` do not divide one
+/// another, or a node's part not the size) each rank counts as one on a node of its own whose devices
+/// all send at once, which overstates.
+/// @throws Error(invalid_argument) if a number is not positive, or there are more NICs than devices
 GroupPlacement placement_of(const NodeFacts& nodes, const GroupShape& shape);
 
 /// The placement of one group that nothing competes with, found from the routes between its devices.

@@ -4,44 +4,12 @@
 
 #include <algorithm>
 
+#include "sim/costs_check.hpp"
 #include "sim/engine.hpp"
 #include "sim/error.hpp"
 
 namespace foreplan {
 namespace {
-
-void check_costs(const TaskGraph& graph, const Costs& costs) {
-  if (costs.duration.size() != graph.size() || costs.flow.size() != graph.size()) {
-    reject(fmt::format("the graph has {} tasks, but the costs have {} durations and {} flows",
-                       graph.size(), costs.duration.size(), costs.flow.size()));
-  }
-  if (std::min({costs.dispatch, costs.handover, costs.issue}) < Duration::zero()) {
-    reject("expected dispatch, handover and issue of at least 0 s");
-  }
-  if (!costs.demand.empty() && costs.demand.size() != graph.size()) {
-    reject(fmt::format("the graph has {} tasks, but the costs have {} demands", graph.size(),
-                       costs.demand.size()));
-  }
-  for (const Demand& demand : costs.demand) {
-    if (demand.multiprocessors >= 0 && demand.bandwidth >= 0) continue;
-    reject("expected demands of at least 0");
-  }
-  for (std::size_t t = 0; t < graph.size(); ++t) {
-    if (costs.duration[t] < Duration::zero() || costs.flow[t] < Bytes{}) {
-      reject(fmt::format("task '{}' has a negative cost", task_name(graph, TaskId(t))));
-    }
-    if (costs.flow[t] > Bytes{} && graph.kind[t] != TaskKind::transfer) {
-      reject(fmt::format("task '{}' is no transfer but has a flow", task_name(graph, TaskId(t))));
-    }
-  }
-}
-
-/// Whether tasks may feel each other: a replay will not do.
-bool any_sharing(const Costs& costs) {
-  return !costs.demand.empty() ||
-         std::any_of(costs.flow.begin(), costs.flow.end(),
-                             [](Bytes flow) { return flow > Bytes{}; });
-}
 
 Timeline replay_checked(const TaskGraph& graph, const Costs& costs) {
   const std::size_t streams = graph.stream_names.size();
@@ -71,18 +39,17 @@ Timeline replay_checked(const TaskGraph& graph, const Costs& costs) {
 }  // namespace
 
 SimulationResult simulate(const TaskGraph& graph, const Costs& costs, const Cluster& cluster) {
-  check_costs(graph, costs);
+  const bool sharing = check_costs(graph, costs);
   if (graph.devices > cluster.devices()) {
     reject(fmt::format("the task graph uses {} devices, but cluster '{}' has {}", graph.devices,
                        cluster.name(), cluster.devices()));
   }
-  if (any_sharing(costs)) return run_events(graph, costs, cluster);
+  if (sharing) return Engine(graph, cluster).run(costs);
   return {replay_checked(graph, costs), std::vector<LinkUse>(cluster.links().size())};
 }
 
 Timeline replay(const TaskGraph& graph, const Costs& costs) {
-  check_costs(graph, costs);
-  if (any_sharing(costs)) reject("tasks share links or processors: replay knows durations only");
+  check_replayable(graph, costs);
   return replay_checked(graph, costs);
 }
 

@@ -32,6 +32,9 @@ struct SimulationResult {
 /// Where one thread issues, the i-th task of `graph.order` starts at i times `issue` at the earliest.
 ///
 /// Where nothing is shared (all costs are durations) this is a replay in topological order.
+///
+/// For one graph at many costs: Replayer (sim/replayer.hpp) where nothing is shared, Engine
+/// (sim/engine.hpp) where something is.
 /// @throws Error(invalid_argument) if costs or cluster do not fit the graph
 SimulationResult simulate(const TaskGraph& graph, const Costs& costs, const Cluster& cluster);
 

@@ -56,45 +56,9 @@ std::string action(const TaskGraph& graph, std::size_t task) {
 }
 
 template <typename T>
-void append(Rows<T>& rows, const std::vector<T>& row) {
-  if (!row.empty()) rows.items.insert(rows.items.end(), row.begin(), row.end());
+void append_row(Rows<T>& rows, std::span<const T> row) {
+  for (const T& item : row) rows.items.push_back(item);
   rows.close_row();
-}
-
-void reserve(TaskGraph& graph, const std::vector<TaskSpec>& specs) {
-  const std::size_t n = specs.size();
-  graph.kind.reserve(n);
-  graph.device.reserve(n);
-  graph.stream.reserve(n);
-  graph.op.reserve(n);
-  graph.source.reserve(n);
-  graph.bytes.reserve(n);
-  graph.node.reserve(n);
-  graph.micro_batch.reserve(n);
-  graph.collective.reserve(n);
-  graph.after.begin.reserve(n + 1);
-  graph.reads.begin.reserve(n + 1);
-  graph.writes.begin.reserve(n + 1);
-  graph.allocates.begin.reserve(n + 1);
-  graph.frees.begin.reserve(n + 1);
-}
-
-void flatten(TaskGraph& graph, const TaskSpec& spec) {
-  const bool transfer = spec.kind == TaskKind::transfer;
-  graph.kind.push_back(spec.kind);
-  graph.device.push_back(spec.device);
-  graph.stream.push_back(spec.stream);
-  graph.op.push_back(transfer ? OpId{-1} : spec.op);
-  graph.source.push_back(transfer ? spec.source.value_or(DeviceId{-1}) : spec.device);
-  graph.bytes.push_back(transfer ? spec.bytes : Bytes{});
-  graph.node.push_back(spec.node);
-  graph.micro_batch.push_back(spec.micro_batch);
-  graph.collective.push_back(spec.collective);
-  append(graph.after, spec.after);
-  append(graph.reads, spec.reads);
-  append(graph.writes, spec.writes);
-  append(graph.allocates, spec.allocates);
-  append(graph.frees, spec.frees);
 }
 
 }  // namespace
@@ -167,27 +131,106 @@ void TaskGraphBuilder::add_placement(const Placement& placement) {
 
 void TaskGraphBuilder::set_global_batch(std::int64_t samples) { graph_.global_batch = samples; }
 
-TaskId TaskGraphBuilder::add(TaskSpec spec) {
-  specs_.push_back(std::move(spec));
-  return static_cast<TaskId>(specs_.size() - 1);
+void TaskGraphBuilder::reserve(std::size_t tasks) {
+  graph_.kind.reserve(tasks);
+  graph_.device.reserve(tasks);
+  graph_.stream.reserve(tasks);
+  graph_.op.reserve(tasks);
+  graph_.source.reserve(tasks);
+  graph_.bytes.reserve(tasks);
+  graph_.node.reserve(tasks);
+  graph_.micro_batch.reserve(tasks);
+  graph_.collective.reserve(tasks);
+  graph_.after.begin.reserve(tasks + 1);
+  graph_.reads.begin.reserve(tasks + 1);
+  graph_.writes.begin.reserve(tasks + 1);
+  graph_.allocates.begin.reserve(tasks + 1);
+  graph_.frees.begin.reserve(tasks + 1);
+}
+
+TaskId TaskGraphBuilder::append(const TaskView& task) {
+  const auto id = static_cast<TaskId>(size());
+  const bool transfer = task.kind == TaskKind::transfer;
+  graph_.kind.push_back(task.kind);
+  graph_.device.push_back(task.device);
+  graph_.stream.push_back(task.stream);
+  graph_.op.push_back(transfer ? OpId{-1} : task.op);
+  graph_.source.push_back(transfer ? task.source.value_or(DeviceId{-1}) : task.device);
+  graph_.bytes.push_back(transfer ? task.bytes : Bytes{});
+  graph_.node.push_back(task.node);
+  graph_.micro_batch.push_back(task.micro_batch);
+  graph_.collective.push_back(task.collective);
+  append_row(graph_.after, task.after);
+  append_row(graph_.reads, task.reads);
+  append_row(graph_.writes, task.writes);
+  append_row(graph_.allocates, task.allocates);
+  append_row(graph_.frees, task.frees);
+  if (!task.name.empty()) {
+    graph_.task_names.resize(index(id));
+    graph_.task_names.emplace_back(task.name);
+  }
+  return id;
+}
+
+TaskId TaskGraphBuilder::add(const TaskSpec& spec) {
+  return append({.kind = spec.kind,
+                 .device = spec.device,
+                 .stream = spec.stream,
+                 .op = spec.op,
+                 .source = spec.source,
+                 .bytes = spec.bytes,
+                 .node = spec.node,
+                 .micro_batch = spec.micro_batch,
+                 .collective = spec.collective,
+                 .after = spec.after,
+                 .reads = spec.reads,
+                 .writes = spec.writes,
+                 .allocates = spec.allocates,
+                 .frees = spec.frees,
+                 .name = spec.name});
 }
 
 void TaskGraphBuilder::add_free(TaskId task, BufferId buffer) {
-  specs_[index(task)].frees.push_back(buffer);
+  late_frees_.push_back({task, buffer});
 }
 
 void TaskGraphBuilder::add_after(TaskId task, TaskId predecessor) {
-  specs_[index(task)].after.push_back(predecessor);
+  late_after_.push_back({task, predecessor});
+}
+
+/// Puts each late item behind its task's row, in the order in which they came.
+template <typename T>
+void TaskGraphBuilder::merge(Rows<T>& rows, const std::vector<Late<T>>& late, bool once) {
+  if (late.empty()) return;
+  Rows<T> of_task;  // the late items alone, by task
+  of_task.begin.assign(rows.size() + 1, 0);
+  of_task.items.resize(late.size());
+  for (const Late<T>& one : late) ++of_task.begin[index(one.task) + 1];
+  for (std::size_t t = 0; t < rows.size(); ++t) of_task.begin[t + 1] += of_task.begin[t];
+  std::vector<std::int32_t> next(of_task.begin.begin(), of_task.begin.end() - 1);
+  for (const Late<T>& one : late) {
+    of_task.items[static_cast<std::size_t>(next[index(one.task)]++)] = one.item;
+  }
+  Rows<T> merged;
+  merged.begin.reserve(rows.begin.size());
+  merged.items.reserve(rows.items.size() + late.size());
+  for (std::size_t t = 0; t < rows.size(); ++t) {
+    const std::size_t first = merged.items.size();
+    for (const T& item : rows[t]) merged.items.push_back(item);
+    for (const T& item : of_task[t]) {
+      const auto row = merged.items.begin() + static_cast<std::ptrdiff_t>(first);
+      if (once && std::find(row, merged.items.end(), item) != merged.items.end()) continue;
+      merged.items.push_back(item);
+    }
+    merged.close_row();
+  }
+  rows = std::move(merged);
 }
 
 TaskGraph TaskGraphBuilder::build() && {
-  reserve(graph_, specs_);
-  for (const TaskSpec& spec : specs_) flatten(graph_, spec);
-  const auto named = [](const TaskSpec& spec) { return !spec.name.empty(); };
-  if (std::any_of(specs_.begin(), specs_.end(), named)) {
-    for (TaskSpec& spec : specs_) graph_.task_names.push_back(std::move(spec.name));
-  }
-  specs_.clear();
+  if (!graph_.task_names.empty()) graph_.task_names.resize(size());
+  merge(graph_.after, late_after_, true);
+  merge(graph_.frees, late_frees_, false);
   check_tasks(graph_);
   graph_.order = topological_order(graph_);
   check_buffers(graph_);

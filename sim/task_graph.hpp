@@ -178,6 +178,25 @@ struct TaskSpec {
   std::string name{};
 };
 
+/// One task whose lists belong to somebody else; what TaskSpec is without them.
+struct TaskView {
+  TaskKind kind = TaskKind::compute;
+  DeviceId device{};
+  StreamId stream = kComputeStream;
+  OpId op{-1};
+  std::optional<DeviceId> source{};
+  Bytes bytes{};
+  std::int32_t node = -1;
+  std::int32_t micro_batch = -1;
+  std::int32_t collective = -1;
+  std::span<const TaskId> after{};
+  std::span<const BufferRange> reads{};
+  std::span<const BufferRange> writes{};
+  std::span<const BufferId> allocates{};
+  std::span<const BufferId> frees{};
+  std::string_view name{};
+};
+
 /// Builds a TaskGraph in order of streams; `after` may name tasks that are added later.
 ///
 ///   TaskGraphBuilder builder(2);
@@ -186,6 +205,9 @@ struct TaskSpec {
 ///   builder.add({.kind = TaskKind::transfer, .device = DeviceId{1}, .source = DeviceId{0},
 ///                .bytes = 64_KB, .after = {a}});
 ///   TaskGraph graph = std::move(builder).build();
+///
+/// Tasks go straight into the arrays of the graph. Who adds millions keeps its own lists and calls
+/// `append`, which copies them and allocates nothing but the arrays' growth.
 class TaskGraphBuilder {
  public:
   /// @throws Error(invalid_argument) if `devices` < 1
@@ -200,13 +222,20 @@ class TaskGraphBuilder {
   void add_placement(const Placement& placement);
   void set_global_batch(std::int64_t samples);
 
-  TaskId add(TaskSpec spec);
-  /// Adds to an earlier task's lists (a free is often known only later).
+  /// Makes room for so many tasks.
+  void reserve(std::size_t tasks);
+  TaskId append(const TaskView& task);
+  TaskId add(const TaskSpec& spec);
+  /// Adds to an earlier task's lists (a free is often known only later). A predecessor that the task
+  /// has already is not added again.
   void add_free(TaskId task, BufferId buffer);
   void add_after(TaskId task, TaskId predecessor);
 
-  std::size_t size() const { return specs_.size(); }
-  const TaskSpec& spec(TaskId task) const { return specs_[index(task)]; }
+  std::size_t size() const { return graph_.size(); }
+  DeviceId device(TaskId task) const { return graph_.device[index(task)]; }
+  StreamId stream(TaskId task) const { return graph_.stream[index(task)]; }
+  /// The predecessors that the task was added with; valid until the next task is added.
+  std::span<const TaskId> after(TaskId task) const { return graph_.after[index(task)]; }
 
   /// @throws Error(invalid_argument) naming the tasks of a cycle, or of a stream whose order
   ///   contradicts the dependencies; a device or predecessor out of range; a transfer without
@@ -214,8 +243,18 @@ class TaskGraphBuilder {
   TaskGraph build() &&;
 
  private:
+  /// Something for the list of an earlier task.
+  template <typename T>
+  struct Late {
+    TaskId task{};
+    T item{};
+  };
+  template <typename T>
+  static void merge(Rows<T>& rows, const std::vector<Late<T>>& late, bool once);
+
   TaskGraph graph_;
-  std::vector<TaskSpec> specs_;
+  std::vector<Late<BufferId>> late_frees_;
+  std::vector<Late<TaskId>> late_after_;
   std::unordered_multimap<std::size_t, OpId> interned_;  ///< by hash of the op
 };
 

@@ -228,7 +228,7 @@ class Assembly {
     for (std::size_t t = first; t < builder_.size(); ++t) {
       const TaskId task{static_cast<std::int32_t>(t)};
       // Every task of a collective follows, by dependencies or its stream, one that waits for nothing.
-      if (builder_.spec(task).after.empty()) entries.push_back(task);
+      if (builder_.after(task).empty()) entries.push_back(task);
     }
     for (const auto& rank : ring.done) done.insert(done.end(), rank.begin(), rank.end());
     if (done.empty()) done = entries;

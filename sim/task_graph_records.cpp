@@ -81,7 +81,7 @@ void read_transfer(JsonObject& object, TaskRecord& task) {
 std::optional<CollectiveAlgorithm> read_algorithm(JsonObject& object, CollectiveKind kind) {
   const auto value = object.optional("algorithm");
   if (!value) {
-    return refusal(kind, CollectiveAlgorithm::ring, {2, 1}) ? CollectiveAlgorithm::direct
+    return collective_refusal(kind, CollectiveAlgorithm::ring, {2, 1}) ? CollectiveAlgorithm::direct
                                                             : CollectiveAlgorithm::ring;
   }
   return read_algorithm_or_auto(*value);

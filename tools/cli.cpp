@@ -91,7 +91,22 @@ void add_forecasting(CLI::App& app, Commands& c, std::ostream& out) {
   add_cluster(estimate, c.estimate.cluster);
   estimate->add_option("--strategy", c.estimate.strategy, "dp=2,tp=1,pp=1,micro_batch=16,...");
   add_batch(estimate, c.estimate.global_batch);
-  add_optimizer(estimate, c.estimate.optimizer);
+  estimate
+      ->add_option("--optimizer", c.estimate.optimizer,
+                   "sgd (with momentum) or adam; auto: sgd for what runs here, else adam")
+      ->capture_default_str();
+  estimate->add_option("--seq", c.estimate.sequence, "tokens of a sample, where it has tokens")
+      ->check(whole_number(1));
+  estimate
+      ->add_option("--target-seq", c.estimate.target_sequence,
+                   "tokens that a decoder behind an encoder writes; as many by default")
+      ->check(whole_number(1));
+  estimate
+      ->add_option("--precision", c.estimate.precision,
+                   "fp32, tf32, fp16, bf16, fp8; auto: fp32 for what runs here, else bf16 or fp16")
+      ->capture_default_str();
+  estimate->add_option("--slow", c.estimate.slow,
+                       "DEVICE:FACTOR, a device that takes so much longer");
   add_profile(estimate, c.estimate.profile);
   estimate->add_option("--trace", c.estimate.trace, "write the step as Chrome trace events");
   estimate->add_option("-o,--output", c.estimate.output,
@@ -119,6 +134,18 @@ void add_forecasting(CLI::App& app, Commands& c, std::ostream& out) {
   add_cluster(simulate, c.simulate.cluster);
   add_profile(simulate, c.simulate.profile);
   simulate->add_option("--trace", c.simulate.trace, "write it as Chrome trace events");
+  simulate->add_option("--slow", c.simulate.slow,
+                       "DEVICE:FACTOR, as 3:1.3: its compute takes so many times as long");
+  simulate
+      ->add_option("--jitter", c.simulate.jitter,
+                   "vary how long tasks take, as 0.05: by this deviation, in many runs")
+      ->check(positive_number());
+  simulate->add_option("--runs", c.simulate.runs, "runs with jitter")
+      ->check(whole_number(1, 1'000'000))
+      ->capture_default_str();
+  simulate->add_option("--seed", c.simulate.seed, "of the jitter")
+      ->check(whole_number(0, std::numeric_limits<std::int64_t>::max()))
+      ->capture_default_str();
   simulate->callback([&] { run_simulate(c.simulate, out); });
 
   CLI::App* list = add_command(app, "list", "What is shipped, with its key numbers and sources",
@@ -132,6 +159,9 @@ void add_forecasting(CLI::App& app, Commands& c, std::ostream& out) {
   show->add_option("NAME", c.show.name, "a shipped model, cluster or device, or a file")
       ->required();
   show->add_option("--kind", c.show.kind, "model, cluster or device; default: the first that fits");
+  show->add_option("--seq", c.show.tokens,
+                   "tokens a sample; default: 2048, or as many as a model has positions")
+      ->check(whole_number(1, 10'000'000));
   show->callback([&] { run_show(c.show, out); });
 }
 

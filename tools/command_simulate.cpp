@@ -1,10 +1,15 @@
 #include <fmt/format.h>
 
+#include <array>
+#include <charconv>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <ostream>
 
 #include "models/op_cost.hpp"
+#include "sim/error.hpp"
 #include "sim/json_reader.hpp"
+#include "sim/perturbation.hpp"
 #include "sim/simulate.hpp"
 #include "sim/task_graph_io.hpp"
 #include "sim/timeline_io.hpp"
@@ -18,6 +23,64 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
+constexpr std::array<int, 4> kPercentiles = {5, 50, 95, 99};
+
+/// What is printed.
+struct Simulated {
+  SimulationResult result;
+  std::optional<MakespanSample> sample;  ///< with jitter
+};
+
+/// Reads "3:1.3".
+SlowDevice slow_device(const std::string& text) {
+  SlowDevice slow;
+  const char* end = text.data() + text.size();
+  std::int32_t device = 0;
+  const auto [colon, bad_device] = std::from_chars(text.data(), end, device);
+  if (bad_device == std::errc() && colon != end && *colon == ':') {
+    const auto [rest, bad_factor] = std::from_chars(colon + 1, end, slow.factor);
+    slow.device = DeviceId{device};
+    if (bad_factor == std::errc() && rest == end) return slow;
+  }
+  reject(fmt::format("--slow: expected DEVICE:FACTOR, as 3:1.3, got '{}'", text));
+}
+
+Simulated simulate_as_told(const SimulateCommand& command, const TaskGraph& graph,
+                           const Cluster& cluster) {
+  const std::unique_ptr<CostModel> model = load_costs(command.profile);
+  Costs costs = at_place(command.graph, [&] { return cost(graph, cluster, *model); });
+  for (const std::string& slow : command.slow) slow_down(costs, graph, slow_device(slow));
+  return at_place(command.graph, [&] {
+    Simulated simulated{simulate(graph, costs, cluster), {}};
+    if (command.jitter > 0) {
+      const Jitter jitter{command.jitter, command.seed};
+      simulated.sample = simulate_jitter(graph, costs, cluster, jitter, command.runs);
+    }
+    return simulated;
+  });
+}
+
+Json jitter_json(const SimulateCommand& command, const MakespanSample& sample) {
+  Json json{{"deviation", command.jitter},
+            {"seed", command.seed},
+            {"runs", command.runs},
+            {"mean_s", seconds(sample.mean())}};
+  for (const int percent : kPercentiles) {
+    json[fmt::format("p{}_s", percent)] = seconds(sample.percentile(percent));
+  }
+  json["max_s"] = seconds(sample.percentile(100));
+  return json;
+}
+
+std::string jitter_text(const SimulateCommand& command, const MakespanSample& sample) {
+  std::string text = fmt::format("with jitter {:g}, {} runs: mean {}", command.jitter, command.runs,
+                                 format(sample.mean()));
+  for (const int percent : kPercentiles) {
+    text += fmt::format(", p{} {}", percent, format(sample.percentile(percent)));
+  }
+  return text + fmt::format(", longest {}\n", format(sample.percentile(100)));
+}
+
 Json links_json(const Cluster& cluster, const SimulationResult& result) {
   Json links = Json::array();
   for (std::size_t i = 0; i < result.links.size(); ++i) {
@@ -30,19 +93,18 @@ Json links_json(const Cluster& cluster, const SimulationResult& result) {
   return links;
 }
 
-void print_json(const TaskGraphFile& file, const Cluster& cluster, const SimulationResult& result,
-                std::ostream& out) {
+Json simulated_json(const TaskGraphFile& file, const Cluster& cluster,
+                    const SimulationResult& result) {
   Json json{{"makespan_s", seconds(makespan(result.timeline))}, {"tasks", Json::array()}};
   for (const FileTaskTime& task : file_times(file, result.timeline)) {
     json["tasks"].push_back(
         {{"id", task.id}, {"start_s", seconds(task.start)}, {"finish_s", seconds(task.finish)}});
   }
   json["links"] = links_json(cluster, result);
-  out << json.dump(2) << "\n";
+  return json;
 }
 
-void print_table(const TaskGraphFile& file, const SimulationResult& result, std::ostream& out) {
-  out << fmt::format("makespan {}\n\n", format(makespan(result.timeline)));
+void print_tables(const TaskGraphFile& file, const SimulationResult& result, std::ostream& out) {
   TextTable devices({"device", "compute", "optimizer", "exposed communication", "idle"});
   int device = 0;
   for (const DeviceTime& time : device_times(file.graph, result.timeline)) {
@@ -53,7 +115,7 @@ void print_table(const TaskGraphFile& file, const SimulationResult& result, std:
   for (const FileTaskTime& task : file_times(file, result.timeline)) {
     tasks.add({task.id, format(task.start), format(task.finish)});
   }
-  out << devices.text() << "\n" << tasks.text();
+  out << "\n" << devices.text() << "\n" << tasks.text();
 }
 
 }  // namespace
@@ -63,13 +125,18 @@ void run_simulate(const SimulateCommand& command, std::ostream& out) {
   const TaskGraphFile file = read_task_graph(
       command.graph, [](OpKey key) { return make_op(std::move(key)); },
       [&](std::span<const DeviceId> group) { return placement_of(cluster, group); });
-  const std::unique_ptr<CostModel> costs = load_costs(command.profile);
-  const SimulationResult result = at_place(command.graph, [&] {
-    return simulate(file.graph, cost(file.graph, cluster, *costs), cluster);
-  });
+  const Simulated simulated = simulate_as_told(command, file.graph, cluster);
+  const SimulationResult& result = simulated.result;
   if (!command.trace.empty()) write_file(command.trace, to_trace(file.graph, result.timeline));
-  if (command.json) return print_json(file, cluster, result, out);
-  print_table(file, result, out);
+  if (command.json) {
+    Json json = simulated_json(file, cluster, result);
+    if (simulated.sample) json["jitter"] = jitter_json(command, *simulated.sample);
+    out << json.dump(2) << "\n";
+    return;
+  }
+  out << fmt::format("makespan {}\n", format(makespan(result.timeline)));
+  if (simulated.sample) out << jitter_text(command, *simulated.sample);
+  print_tables(file, result, out);
 }
 
 }  // namespace foreplan

@@ -4,6 +4,7 @@
 #include <iosfwd>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "sim/cost_model.hpp"
 
@@ -13,8 +14,11 @@ namespace foreplan {
 /// and throws Error; only main prints and exits. Files are named as the user named them.
 
 struct EstimateCommand {
-  std::string model, cluster = "host", strategy, profile, trace, output, optimizer = "sgd";
+  std::string model, cluster = "host", strategy, profile, trace, output, optimizer = "auto";
+  std::string precision = "auto";
+  std::vector<std::string> slow{};  ///< "3:1.3": device 3 takes 1.3 times as long
   std::int64_t global_batch = 0;
+  std::int64_t sequence = 0, target_sequence = 0;  ///< tokens; 0: the model's own
   bool json = false;
 };
 void run_estimate(const EstimateCommand& command, std::ostream& out);
@@ -30,6 +34,10 @@ void run_plan(const PlanCommand& command, std::ostream& out);
 
 struct SimulateCommand {
   std::string graph, cluster = "host", profile, trace;
+  std::vector<std::string> slow;  ///< "device:factor"
+  double jitter = 0;              ///< deviation of the factor of each task; 0: none
+  int runs = 100;
+  std::uint64_t seed = 1;
   bool json = false;
 };
 void run_simulate(const SimulateCommand& command, std::ostream& out);
@@ -43,6 +51,7 @@ void run_list(const ListCommand& command, std::ostream& out);
 struct ShowCommand {
   std::string name;  ///< of a model, a cluster or a device, or a file of one
   std::string kind;  ///< model, cluster or device; empty: the first of these that has the name
+  std::int64_t tokens = 0;  ///< a sample of a model has; 0: lengths_to_show
   bool json = false;
 };
 void run_show(const ShowCommand& command, std::ostream& out);

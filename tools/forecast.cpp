@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "planner/folded_step.hpp"
 #include "planner/plan_io.hpp"
 #include "sim/json_reader.hpp"
 #include "tools/commands.hpp"
@@ -23,9 +24,19 @@ Measurement forecast_of(const PlanToRun& plan) {
   return as_measurement(task, forecast(task, plan.strategy));
 }
 
+Forecast folded_forecast(const Task& task, const Strategy& strategy) {
+  const FoldedStep step(task, strategy);
+  FoldedGraph folded = step.graph(task.costs);
+  Forecast result{.estimate = step.estimate(task.costs), .graph = {}, .timeline = {}};
+  result.timeline = replay(folded.graph, folded.costs);
+  result.graph = std::move(folded.graph);
+  return result;
+}
+
 }  // namespace
 
 Forecast forecast(const Task& task, const Strategy& strategy) {
+  if (!is_lowered(task, strategy)) return folded_forecast(task, strategy);
   const Strategy whole = complete(task, strategy);
   Forecast result;
   result.graph = lower(task.model, whole, task.global_batch, lowering_options(task));

@@ -122,8 +122,13 @@ fs::path find_resource(const std::string& kind, const std::string& name_or_file)
   if (is_file_name(name_or_file)) return name_or_file;
   if (!ships(kind, name_or_file)) {
     const std::vector<std::string> names = shipped_names(kind);
-    reject(fmt::format("no {} '{}'{}: expected a file (*.json) or one of {}", what_of(kind),
-                       name_or_file, suggestion(name_or_file, names), fmt::join(names, ", ")));
+    constexpr std::size_t kFew = 40;  // more do not fit a line
+    const std::string known = names.size() <= kFew
+                                  ? fmt::format("one of {}", fmt::join(names, ", "))
+                                  : fmt::format("one of the {} that `foreplan list {}s` tells",
+                                                names.size(), what_of(kind));
+    reject(fmt::format("no {} '{}'{}: expected a file (*.json) or {}", what_of(kind), name_or_file,
+                       suggestion(name_or_file, names), known));
   }
   return shipped_files() / kind / (name_or_file + ".json");
 }

@@ -34,10 +34,12 @@ TEST(Zoo, ReadsEveryNetworkUnderItsOwnNameWithItsSource) {
   }
 }
 
-TEST(Zoo, WritesEveryNetworkSoThatItReadsBackTheSame) {
+TEST(Zoo, WritesEveryNetworkOfLayersSoThatItReadsBackTheSame) {
   const fs::path copy = fs::path(::testing::TempDir()) / "foreplan_zoo_copy.json";
   for (const fs::path& path : files("zoo")) {
-    const std::string text = to_json(read_model(path));
+    const OpGraph graph = read_model(path);
+    if (!graph.flat()) continue;  // their files hold configs, which foreplan does not write
+    const std::string text = to_json(graph);
     write_file(copy, text);
     EXPECT_EQ(to_json(read_model(copy)), text) << path;
   }

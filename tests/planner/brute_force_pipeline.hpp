@@ -83,12 +83,18 @@ class BruteForce {
     if (a.kind == Kind::backward_weight) return cost.backward_weight;
     return cost.backward_input + cost.backward_weight;
   }
+  /// How long before its end `a` lets its result go.
+  Duration tail(const PipelineAction& a, int at) const {
+    return a.kind == Kind::backward ? costs_.stages[static_cast<std::size_t>(at)].backward_tail
+                                    : Duration{};
+  }
   /// How long a stage stays busy with sending the result of `a`.
   Duration sending(const PipelineAction& a, int at) const {
     const bool forward = a.kind == Kind::forward;
     if (a.kind == Kind::backward_weight) return {};
     const HopCost way = hop(at, forward ? at + 1 : at - 1);
-    return way.blocking ? (forward ? way.forward : way.backward) : Duration{};
+    if (!way.blocking) return {};
+    return forward ? way.forward : std::max(Duration{}, way.backward - tail(a, at));
   }
 
   bool raise_all() {
@@ -111,7 +117,8 @@ class BruteForce {
     if (a.kind != Kind::backward_weight && linked(from, at)) {
       const auto [stage, index] = where_.at({pass(a), a.micro_batch, from});
       const HopCost way = hop(from, at);
-      start = std::max(start, times_[stage][index].finish + (forward ? way.forward : way.backward));
+      const Duration gone = times_[stage][index].finish - tail(lists_[stage][index], from);
+      start = std::max(start, gone + (forward ? way.forward : way.backward));
     }
     const ActionTimes now{start, start + duration(a, at)};
     const bool changed = now.start != times_[s][i].start || now.finish != times_[s][i].finish;

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "planner/lowering.hpp"
+#include "planner/pipeline_evaluator.hpp"
 #include "sim/simulate.hpp"
 #include "tests/planner/fake_cost_model.hpp"
 #include "tests/planner/graph_facts.hpp"
@@ -20,9 +21,10 @@ namespace {
 
 using namespace std::chrono_literals;
 
-/// Forward and backward of each stage, for one micro-batch.
+/// Forward and backward of each stage, for one micro-batch; weights (of the linear layer) where told.
 struct StageTimes {
   std::vector<Duration> forward, backward;
+  std::vector<Duration> weight{};
   std::size_t stages() const { return forward.size(); }
 };
 
@@ -44,14 +46,20 @@ struct PipelineRun {
 };
 
 /// Lowers and simulates `micro_batches` of one sample each.
-PipelineRun run(const StageTimes& times, Schedule schedule, int micro_batches, Duration hop = {}) {
-  const auto stages = static_cast<int>(times.stages());
+/// @param chunks  a stage; times are those of virtual stages
+PipelineRun run(const StageTimes& times, Schedule schedule, int micro_batches, Duration hop = {},
+                int chunks = 1) {
+  const auto stages = static_cast<int>(times.stages()) / chunks;
   const Strategy strategy{.pp = stages,
+                          .vpp = chunks,
                           .micro_batch = 1,
                           .schedule = schedule,
                           .layers = std::vector<int>(times.stages(), 2)};
   FakeCostModel costs;
   costs.op = [&](const OpKey& key) {
+    if (key.op == "linear" && key.pass == Pass::backward_weight && !times.weight.empty()) {
+      return times.weight[static_cast<std::size_t>(key.shape[2] - 2)];
+    }
     if (key.op != "relu") return Duration::zero();
     const auto stage = static_cast<std::size_t>(key.shape[0] - 2);
     return key.pass == Pass::forward ? times.forward[stage] : times.backward[stage];
@@ -122,6 +130,57 @@ TEST(LoweredPipeline, IsNeverFasterThanTheLowerBound) {
     EXPECT_GE(makespan(run(times, Schedule::gpipe, m).timeline), bound);
     EXPECT_GE(makespan(run(times, Schedule::one_f_one_b, m).timeline), bound);
   }
+}
+
+void expect_evaluated(const StageTimes& times, const PipelineShape& shape, Duration hop) {
+  PipelineCosts costs{.stages = {}, .hops = std::vector<HopCost>(times.stages() - 1, {hop, hop})};
+  for (std::size_t s = 0; s < times.stages(); ++s) {
+    costs.stages.push_back({times.forward[s], times.backward[s], times.weight[s], times.weight[s]});
+  }
+  PipelineEvaluator::Scratch scratch;
+  EXPECT_EQ(makespan(run(times, shape.schedule, shape.micro_batches, hop, shape.chunks).timeline),
+            PipelineEvaluator(shape).makespan(costs, scratch))
+      << name(shape.schedule) << " m=" << shape.micro_batches << " c=" << hop.count();
+}
+
+// One step, lowered and simulated, against the evaluator. The linear layer's weights come last in a
+// stage's backward, behind the gradient that its neighbour waits for. Copies stand in line in a stream of
+// their own, which costs nothing as long as each takes less than any of the work.
+TEST(LoweredPipeline, TakesWhatTheEvaluatorSays) {
+  const StageTimes times{{4us, 9us, 5us, 6us}, {6us, 3us, 13us, 8us}, {3us, 4us, 3us, 7us}};
+  for (const Schedule schedule :
+       {Schedule::gpipe, Schedule::one_f_one_b, Schedule::zb_h1, Schedule::zb_h2}) {
+    for (const int m : {1, 2, 4, 7, 16}) {
+      expect_evaluated(times, {schedule, 4, 1, m}, 0us);
+      expect_evaluated(times, {schedule, 4, 1, m}, 2us);
+    }
+  }
+}
+
+// Two stages of two or three chunks. Copies of different chunks stand in one line, so they take no time.
+TEST(LoweredPipeline, OfChunksTakesWhatTheEvaluatorSays) {
+  const StageTimes four{{4us, 9us, 5us, 6us}, {6us, 3us, 13us, 8us}, {3us, 4us, 3us, 7us}};
+  const StageTimes six{{4us, 9us, 5us, 6us, 7us, 3us},
+                       {6us, 3us, 13us, 8us, 5us, 4us},
+                       {3us, 4us, 3us, 7us, 3us, 5us}};
+  for (const int m : {2, 4, 6, 16}) {
+    expect_evaluated(four, {Schedule::interleaved, 2, 2, m}, 0us);
+    expect_evaluated(six, {Schedule::interleaved, 2, 3, m}, 0us);
+    expect_evaluated(four, {Schedule::zb_v, 2, 2, m}, 0us);
+  }
+}
+
+// (m v + p - 1)(f + b): p = 2, v = 2, m = 4, 7 + 11 us a chunk.
+TEST(LoweredPipeline, OfInterleavedStagesTakesTheClosedForm) {
+  EXPECT_EQ(makespan(run(uniform(4, 7us, 11us), Schedule::interleaved, 4, {}, 2).timeline),
+            Duration{(4 * 2 + 2 - 1) * 18us});
+}
+
+// m (F + B + W) + (p - 1)(F + B - W): p = 3, m = 5, 7 + 11 + 4 us.
+TEST(LoweredPipeline, OfZeroBubbleH1TakesTheClosedForm) {
+  StageTimes times = uniform(3, 7us, 11us);
+  times.weight.assign(3, Duration{4us});
+  EXPECT_EQ(makespan(run(times, Schedule::zb_h1, 5).timeline), Duration{5 * 22us + 2 * 14us});
 }
 
 /// The most outputs of a stage's ReLU that live at once: one a micro-batch in flight.

@@ -218,7 +218,7 @@ TEST(Lower, RefusesWhatCannotBeLaidOut) {
             "strategy: lowering needs the layers of each stage (layers=...)");
   EXPECT_EQ(complain({.dp = 3}, 8), "strategy: dp=3 does not divide the global batch of 8");
   EXPECT_EQ(complain({.zero = 1}, 8),
-            "strategy: zero > 0 (sharded data parallelism) is not supported yet");
+            "strategy: zero > 0 (sharded data parallelism) can be forecast, but not yet run");
   EXPECT_EQ(complain({}, 0), "global batch: expected >= 1, got 0");
   EXPECT_THAT(complain({.dp = 65'536, .tp = 65'536}, 8),
               ::testing::HasSubstr("4294967296 devices"));

@@ -15,7 +15,7 @@ using ::testing::ElementsAre;
 
 ParameterLayout layout_of(const OpGraph& model, const BucketSizes& sizes = {}, int tp = 1,
                           int t = 0) {
-  return layout_parameters(model, shard(model, tp), {0, static_cast<int>(model.size())}, {tp, t},
+  return layout_parameters(model, shard(model, tp), {{0, static_cast<int>(model.size())}}, {tp, t},
                            sizes);
 }
 
@@ -73,9 +73,9 @@ TEST(LayoutParameters, HoldsTheRanksPartOnly) {
 
 TEST(LayoutParameters, HoldsTheStagesLayersOnly) {
   const OpGraph model = mnist_mlp();
-  const auto stage = layout_parameters(model, shard(model, 1), {2, 4}, {1, 0}, {});
+  const auto stage = layout_parameters(model, shard(model, 1), {{2, 4}}, {1, 0}, {});
   EXPECT_THAT(stage.buckets, ElementsAre(Bytes{5160}));
-  const auto nothing = layout_parameters(model, shard(model, 1), {1, 2}, {1, 0}, {});
+  const auto nothing = layout_parameters(model, shard(model, 1), {{1, 2}}, {1, 0}, {});
   EXPECT_TRUE(nothing.buckets.empty());
   EXPECT_TRUE(nothing.places.empty());
 }

@@ -150,7 +150,7 @@ TEST(BalancedPartition, RefusesMoreStagesThanLegalCutsAllow) {
   EXPECT_EQ(complaint([] {
               balanced_partition(residual(4), durations({1, 1, 1, 1, 1}), 4);
             }),
-            "strategy: test-model cannot be cut into pp=4 stages");
+            "strategy: test-model cannot be cut into 4 stages");
 }
 
 }  // namespace

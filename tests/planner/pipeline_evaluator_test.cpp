@@ -34,6 +34,9 @@ class RandomCosts {
     PipelineCosts costs;
     for (int at = 0; at < shape.virtual_stages(); ++at) {
       costs.stages.push_back({below(most), below(most), below(most)});
+      VirtualStageCost& stage = costs.stages.back();
+      const Duration whole = stage.backward_input + stage.backward_weight;
+      if (below(1) == Duration{}) stage.backward_tail = below(whole.count());
       if (at > 0) costs.hops.push_back({below(most_hop), below(most_hop), below(3) == Duration{}});
     }
     return costs;
@@ -68,6 +71,17 @@ TEST(PipelineEvaluator, MatchesAHandComputedCase) {
 
 // The same with hops that block: stage 0 sends F0 2-12, so F1 12-14, sent 14-24. Stage 1: F0 12-16,
 // B0 16-23, sent 23-43; F1 43-47, B1 47-54. Stage 0: B0 43-47, B1 54 + 20: 74-78.
+// The first case again, stage 1 letting the input's gradient go 2 before its end: what stage 0 waits for is
+// there 2 earlier, B0 41-45 and B1 52-56.
+TEST(PipelineEvaluator, SendsTheGradientBeforeTheTail) {
+  const PipelineEvaluator evaluator({Schedule::one_f_one_b, 2, 1, 2});
+  const PipelineCosts costs{.stages = {{Duration{2}, Duration{3}, Duration{1}},
+                                       {Duration{4}, Duration{5}, Duration{2}, Duration{2}}},
+                            .hops = {{Duration{10}, Duration{20}}}};
+  PipelineEvaluator::Scratch scratch;
+  EXPECT_EQ(evaluator.makespan(costs, scratch), Duration{56});
+}
+
 TEST(PipelineEvaluator, KeepsTheSenderWaitingWhereHopsBlock) {
   const PipelineEvaluator evaluator({Schedule::one_f_one_b, 2, 1, 2});
   const PipelineCosts costs{
@@ -190,7 +204,8 @@ TEST(PipelineEvaluator, ScalesWithItsCosts) {
     PipelineCosts costs = random.draw(shape, 50, 20);
     const Duration once = evaluator.makespan(costs, scratch);
     for (VirtualStageCost& stage : costs.stages) {
-      stage = {7 * stage.forward, 7 * stage.backward_input, 7 * stage.backward_weight};
+      stage = {7 * stage.forward, 7 * stage.backward_input, 7 * stage.backward_weight,
+               7 * stage.backward_tail};
     }
     for (HopCost& hop : costs.hops) hop = {7 * hop.forward, 7 * hop.backward, hop.blocking};
     EXPECT_EQ(evaluator.makespan(costs, scratch), 7 * once) << told(shape);
@@ -204,10 +219,13 @@ TEST(PipelineEvaluator, NeverTakesLongerWhenACostShrinks) {
   for (const PipelineShape& shape : shapes(4, 8)) {
     const PipelineEvaluator evaluator(shape);
     PipelineCosts costs = random.draw(shape, 50, 20);
+    for (VirtualStageCost& stage : costs.stages) {
+      stage.backward_tail = std::min(stage.backward_tail, stage.backward_weight);
+    }
     const Duration before = evaluator.makespan(costs, scratch);
     VirtualStageCost& stage = costs.stages[costs.stages.size() / 2];
     stage.forward /= 2;
-    stage.backward_input /= 3;
+    stage.backward_weight = std::max(stage.backward_weight / 3, stage.backward_tail);
     EXPECT_LE(evaluator.makespan(costs, scratch), before) << told(shape);
   }
 }
@@ -275,9 +293,13 @@ TEST(PipelineEvaluator, RefusesCostsThatDoNotFit) {
   costs.hops.push_back({});
   EXPECT_EQ(complain(costs), "pipeline: expected a cost for each of 1 hops, got 2");
   EXPECT_EQ(complain(even(evaluator.shape(), 1, -5, 1)),
-            "pipeline: expected costs >= 0, got -5 ps");
+            "pipeline: expected costs from 0 to 2305843009213693952 ps, got -5");
   EXPECT_EQ(complain(even(evaluator.shape(), 1, 1, 1, {Duration{-2}})),
-            "pipeline: expected costs >= 0, got -2 ps");
+            "pipeline: expected costs from 0 to 2305843009213693952 ps, got -2");
+  costs = even(evaluator.shape(), 1, 4, 2);
+  costs.stages[1].backward_tail = Duration{7};
+  EXPECT_EQ(complain(costs),
+            "pipeline: expected a backward_tail of at most the backward's 6 ps, got 7");
   // 8 forwards of 2^60 ps.
   EXPECT_EQ(complain(even(evaluator.shape(), std::int64_t{1} << 60, 0, 0)),
             "pipeline: 9.22e+18 ps of work are too many");
@@ -289,9 +311,9 @@ TEST(PipelineEvaluator, RefusesShapesAndMemoryThatDoNotFit) {
             }),
             "pipeline: zb-v has two chunks (vpp) a stage, got 3");
   EXPECT_EQ(complaint([] {
-              PipelineEvaluator({Schedule::gpipe, 16'384, 1, 1});
+              PipelineEvaluator({Schedule::gpipe, 10'923, 1, 1});
             }),
-            "pipeline: expected at most 16383 virtual stages, got 16384");
+            "pipeline: expected at most 10922 virtual stages, got 10923");
   const PipelineEvaluator evaluator({Schedule::one_f_one_b, 2, 1, 4});
   EXPECT_EQ(complaint([&] { evaluator.peak_memory({}); }),
             "pipeline: expected the memory of each of 2 virtual stages, got 0");

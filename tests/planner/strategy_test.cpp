@@ -192,14 +192,13 @@ TEST(CheckStrategy, RefusesWidthsThatDoNotDivide) {
 
 TEST(CheckStrategy, RefusesKindsThatAreNotLoweredYet) {
   const std::pair<const char*, const char*> cases[] = {
-      {"vpp=2", "strategy: vpp > 1 (interleaved stages) is not supported yet"},
-      {"cp=2", "strategy: cp > 1 (context parallelism) is not supported yet"},
-      {"ep=2", "strategy: ep > 1 (expert parallelism) is not supported yet"},
-      {"zero=1", "strategy: zero > 0 (sharded data parallelism) is not supported yet"},
-      {"sp=1", "strategy: sp=1 (sequence parallelism) is not supported yet"},
-      {"pp=2,schedule=zb-h1",
-       "strategy: schedule=zb-h1 (only gpipe and 1f1b are lowered) is not supported yet"},
-      {"recompute=full", "strategy: recompute is not supported yet"},
+      {"cp=2", "strategy: cp > 1 (context parallelism) can be forecast, but not yet run"},
+      {"ep=2", "strategy: ep > 1 (expert parallelism) can be forecast, but not yet run"},
+      {"zero=1", "strategy: zero > 0 (sharded data parallelism) can be forecast, but not yet run"},
+      {"sp=1", "strategy: sp=1 (sequence parallelism) can be forecast, but not yet run"},
+      {"pp=2,schedule=dualpipe",
+       "strategy: schedule=dualpipe (two copies of the model) can be forecast, but not yet run"},
+      {"recompute=full", "strategy: recompute can be forecast, but not yet run"},
   };
   for (const auto& [text, message] : cases) {
     EXPECT_EQ(check_complaint(parse_strategy(text)), message);

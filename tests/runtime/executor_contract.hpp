@@ -21,6 +21,9 @@ class CollectiveContract
   }
   static const BackendMaker& maker() { return std::get<0>(GetParam()); }
   static CollectiveAlgorithm algorithm() { return std::get<1>(GetParam()); }
+  static bool refused(CollectiveKind kind, int ranks) {
+    return collective_refusal(kind, algorithm(), {ranks, 1}).has_value();
+  }
 };
 
 inline std::string collective_name(
@@ -107,6 +110,7 @@ TEST_P(CollectiveContract, AllReduceIsExactForWholeNumbers) {
 // Rank r's part is its own chunk of 100 r + i; afterwards all hold all chunks.
 TEST_P(CollectiveContract, AllGatherCollectsTheParts) {
   for (const int n : {2, 3, 4}) {
+    if (refused(CollectiveKind::all_gather, n)) continue;
     const auto result = run_ring(maker(), {CollectiveKind::all_gather, n, 13, kCollectiveStream, algorithm()});
     for (const auto& rank : result) {
       for (int owner = 0; owner < n; ++owner) {
@@ -121,6 +125,7 @@ TEST_P(CollectiveContract, AllGatherCollectsTheParts) {
 
 TEST_P(CollectiveContract, ReduceScatterLeavesEachItsPart) {
   for (const int n : {2, 3, 4}) {
+    if (refused(CollectiveKind::reduce_scatter, n)) continue;
     const auto result = run_ring(maker(), {CollectiveKind::reduce_scatter, n, 13, kCollectiveStream, algorithm()});
     for (int rank = 0; rank < n; ++rank) {
       const ChunkRange chunk = ring_chunk(13, n, rank);

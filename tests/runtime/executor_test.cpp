@@ -11,11 +11,14 @@ const BackendMaker kHost{.name = "Host", .make = [](int devices) -> std::unique_
                          }};
 
 INSTANTIATE_TEST_SUITE_P(All, ExecutorContract, testing::Values(kHost), maker_name);
-INSTANTIATE_TEST_SUITE_P(All, CollectiveContract,
-                         testing::Combine(testing::Values(kHost),
-                                          testing::Values(CollectiveAlgorithm::ring,
-                                                          CollectiveAlgorithm::direct)),
-                         collective_name);
+INSTANTIATE_TEST_SUITE_P(
+    All, CollectiveContract,
+    testing::Combine(testing::Values(kHost),
+                     testing::Values(CollectiveAlgorithm::ring, CollectiveAlgorithm::direct,
+                                     CollectiveAlgorithm::tree, CollectiveAlgorithm::double_tree,
+                                     CollectiveAlgorithm::recursive_doubling,
+                                     CollectiveAlgorithm::halving_doubling)),
+    collective_name);
 
 std::string refusal(const TaskGraph& graph, int devices = 2) {
   HostBackend backend(devices);

@@ -56,7 +56,7 @@ void for_each_collective(const GroupGrid& grid, const CollectiveTuning& tuning,
     for (int a = 0; a < kCollectiveAlgorithms; ++a) {
       const auto kind = static_cast<Kind>(k);
       const auto algorithm = static_cast<Algorithm>(a);
-      if (!refusal(kind, algorithm, grid, tuning)) visit(kind, algorithm);
+      if (!collective_refusal(kind, algorithm, grid, tuning)) visit(kind, algorithm);
     }
   }
 }

@@ -142,7 +142,7 @@ void for_each_cost(const Visit& visit) {
         placement.grid = grid;
         const auto kind = static_cast<Kind>(k);
         const auto algorithm = static_cast<Algorithm>(a);
-        if (!refusal(kind, algorithm, grid)) visit(kind, algorithm, placement);
+        if (!collective_refusal(kind, algorithm, grid)) visit(kind, algorithm, placement);
       }
     }
   }
@@ -326,10 +326,10 @@ TEST(BestAlgorithm, BeatsEveryAlgorithmByName) {
   });
 }
 
-TEST(Refusal, TellsTheReason) {
+TEST(CollectiveRefusal, TellsTheReason) {
   const auto reason = [](Kind kind, Algorithm algorithm, GroupGrid grid,
                          CollectiveTuning tuning = {}) {
-    return refusal(kind, algorithm, grid, tuning).value_or("none");
+    return collective_refusal(kind, algorithm, grid, tuning).value_or("none");
   };
   EXPECT_EQ(reason(Kind::gather, Algorithm::ring, {4, 1}), "ring has no gather");
   EXPECT_EQ(reason(Kind::all_to_all, Algorithm::tree, {4, 1}), "tree has no all_to_all");

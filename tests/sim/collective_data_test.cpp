@@ -214,7 +214,7 @@ void add_cases(std::vector<Case>& result, int ranks, const CollectiveTuning& tun
       const auto algorithm = static_cast<CollectiveAlgorithm>(a);
       for (int per_node = 1; per_node <= ranks; ++per_node) {
         if (ranks % per_node != 0) continue;
-        if (refusal(kind, algorithm, {per_node, ranks / per_node}, tuning)) continue;
+        if (collective_refusal(kind, algorithm, {per_node, ranks / per_node}, tuning)) continue;
         // Nothing, fewer elements than ranks, a number that n does not divide, a multiple.
         for (const std::int64_t elements : {0, 1, 7, 24}) {
           for (const StreamId stream : {kCollectiveStream, kNoStream}) {

@@ -3,7 +3,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "sim/collective_cost.hpp"
 #include "sim/error.hpp"
+#include "sim/roofline.hpp"
+#include "sim/simulate.hpp"
 #include "tests/sim/graphs.hpp"
 #include "tests/sim/node_cluster.hpp"
 
@@ -41,6 +44,7 @@ TEST(PlacementOf, LetsGroupsOfOneRankANodeShareItsNics) {
   expect(placement_of(dgx(8), {.size = 16, .stride = 8}), {1, 16, 1, 1, 8});
   expect(placement_of(dgx(2), {.size = 16, .stride = 8}), {1, 16, 1, 4, 8});
   expect(placement_of(dgx(1), {.size = 16, .stride = 32}), {1, 16, 1, 8, 8});
+  expect(placement_of(dgx(3), {.size = 16, .stride = 8}), {1, 16, 1, 3, 8});  // 3 + 3 + 2
 }
 
 // tp = 2: two ranks are two apart, four on a node; 2 NICs have two ranks of each of both groups.
@@ -51,8 +55,26 @@ TEST(PlacementOf, DealsSeveralRanksANodeToItsNics) {
 }
 
 TEST(PlacementOf, CountsRanksThatDoNotFillNodesAsOneEach) {
-  expect(placement_of(dgx(8), {.size = 3, .stride = 3}), {1, 3, 1, 1, 3});
-  expect(placement_of(dgx(1), {.size = 12, .stride = 1}), {1, 12, 1, 1, 1});
+  expect(placement_of(dgx(8), {.size = 3, .stride = 3}), {1, 3, 1, 1, 8});
+  expect(placement_of(dgx(1), {.size = 12, .stride = 1}), {1, 12, 1, 8, 8});
+}
+
+// Two groups of 6 on 3 nodes of 4: the formula takes no less than both expanded at once.
+TEST(PlacementOf, OverstatesGroupsThatDoNotFillNodes) {
+  const Cluster cluster = node_cluster({.nodes = 3, .devices = 4});
+  const NodeFacts facts{.devices = 4, .intra = {1us, 100_GBps}, .nics = 1, .inter = {5us, 20_GBps}};
+  const GroupPlacement placement = placement_of(facts, {.size = 6, .stride = 1});
+  TaskGraphBuilder builder(12);
+  for (int first : {0, 6}) {
+    CollectiveSpec spec{.algorithm = CollectiveAlgorithm::direct, .bytes = 60_MB};
+    for (int rank = 0; rank < 6; ++rank) spec.group.push_back(DeviceId{first + rank});
+    expand_collective(builder, spec);
+  }
+  const TaskGraph graph = std::move(builder).build();
+  const Costs costs = cost(graph, cluster, RooflineModel{});
+  EXPECT_GE(
+      collective_time(CollectiveKind::all_reduce, CollectiveAlgorithm::direct, 60_MB, placement),
+      makespan(simulate(graph, costs, cluster).timeline));
 }
 
 TEST(PlacementOf, TakesBandwidthsFromTheNodes) {
@@ -76,7 +98,8 @@ TEST(PlacementOf, RefusesWhatHasNoMeaning) {
     }
     return std::string();
   };
-  EXPECT_THAT(complaint(dgx(3), {}), HasSubstr("NICs that divide a node's devices, got 3 and 8"));
+  EXPECT_THAT(complaint(dgx(9), {}),
+              HasSubstr("at most a NIC for each device of a node, got 9 and 8"));
   EXPECT_THAT(complaint(dgx(1), {.size = 0, .stride = 1}), HasSubstr("got 0 and 1"));
   NodeFacts thin = dgx(1);
   thin.oversubscription = 0.5;

@@ -83,6 +83,33 @@ TEST(Network, UsesNumbersOfRemovedFlowsAgain) {
   EXPECT_EQ(network.rate(b), 5);
 }
 
+// Three flows that links of 5 hold to 5 each. Two fit into 12, three do not: 4 each; and two again.
+TEST(Network, ACapacityCountsOnlyWhereItsFlowsOutrunIt) {
+  Network network({12, 5, 5, 5});
+  const std::vector<Route> routes = {{0, 1}, {0, 2}, {0, 3}};
+  const std::int32_t a = network.add(routes[0]);
+  const std::int32_t b = network.add(routes[1]);
+  EXPECT_THAT(network.solve(), UnorderedElementsAre(a, b));
+  EXPECT_EQ(network.rate(a), 5);
+  const std::int32_t c = network.add(routes[2]);
+  EXPECT_THAT(network.solve(), UnorderedElementsAre(a, b, c));
+  EXPECT_EQ(network.rate(c), 4);
+  network.remove(a);
+  EXPECT_THAT(network.solve(), UnorderedElementsAre(b, c));
+  EXPECT_EQ(network.rate(b), 5);
+}
+
+TEST(Network, IsAsNewWhenCleared) {
+  Network network({12});
+  const Route route = {0};
+  network.add(route);
+  network.add(route);
+  network.clear();
+  const std::int32_t flow = network.add(route);
+  EXPECT_THAT(network.solve(), ElementsAre(flow));
+  EXPECT_EQ(network.rate(flow), 12);
+}
+
 TEST(Network, RejectsEmptyRoutesAndCapacitiesThatAreNotPositive) {
   EXPECT_THAT(
       [] {

@@ -210,6 +210,21 @@ TEST(ModelSchema, KnowsTheKeysOfEveryKindOfLayer) {
   EXPECT_FALSE(valid_with("model", tokens, "/layers/12/tied_to", true));
 }
 
+TEST(ModelSchema, KnowsConfigsInThePlaceOfLayers) {
+  json document = {{"schema", "foreplan.model/1"},
+                   {"name", "m"},
+                   {"huggingface", {{"model_type", "gpt2"}, {"any", 1}}},
+                   {"published_parameters", {{"count", 12}, {"source", "s"}}}};
+  EXPECT_TRUE(Schema("model").valid(document));
+  EXPECT_TRUE(valid_with("model", document, "/published_parameters/part", "encoder"));
+  EXPECT_FALSE(valid_with("model", document, "/published_parameters/part", "half"));
+  EXPECT_FALSE(valid_with("model", document, "/published_parameters/count", 0));
+  EXPECT_FALSE(valid_with("model", document, "/huggingface", {{"n_embd", 8}}));
+  EXPECT_FALSE(valid_with("model", document, "/parameters", 12));
+  document.erase("huggingface");
+  EXPECT_FALSE(Schema("model").valid(document));
+}
+
 TEST(Schemas, DescribeTheFilesThatAreShipped) {
   for (const auto& [kind, folder] : {std::pair<std::string, std::string>{"device", "devices"},
                                      {"cluster", "clusters"},

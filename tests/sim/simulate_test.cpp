@@ -9,6 +9,7 @@
 #include "sim/engine.hpp"
 #include "sim/error.hpp"
 #include "tests/sim/graphs.hpp"
+#include "tests/sim/random_graphs.hpp"
 
 namespace foreplan {
 namespace {
@@ -212,42 +213,13 @@ TEST(Simulate, RingAllReduceTakesItsClosedForm) {
   }
 }
 
-/// A random graph with streams, dependencies to earlier and to later ids, dispatch and hand-over.
-PricedGraph random_graph(std::mt19937& random, bool flows) {
-  constexpr int kDevices = 4;
-  constexpr int kTasks = 80;
-  PricedBuilder builder(kDevices);
-  std::vector<TaskId> shuffled;
-  for (int i = 0; i < kTasks; ++i) {
-    std::vector<TaskId> after;
-    for (int k = 0; i > 0 && k < static_cast<int>(random() % 4); ++k) {
-      after.push_back(shuffled[random() % shuffled.size()]);
-    }
-    const int device = static_cast<int>(random() % kDevices);
-    const Duration duration(random() % 1000);
-    if (random() % 3 == 0) {
-      const int source = static_cast<int>(random() % kDevices);
-      const Bytes flow{flows ? static_cast<std::int64_t>(random() % 2000) : 0};
-      shuffled.push_back(builder.transfer({source, device}, flow, duration, after));
-    } else {
-      const auto stream = static_cast<StreamId>(static_cast<int>(random() % 3) - 1);
-      shuffled.push_back(builder.add(
-          {.device = DeviceId{device}, .stream = stream, .op = builder.op(), .after = after},
-          duration));
-    }
-  }
-  builder.costs().dispatch = Duration(random() % 10);
-  builder.costs().handover = Duration(random() % 30);
-  return std::move(builder).build();
-}
-
 TEST(Simulate, ReplayAndEventsAgreeWhereNothingFlows) {
   std::mt19937 random(5);
   const Cluster cluster = star(4, 1_GBps);
   for (int trial = 0; trial < 200; ++trial) {
     const PricedGraph priced = random_graph(random, false);
     const Timeline replayed = replay(priced.graph, priced.costs);
-    const Timeline events = run_events(priced.graph, priced.costs, cluster).timeline;
+    const Timeline events = Engine(priced.graph, cluster).run(priced.costs).timeline;
     ASSERT_EQ(replayed.start, events.start);
     ASSERT_EQ(replayed.finish, events.finish);
     ASSERT_EQ(simulate(priced.graph, priced.costs, cluster).timeline.finish, replayed.finish);

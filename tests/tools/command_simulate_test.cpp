@@ -92,6 +92,64 @@ TEST(SimulateCommand, RunsACollectiveAsARing) {
   for (const Json& link : json["links"]) EXPECT_EQ(link["bytes"], 2'000'000);
 }
 
+// By cost: recursive doubling sends the 2 MB in one round, 1 ms + 2 ms, where the ring needs 4 ms.
+TEST(SimulateCommand, ChoosesACollectivesAlgorithmByItsCostOnTheCluster) {
+  const SimulateFolder folder;
+  expect_times(folder.simulate(R"(
+    {"id": "sum", "kind": "collective", "operation": "all_reduce", "algorithm": "auto",
+     "group": [0, 1], "bytes": 2000000})"),
+               {{"sum", {0, 0.003}}});
+}
+
+constexpr const char* kTwoDevices = R"(
+    {"id": "left", "kind": "compute", "device": 0, "stream": "compute", "duration_s": 0.002},
+    {"id": "right", "kind": "compute", "device": 1, "stream": "compute", "duration_s": 0.003})";
+
+// 2 ms times 2, 3 ms times 1.5.
+TEST(SimulateCommand, MakesDevicesSlow) {
+  const SimulateFolder folder;
+  std::vector<std::string> words = folder.command(kTwoDevices);
+  words.insert(words.end(), {"--json", "--slow", "0:2", "--slow", "1:1.5"});
+  expect_times(expect_done(words).json(), {{"left", {0, 0.004}}, {"right", {0, 0.0045}}});
+}
+
+TEST(SimulateCommand, RejectsSlowDevicesThatAreNone) {
+  const SimulateFolder folder;
+  for (const char* slow : {"1", "1:", ":2", "1:x", "x:2", "1:2:3"}) {
+    std::vector<std::string> words = folder.command(kTwoDevices);
+    words.insert(words.end(), {"--slow", slow});
+    expect_complaint(run_command(words), 2,
+                     {"--slow: expected DEVICE:FACTOR", std::string("'") + slow});
+  }
+  std::vector<std::string> words = folder.command(kTwoDevices);
+  words.insert(words.end(), {"--slow", "2:1.5"});
+  expect_complaint(run_command(words), 2, {"expected a slow device from 0 to 1, got 2"});
+  words.back() = "1:-1";
+  expect_complaint(run_command(words), 2, {"expected a factor above 0 for slow device 1, got -1"});
+}
+
+// The tasks are told without jitter. Runs are the same for one seed, and lie on both sides of the
+// median; the longer of two tasks of 2 and 3 ms with a deviation of 10 % is about 3 ms.
+TEST(SimulateCommand, RunsManyTimesWithJitter) {
+  const SimulateFolder folder;
+  const auto jitter = [&](const char* seed) {
+    std::vector<std::string> words = folder.command(kTwoDevices);
+    words.insert(words.end(), {"--json", "--jitter", "0.1", "--runs", "200", "--seed", seed});
+    const Json json = expect_done(words).json();
+    EXPECT_NEAR(json["makespan_s"].get<double>(), 0.003, 1e-12);
+    return json["jitter"];
+  };
+  const Json json = jitter("7");
+  EXPECT_EQ(json["runs"], 200);
+  EXPECT_EQ(json["seed"], 7);
+  EXPECT_NEAR(json["mean_s"].get<double>(), 0.003, 0.0001);
+  EXPECT_LT(json["p5_s"].get<double>(), json["p50_s"].get<double>());
+  EXPECT_LT(json["p50_s"].get<double>(), json["p95_s"].get<double>());
+  EXPECT_LE(json["p99_s"].get<double>(), json["max_s"].get<double>());
+  EXPECT_EQ(jitter("7"), json);
+  EXPECT_NE(jitter("8"), json);
+}
+
 // linear 10 x 10 x 10: 2 m k n + m n = 2100 operations at 1 GFLOP/s.
 TEST(SimulateCommand, PricesAnOpByTheDataSheet) {
   const SimulateFolder folder;

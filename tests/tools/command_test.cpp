@@ -76,6 +76,36 @@ TEST(Command, ShowsAModelFile) {
   EXPECT_EQ(json["parameters"], 15);
 }
 
+// Llama 3 8B: 8,030,261,248 parameters; of them 4096 * 14336 in each of 32 `up`.
+TEST(Command, ShowsANetworkOfRepeatedBlocks) {
+  const Json json = expect_done({"show", "llama3-8b", "--json", "--seq", "128"}).json();
+  EXPECT_EQ(json["parameters"], 8'030'261'248);
+  EXPECT_EQ(json["tokens"], 128);
+  ASSERT_EQ(json["blocks"].size(), 3U);
+  EXPECT_EQ(json["blocks"][1]["name"], "layer");
+  EXPECT_EQ(json["blocks"][1]["repeats"], 32);
+  const auto up = std::find_if(json["layers"].begin(), json["layers"].end(),
+                               [](const Json& layer) { return layer["name"] == "layer.up"; });
+  ASSERT_NE(up, json["layers"].end());
+  EXPECT_EQ((*up)["parameters"], 4096 * 14336);
+  EXPECT_EQ((*up)["repeats"], 32);
+  EXPECT_EQ((*up)["forward_flops"], 2.0 * 128 * 4096 * 14336);
+  const std::string table = expect_done({"show", "llama3.1-405b"}).out;
+  EXPECT_NE(table.find("405853388800"), std::string::npos);
+  EXPECT_NE(table.find("one sample of 2048 tokens"), std::string::npos);
+}
+
+// GPT-2 has 1024 positions, fewer than the 2048 tokens that others are shown with.
+TEST(Command, ShowsAConfigAtAsManyTokensAsItHasPositions) {
+  const CommandFolder folder;
+  const std::string path = folder.write(
+      "config.json",
+      R"({"model_type": "gpt2", "n_embd": 768, "n_layer": 12, "n_head": 12, "vocab_size": 50257})");
+  const Json json = expect_done({"show", path, "--json"}).json();
+  EXPECT_EQ(json["parameters"], 124'439'808);
+  EXPECT_EQ(json["tokens"], 1024);
+}
+
 Json estimate(const std::string& strategy) {
   return expect_done({"estimate", "mlp-4x1024", "--cluster", "dgx-a100", "--strategy", strategy,
                       "--global-batch", "128", "--json"})

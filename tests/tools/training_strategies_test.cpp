@@ -106,18 +106,25 @@ INSTANTIATE_TEST_SUITE_P(OnTwoDevices, TrainingStrategies,
                          testing::Values("micro_batch=6", "dp=2", "dp=2,micro_batch=3", "tp=2",
                                          "tp=2,micro_batch=8", "pp=2,micro_batch=4,schedule=gpipe",
                                          "pp=2,micro_batch=4,schedule=1f1b", "pp=2",
-                                         "pp=2,micro_batch=6,schedule=1f1b,layers=1+11"));
+                                         "pp=2,micro_batch=6,schedule=1f1b,layers=1+11",
+                                         "pp=2,micro_batch=3,schedule=zb-h1",
+                                         "pp=2,micro_batch=3,schedule=zb-h2",
+                                         "pp=2,vpp=2,micro_batch=3", "pp=2,vpp=2,micro_batch=6",
+                                         "pp=2,micro_batch=4,schedule=zb-v"));
 INSTANTIATE_TEST_SUITE_P(OnThreeDevices, TrainingStrategies,
                          testing::Values("dp=3", "dp=3,micro_batch=4", "tp=3",
                                          "pp=3,micro_batch=4,schedule=gpipe",
-                                         "pp=3,micro_batch=2,schedule=1f1b"));
-INSTANTIATE_TEST_SUITE_P(OnFourDevices, TrainingStrategies,
-                         testing::Values("dp=4", "dp=4,micro_batch=2", "tp=4",
-                                         "pp=4,micro_batch=6,schedule=gpipe",
-                                         "pp=4,micro_batch=3,schedule=1f1b",
-                                         "dp=2,tp=2,micro_batch=6",
-                                         "dp=2,pp=2,micro_batch=3,schedule=gpipe",
-                                         "tp=2,pp=2,micro_batch=6,schedule=1f1b"));
+                                         "pp=3,micro_batch=2,schedule=1f1b",
+                                         "pp=3,micro_batch=2,schedule=zb-h1"));
+INSTANTIATE_TEST_SUITE_P(
+    OnFourDevices, TrainingStrategies,
+    testing::Values("dp=4", "dp=4,micro_batch=2", "tp=4", "pp=4,micro_batch=6,schedule=gpipe",
+                    "pp=4,micro_batch=3,schedule=1f1b", "dp=2,tp=2,micro_batch=6",
+                    "dp=2,pp=2,micro_batch=3,schedule=gpipe",
+                    "tp=2,pp=2,micro_batch=6,schedule=1f1b",
+                    "tp=2,pp=2,micro_batch=3,schedule=zb-h1",
+                    "dp=2,pp=2,micro_batch=2,schedule=zb-h2", "tp=2,pp=2,vpp=2,micro_batch=3",
+                    "dp=2,pp=2,micro_batch=2,schedule=zb-v"));
 
 TEST(TrainingStrategiesOnEightDevices, GiveTheLossesAndWeightsOfOneDevice) {
   const OpGraph model = load_model("mlp-gelu-norm");

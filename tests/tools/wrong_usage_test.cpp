@@ -21,6 +21,9 @@ TEST(WrongUsage, IsNoCommandOrAnUnknownOne) {
 
 TEST(WrongUsage, IsAnUnknownFlagOrArgument) {
   expect_usage_complaint({"show", "mnist-mlp", "--bogus"}, {"--bogus"});
+  expect_usage_complaint({"show", "mnist-mlp", "--seq", "8"},
+                         {"--seq", "reads tokens", "mnist-mlp"});
+  expect_usage_complaint({"show", "gpt2", "--seq", "0"}, {"--seq"});
   expect_usage_complaint({"show", "mnist-mlp", "mlp-4x1024"}, {"mlp-4x1024"});
 }
 
@@ -107,8 +110,10 @@ TEST(WrongUsage, IsAStrategyThatIsNone) {
   expect_refused_strategy("dp=0", "dp: expected a whole number >= 1, got '0'");
   expect_refused_strategy("dp=2,dp=2", "'dp' is given twice");
   expect_refused_strategy("zeal=3", "unknown key 'zeal', expected one of dp, tp, pp");
-  expect_refused_strategy("schedule=lifo", "expected one of gpipe, 1f1b, interleaved, zb-h1, zb-h2, zb-v, dualpipe, got 'lifo'");
-  expect_refused_strategy("zero=3", "not supported yet");
+  expect_refused_strategy(
+      "schedule=lifo",
+      "expected one of gpipe, 1f1b, interleaved, zb-h1, zb-h2, zb-v, dualpipe, got 'lifo'");
+  expect_refused_strategy("zero=4", "zero: expected 0 to 3, got 4");
 }
 
 TEST(WrongUsage, LosesNothingThatWasThere) {

@@ -1,0 +1,105 @@
+#include <algorithm>
+#include <string>
+
+#include "models/op_cost.hpp"
+#include "planner/folded_step.hpp"
+
+namespace foreplan {
+
+Duration FoldedStep::hop_time(int from, int to) const {
+  const Piece& last = stages_[static_cast<std::size_t>(from)].back();
+  const Bytes bytes = works_[last.unit_class].leaving;
+  const bool cut = strategy_.tp > 1 && (strategy_.sp || task_.stack.scatter_activations);
+  const Bytes mine = cut ? Bytes{(bytes.count + strategy_.tp - 1) / strategy_.tp} : bytes;
+  Duration time = groups_.stage_hop(stage_of(shape_, from), stage_of(shape_, to), mine);
+  if (cut && !strategy_.sp) {
+    time += exchange_time(CollectiveKind::all_gather, bytes, groups_.of(Axis::tensor));
+  }
+  return time;
+}
+
+void FoldedStep::plan_exchanges() {
+  for (const UnitWork& work : works_) {
+    ShardedUnit unit;
+    if (strategy_.zero >= 2) {
+      const std::int64_t size = task_.stack.gradient_bytes;
+      unit.reduce = over_replicas(work, CollectiveKind::reduce_scatter, size, groups_);
+    }
+    if (strategy_.zero == 3) {
+      const std::int64_t size = element_size(task_.precision).count;
+      unit.gather = over_replicas(work, CollectiveKind::all_gather, size, groups_);
+    }
+    sharded_.push_back(unit);
+  }
+  for (const std::vector<Piece>& pieces : stages_) {
+    std::vector<const UnitWork*> units;
+    for (const Piece& piece : pieces) {
+      units.insert(units.end(), static_cast<std::size_t>(piece.count), &works_[piece.unit_class]);
+    }
+    std::reverse(units.begin(), units.end());
+    // With zero >= 2 gradients have gone with each micro-batch.
+    const bool aggregated = strategy_.zero < 2;
+    buckets_.push_back(aggregated ? plan_buckets(units, strategy_, groups_, task_.stack)
+                                  : std::vector<BucketSend>{});
+  }
+  for (int j = 0; j + 1 < shape_.virtual_stages(); ++j) {
+    const Duration hop = has_next(shape_, j) ? hop_time(j, j + 1) : Duration{};
+    hops_.push_back({.forward = hop, .backward = hop});
+  }
+}
+
+void FoldedStep::plan_ends() {
+  const auto p = static_cast<std::size_t>(shape_.stages);
+  const auto share = [&](std::size_t a, std::size_t b, std::int64_t parameters) {
+    if (a == b || parameters == 0) return;
+    const Bytes bytes{parameters * task_.stack.gradient_bytes};
+    const GroupPlacement pair = groups_.stages(static_cast<int>(a), static_cast<int>(b));
+    shared_.push_back({a, b, exchange_time(CollectiveKind::all_reduce, bytes, pair)});
+  };
+  share(0, p - 1, tied_);
+  for (std::size_t s = 0; shape_.schedule == Schedule::dualpipe && s < p / 2; ++s) {
+    share(s, p - 1 - s, states_[s].dense + states_[s].expert);
+  }
+  if (task_.stack.clip_gradients && p > 1) {
+    norm_ = 2 * groups_.stage_hop(0, shape_.stages - 1, Bytes{4});
+  }
+  const bool master = task_.stack.master_weights && element_size(task_.precision).count < 4;
+  const std::string update = std::string(name(task_.optimizer)) + (master ? "_master" : "");
+  for (const StageState& state : states_) {
+    gathers_.push_back(gather_updated(state, strategy_, groups_, task_.stack, task_.precision));
+    std::vector<Op>& ops = updates_.emplace_back();
+    const std::int64_t own = own_parameters(state, strategy_, groups_);
+    if (own == 0) continue;
+    const auto add = [&](const std::string& what) {
+      ops.push_back(make_op({.op = what,
+                             .pass = Pass::optimizer,
+                             .shape = {own},
+                             .dtype = master ? task_.precision : DType::fp32}));
+    };
+    if (task_.stack.clip_gradients) add("square_sum");
+    add(update);
+  }
+}
+
+void FoldedStep::count_flops() {
+  const Flops once = matrix_flops(task_.model, {.samples = 1, .lengths = task_.lengths});
+  model_flops_ = once * static_cast<double>(task_.global_batch);
+  double recomputed = 0;
+  for (const std::vector<Piece>& pieces : stages_) {
+    for (const Piece& piece : pieces) {
+      for (const LayerWork& layer : works_[piece.unit_class].layers) {
+        const bool again =
+            piece.recompute == Recompute::full ||
+            (piece.recompute == Recompute::selective && layer.recomputed_selectively);
+        if (!again) continue;
+        for (const Op& op : layer.ops.forward) recomputed += op.matrix.count * piece.count;
+      }
+    }
+  }
+  const double ranks = static_cast<double>(strategy_.dp) * strategy_.tp * strategy_.cp;
+  const double chains = shape_.schedule == Schedule::dualpipe ? 2 : 1;
+  const auto micro_batches = static_cast<double>(batch_.micro_batches);
+  executed_flops_ = model_flops_ + Flops{recomputed / chains * micro_batches * ranks};
+}
+
+}  // namespace foreplan

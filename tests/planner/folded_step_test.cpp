@@ -1,0 +1,335 @@
+#include "planner/folded_step.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "planner/lowering.hpp"
+#include "sim/error.hpp"
+#include "tests/models/gpt.hpp"
+#include "tests/planner/fake_cost_model.hpp"
+#include "tests/planner/models.hpp"
+
+namespace foreplan {
+namespace {
+
+using namespace std::chrono_literals;
+using ::testing::HasSubstr;
+
+constexpr Duration kOp = 10us;
+
+/// Every op takes as long, but for those that only add what arrives; copies go over the links.
+class LinkModel final : public CostModel {
+ public:
+  Duration compute_time(const Op& op, const DeviceSpec&) const override {
+    return op.key.op == "accumulate" ? Duration::zero() : kOp;
+  }
+  std::optional<Duration> copy_time(Bytes, DeviceId, DeviceId) const override {
+    return std::nullopt;
+  }
+  Duration dispatch(const DeviceSpec&) const override { return Duration::zero(); }
+  Duration handover() const override { return Duration::zero(); }
+};
+
+DeviceSpec big_device() {
+  DeviceSpec device = fake_device(1000_GB);
+  device.peak[DType::fp16] = 10_TFLOPps;
+  return device;
+}
+
+/// One node of `devices`, in shorthand: closed forms know it.
+Cluster node(int devices) {
+  const Cluster full = fake_cluster(devices, big_device());
+  std::vector<Cluster::LinkSpec> links;
+  for (int d = 0; d < devices; ++d) {
+    links.push_back({VertexId{d}, VertexId{devices}, 10_GBps, Duration::zero()});
+  }
+  return {"node",
+          {.specs = {big_device()},
+           .vertices = full.vertices(),
+           .links = links,
+           .node_groups = {{.nodes = 1,
+                            .spec = 0,
+                            .devices_per_node = devices,
+                            .intra = LinkFacts{10_GBps, Duration::zero()}}}}};
+}
+
+std::string complaint(const Task& task, const Strategy& strategy) {
+  try {
+    FoldedStep step(task, strategy);
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ErrorCode::invalid_argument);
+    return error.what();
+  }
+  return "no complaint";
+}
+
+// Without pipeline, tp and dp a step is its ops one behind the other: for each micro-batch those of the
+// layers, then the optimizer's one and, with clipping, the sum of squares.
+TEST(FoldedStep, IsTheSumOfItsOpsOnOneDevice) {
+  const OpGraph gpt = hand_made_gpt({});
+  const Cluster cluster = node(1);
+  const LinkModel costs;
+  const Task task{.model = gpt,
+                  .cluster = cluster,
+                  .costs = costs,
+                  .global_batch = 6,
+                  .lengths = {.source = 4}};
+  std::int64_t ops = 0;
+  for (std::size_t i = 0; i < gpt.size(); ++i) {
+    const LayerId id{static_cast<std::int32_t>(i)};
+    const LayerOps layer = layer_ops(gpt, id, {.samples = 2, .lengths = {.source = 4}});
+    ops += gpt.instances(id) *
+           static_cast<std::int64_t>(layer.forward.size() + layer.backward_input.size() +
+                                     layer.backward_weight.size());
+  }
+  const Estimate estimate = FoldedStep(task, {.micro_batch = 2}).estimate(costs);
+  EXPECT_EQ(estimate.step_time, (3 * ops + 2) * kOp);
+  EXPECT_EQ(estimate.breakdown.compute, 3 * ops * kOp);
+  EXPECT_EQ(estimate.breakdown.optimizer, 2 * kOp);
+  EXPECT_EQ(estimate.breakdown.idle, Duration::zero());
+  EXPECT_EQ(estimate.tokens_per_s, estimate.samples_per_s * 4);
+}
+
+// 2 s b h L (...) of Korthikanti et al., section 4, plus the ends: the embedding's mask s b h; the last
+// norm's and the head's inputs 4 s b h and the loss's probabilities 4 s b v / t; statistics of 2 L + 1
+// norms of 8 bytes a row.
+TEST(FoldedStep, HoldsTheActivationsOfThe22BModelToTheLastDigit) {
+  const GptSizes sizes{.layers = 48, .h = 6144, .a = 64, .vocabulary = 51200, .positions = 2048};
+  const OpGraph gpt = hand_made_gpt(sizes);
+  const Cluster cluster = node(8);
+  const LinkModel costs;
+  Task task{.model = gpt,
+            .cluster = cluster,
+            .costs = costs,
+            .global_batch = 4,
+            .optimizer = Optimizer::adam,
+            .lengths = {.source = 2048},
+            .precision = DType::fp16};
+  task.stack.fused_attention = false;
+  const std::int64_t sb = 2048 * 4, sbh = sb * sizes.h, t = 8;
+  const std::int64_t scores = 64 * 2048 * sb;
+  const std::int64_t layers = 48 * (10 * sbh + 24 * sbh / t + 5 * scores / t);
+  EXPECT_EQ(static_cast<double>(layers) / (1LL << 30), 59.25);
+  const std::int64_t head = 4 * sbh + 4 * sb * 51200 / t;
+  const Estimate plain = FoldedStep(task, {.tp = 8}).estimate(costs);
+  EXPECT_EQ(plain.stages[0].activations.count, layers + sbh + head + 97 * 8 * sb);
+
+  const std::int64_t selective = 48 * 34 * sbh / t;
+  EXPECT_EQ(static_cast<double>(selective) / (1LL << 30), 9.5625);
+  const Estimate saver =
+      FoldedStep(task, {.tp = 8, .sp = true, .recompute = Recompute::selective}).estimate(costs);
+  EXPECT_EQ(saver.stages[0].activations.count,
+            selective + (sbh + 4 * sbh + 4 * sb * 51200) / t + 97 * 8 * sb / t);
+}
+
+// 18 bytes for each of 12 L h^2 weights over t: 45.5625 GiB; biases and norms are what the paper leaves out:
+// 11 h split and 2 + 4 h... whole: 5 h biases of q, k, v, up (4 h) over t, 6 h others on every rank.
+TEST(FoldedStep, HoldsTheStateOfThe22BModelToTheLastDigit) {
+  const GptSizes sizes{.layers = 48, .h = 6144, .a = 64, .vocabulary = 51200, .positions = 2048};
+  const OpGraph gpt = hand_made_gpt(sizes);
+  const Cluster cluster = node(8);
+  const LinkModel costs;
+  const Task task{.model = gpt,
+                  .cluster = cluster,
+                  .costs = costs,
+                  .global_batch = 4,
+                  .optimizer = Optimizer::adam,
+                  .lengths = {.source = 2048},
+                  .precision = DType::fp16};
+  const Estimate estimate = FoldedStep(task, {.tp = 8}).estimate(costs);
+  const StageMemory& stage = estimate.stages[0];
+  const std::int64_t h = sizes.h, weights = 48 * 12 * h * h / 8;
+  EXPECT_EQ(static_cast<double>(18 * weights) / (1LL << 30), 45.5625);
+  // Biases of q, k, v (3 h) and up (4 h) are split, those of projection and down and both norms (4 h) whole.
+  const std::int64_t small = 48 * (7 * h / 8 + 2 * h + 4 * h);
+  const std::int64_t ends = 51200 * h / 8 + 2048 * h + 2 * h;
+  EXPECT_EQ(stage.parameters + stage.gradients + stage.optimizer,
+            Bytes{18 * (weights + small + ends)});
+}
+
+// 175B with p = 8, v = 3: the first stage holds 31 chunks of 4 layers, 96 (1 + 7/24) layers in all, and
+// the masks of the embeddings of its chunks in flight.
+TEST(FoldedStep, HoldsTheActivationsOfThe175BModel) {
+  const GptSizes sizes{.layers = 96, .h = 12288, .a = 96, .vocabulary = 51200, .positions = 2048};
+  const OpGraph gpt = hand_made_gpt(sizes);
+  const Cluster cluster = node(64);
+  const LinkModel costs;
+  Task task{.model = gpt,
+            .cluster = cluster,
+            .costs = costs,
+            .global_batch = 64,
+            .optimizer = Optimizer::adam,
+            .lengths = {.source = 2048},
+            .precision = DType::fp16};
+  task.stack.fused_attention = false;
+  const std::int64_t sb = 2048, sbh = sb * sizes.h, t = 8;
+  const std::int64_t layer = 10 * sbh + 24 * sbh / t + 5 * 96 * 2048 * sb / t;
+  EXPECT_EQ(static_cast<double>(124 * layer) / (1LL << 30), 66.84375);
+  const Estimate estimate =
+      FoldedStep(task, {.tp = 8, .pp = 8, .vpp = 3, .micro_batch = 1}).estimate(costs);
+  const std::int64_t rest = estimate.stages[0].activations.count - 124 * (layer + 16 * sb);
+  EXPECT_EQ(rest % sbh, 0);
+  EXPECT_GE(rest / sbh, 8);
+  EXPECT_LE(rest / sbh, 31);
+}
+
+// p = 4 equal stages of 2 layers, embedding free, the head at work beside the last: as for uneven stages,
+// sum f + (m - 1) max f + sum b + (m - 1) max b + 2 (p - 1) c; then the first and last stage add up the
+// gradients of the table that both hold, 16 x 8 floats at 10 GB/s.
+TEST(FoldedStep, PipelinesEqualStagesByTheFormula) {
+  const OpGraph gpt = hand_made_gpt({.layers = 8});
+  const Cluster cluster = node(4);
+  FakeCostModel costs;
+  costs.op = [](const OpKey& key) {
+    return key.op == "layer_norm" && key.shape[0] == 4 ? Duration(1us) : Duration::zero();
+  };
+  Task task{.model = gpt,
+            .cluster = cluster,
+            .costs = costs,
+            .global_batch = 12,
+            .lengths = {.source = 4}};
+  task.stack.clip_gradients = false;
+  // Two norms a layer, two layers a stage, each once forward and twice backward; hops carry 4 x 8 floats at 10 GB/s: 12.8 ns.
+  const Duration f = 4us, b = 2 * f, hop(12800);
+  const Estimate estimate =
+      FoldedStep(task, {.pp = 4, .micro_batch = 1, .schedule = Schedule::gpipe}).estimate(costs);
+  // The last stage has the head's norm too: 1 us and 2 us more in each micro-batch.
+  const Duration fm = f + 1us, bm = b + 2us;
+  EXPECT_EQ(estimate.step_time, 3 * (f + b) + fm + bm + 11 * (fm + bm) + 6 * hop + Duration(51200));
+}
+
+Strategy strategies[] = {
+    {},
+    {.dp = 2},
+    {.dp = 2, .micro_batch = 4},
+    {.tp = 2},
+    {.pp = 2, .micro_batch = 4, .schedule = Schedule::gpipe},
+    {.pp = 2, .micro_batch = 4},
+    {.dp = 2, .tp = 2},
+    {.dp = 2, .pp = 2, .micro_batch = 4},
+};
+
+class FoldedAgainstUnfolded : public ::testing::TestWithParam<Strategy> {};
+
+// The same step with every device's tasks simulated, collectives as copies over links.
+TEST_P(FoldedAgainstUnfolded, TakesTheSameTime) {
+  const OpGraph model = mlp({64, 128, 64, 32});
+  const Cluster cluster = node(4);
+  const LinkModel costs;
+  Task task{.model = model, .cluster = cluster, .costs = costs, .global_batch = 16};
+  task.stack.clip_gradients = false;
+  const Strategy strategy = complete(task, GetParam());
+  ASSERT_TRUE(is_lowered(task, strategy));
+  EXPECT_EQ(FoldedStep(task, strategy).estimate(costs).step_time,
+            estimate(task, strategy).step_time)
+      << format(strategy);
+}
+
+INSTANTIATE_TEST_SUITE_P(Strategies, FoldedAgainstUnfolded, ::testing::ValuesIn(strategies));
+
+class FoldedGraphTest : public ::testing::TestWithParam<const char*> {};
+
+// The step written as tasks, replayed, takes what the estimate says, and holds as much.
+TEST_P(FoldedGraphTest, IsTheEstimatedStep) {
+  const OpGraph gpt = hand_made_gpt({.layers = 16});
+  const Cluster cluster = node(32);
+  const LinkModel costs;
+  const Task task{.model = gpt,
+                  .cluster = cluster,
+                  .costs = costs,
+                  .global_batch = 32,
+                  .optimizer = Optimizer::adam,
+                  .lengths = {.source = 8},
+                  .precision = DType::fp16};
+  const FoldedStep step(task, parse_strategy(GetParam()));
+  const Estimate estimate = step.estimate(costs);
+  const FoldedGraph folded = step.graph(costs);
+  const Timeline timeline = replay(folded.graph, folded.costs);
+  EXPECT_EQ(makespan(timeline), estimate.step_time);
+  const auto memory = memory_timeline(folded.graph, timeline);
+  ASSERT_EQ(memory.size(), estimate.stages.size());
+  for (std::size_t s = 0; s < memory.size(); ++s) {
+    EXPECT_LE(memory[s].peak, estimate.stages[s].peak);
+    EXPECT_GE(memory[s].peak.count, estimate.stages[s].peak.count * 9 / 10);
+  }
+  const DeviceTime& time = estimate.breakdown;
+  EXPECT_EQ(time.compute + time.exposed_communication + time.idle + time.optimizer,
+            estimate.step_time);
+  EXPECT_GE(time.idle, Duration::zero());
+}
+
+INSTANTIATE_TEST_SUITE_P(Strategies, FoldedGraphTest,
+                         ::testing::Values("dp=4,micro_batch=2", "tp=2,dp=4", "pp=4,micro_batch=1",
+                                           "pp=4,vpp=2,micro_batch=1,dp=2",
+                                           "pp=4,micro_batch=1,schedule=zb-h1",
+                                           "pp=4,micro_batch=1,schedule=zb-h2",
+                                           "pp=4,micro_batch=1,schedule=zb-v",
+                                           "pp=4,micro_batch=1,schedule=dualpipe", "dp=8,zero=1",
+                                           "dp=8,zero=2,micro_batch=2", "dp=8,zero=3",
+                                           "tp=2,sp=1,pp=2,dp=2,micro_batch=2,recompute=selective",
+                                           "cp=4,dp=2,micro_batch=2,recompute=full"));
+
+// zero 1 shards 12 of the 18 bytes over 4 replicas, zero 2 also the 4 of gradients, zero 3 all.
+TEST(FoldedStep, ShardsStateByItsZeroStage) {
+  const OpGraph gpt = hand_made_gpt({});
+  const Cluster cluster = node(4);
+  const LinkModel costs;
+  const Task task{.model = gpt,
+                  .cluster = cluster,
+                  .costs = costs,
+                  .global_batch = 4,
+                  .optimizer = Optimizer::adam,
+                  .lengths = {.source = 4},
+                  .precision = DType::fp16};
+  const std::int64_t n = gpt.parameter_count(), share = (n + 3) / 4;
+  const auto stage = [&](int zero) {
+    return FoldedStep(task, {.dp = 4, .zero = zero}).estimate(costs).stages[0];
+  };
+  EXPECT_EQ(stage(0).optimizer, Bytes{12 * n});
+  EXPECT_EQ(stage(1).optimizer, Bytes{12 * share});
+  EXPECT_EQ(stage(1).gradients, Bytes{4 * n});
+  EXPECT_EQ(stage(2).gradients, Bytes{4 * share});
+  EXPECT_EQ(stage(2).parameters, Bytes{2 * n});
+  EXPECT_EQ(stage(3).parameters, Bytes{2 * share});
+}
+
+// One device at half the speed holds up its replica, and all wait for it where gradients meet.
+TEST(FoldedStep, WaitsForASlowDevice) {
+  const OpGraph gpt = hand_made_gpt({});
+  const Cluster cluster = node(2);
+  const LinkModel costs;
+  Task task{.model = gpt,
+            .cluster = cluster,
+            .costs = costs,
+            .global_batch = 2,
+            .lengths = {.source = 4}};
+  const Estimate even = FoldedStep(task, {.dp = 2}).estimate(costs);
+  task.slow = {{DeviceId{1}, 2.0}};
+  const Estimate slow = FoldedStep(task, {.dp = 2}).estimate(costs);
+  EXPECT_EQ(slow.step_time - even.step_time, even.breakdown.compute);
+}
+
+TEST(FoldedStep, RefusesWhatCannotBeLaidOut) {
+  const OpGraph gpt = hand_made_gpt({});
+  const Cluster cluster = node(8);
+  const LinkModel costs;
+  const Task task{.model = gpt,
+                  .cluster = cluster,
+                  .costs = costs,
+                  .global_batch = 8,
+                  .lengths = {.source = 6}};
+  EXPECT_THAT(complaint(task, {.tp = 4}),
+              HasSubstr("tp=4 does not divide the 2 heads of layer 'attention'"));
+  EXPECT_THAT(complaint(task, {.dp = 16}),
+              HasSubstr("dp=16 does not divide the global batch of 8"));
+  EXPECT_THAT(complaint(task, {.dp = 8, .tp = 2}),
+              HasSubstr("needs 16 devices, the cluster has 8"));
+  EXPECT_THAT(complaint(task, {.pp = 4}), HasSubstr("4 stages, but the network has only 2 layers"));
+  EXPECT_THAT(complaint(task, {.cp = 4}),
+              HasSubstr("cp=4 does not divide the sequence of 6 tokens"));
+  EXPECT_THAT(complaint(task, {.sp = true}), HasSubstr("sp=1 needs tp > 1"));
+  EXPECT_THAT(complaint(task, {.ep = 3}), HasSubstr("ep=3 does not divide cp dp = 1"));
+}
+
+}  // namespace
+}  // namespace foreplan
