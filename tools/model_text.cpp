@@ -186,11 +186,11 @@ std::string describe(const OpGraph& model, const SequenceLengths& lengths) {
   const std::string sample =
       reads_tokens(model) ? fmt::format("one sample of {} tokens", lengths.source) : "one sample";
   return fmt::format(
-      "{}: {}\n\n{}\nFLOPs and bytes are for {} in fp32{}; traffic counts every input read once "
+      "{}: {}\n\n{}\nFLOPs and bytes are for {} in fp32; {}traffic counts every input read once "
       "and "
       "every output written once.\n",
       model.name(), model.source(), rows.text(), sample,
-      model.flat() ? "" : ", for a layer or a block that repeats once and in the total all");
+      model.flat() ? "" : "what repeats is shown once and counted in the total; ");
 }
 
 nlohmann::ordered_json model_json(const OpGraph& model, const SequenceLengths& lengths) {
