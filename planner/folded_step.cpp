@@ -10,8 +10,18 @@
 namespace foreplan {
 namespace {
 
+void check_devices(const Task& task, const Strategy& strategy) {
+  // A double: the product may need more than 64 bits.
+  const double needed =
+      static_cast<double>(strategy.dp) * strategy.tp * strategy.pp * strategy.cp;
+  if (needed <= task.cluster.devices()) return;
+  reject(fmt::format("strategy: {} needs {:.0f} devices, the cluster has {}", format(strategy),
+                     needed, task.cluster.devices()));
+}
+
 /// Fills in what follows from the rest, and refuses what cannot be split.
 Strategy completed(const Task& task, Strategy strategy) {
+  check_devices(task, strategy);
   strategy.micro_batch = split_batch(strategy, task.global_batch).micro_batch;
   if (strategy.pp == 1 && strategy.vpp == 1) strategy.schedule = Schedule::one_f_one_b;
   const UnitChain chain = unit_chain(task.model);
@@ -72,12 +82,6 @@ FoldedStep::FoldedStep(const Task& task, const Strategy& strategy)
 }
 
 void FoldedStep::check() const {
-  const double needed =
-      static_cast<double>(strategy_.dp) * strategy_.tp * strategy_.pp * strategy_.cp;
-  if (needed > task_.cluster.devices()) {
-    reject(fmt::format("strategy: {} needs {:.0f} devices, the cluster has {}", format(strategy_),
-                       needed, task_.cluster.devices()));
-  }
   if (strategy_.zero > 3)
     reject(fmt::format("strategy: zero: expected 0 to 3, got {}", strategy_.zero));
   if (strategy_.sp && strategy_.tp == 1) reject("strategy: sp=1 needs tp > 1");

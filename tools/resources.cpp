@@ -59,12 +59,24 @@ std::string closest(const std::string& name, const std::vector<std::string>& nam
   return best;
 }
 
+/// The first few of `names` that contain `name`, if that is long enough to tell anything.
+std::vector<std::string> containing(const std::string& name, const std::vector<std::string>& names) {
+  constexpr std::size_t kShort = 3, kFew = 5;
+  std::vector<std::string> found;
+  for (const std::string& candidate : names) {
+    const bool contains = name.size() >= kShort && candidate.find(name) != std::string::npos;
+    if (contains && found.size() < kFew) found.push_back(candidate);
+  }
+  return found;
+}
+
 /// " (did you mean 'x'?)" where a shipped name is close.
 std::string suggestion(const std::string& name, const std::vector<std::string>& names) {
   constexpr std::size_t kLongest = 100;
   if (name.size() > kLongest) return {};
   std::string best = closest(name, names);
   if (best.empty()) best = closest(without_count(name), names);
+  if (best.empty()) best = fmt::format("{}", fmt::join(containing(name, names), ", "));
   return best.empty() ? best : fmt::format(" (did you mean '{}'?)", best);
 }
 

@@ -205,7 +205,7 @@ TEST(RunCommand, NamesThePlanThatCannotBeRun) {
       {R"({"dp": 0})", "/strategy/dp: expected"},
       {R"({"dp": 2, "layers": [-1]})", "/strategy/layers/0: expected"},
       {R"({"dp": 2, "zeal": 1})", "/strategy/zeal: "},
-      {R"({"zero": 1})", "not supported"}};
+      {R"({"zero": 1})", "not yet run"}};
   for (const auto& [strategy, message] : wrong) {
     folder.write("plan.json", plan_file(strategy));
     expect_complaint(run_command(folder.command()), 2, {"plan.json: ", message});

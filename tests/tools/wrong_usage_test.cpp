@@ -72,8 +72,8 @@ TEST(WrongUsage, IsANumberOutOfRange) {
 
 TEST(WrongUsage, IsAnUnknownNameWhereTheShippedOnesAreTold) {
   expect_usage_complaint({"show", "mnist"},
-                         {"no model 'mnist'", "mlp-4x1024", "mnist-linear", "mnist-mlp"});
-  expect_usage_complaint({"show", ""}, {"no model ''", "mnist-mlp"});
+                         {"no model 'mnist'", "mnist-linear", "mnist-mlp", "foreplan list models"});
+  expect_usage_complaint({"show", ""}, {"no model ''", "foreplan list models"});
   expect_usage_complaint({"plan", "mnist-mlp", "--global-batch", "64", "--cluster", "moon"},
                          {"no cluster 'moon'", "dgx-a100", "host"});
   expect_usage_complaint({"plan", "mnist-mlp", "--global-batch", "64", "--optimizer", "lion"},
