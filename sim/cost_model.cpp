@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <unordered_map>
+#include <utility>
 
 #include "sim/error.hpp"
 
@@ -107,6 +108,33 @@ std::vector<Demand> demands(const TaskGraph& graph, const Cluster& cluster, cons
   return result;
 }
 
+bool across(const TaskGraph& graph, TaskId from, std::size_t to) {
+  const std::size_t f = index(from);
+  return graph.device[f] != graph.device[to] || graph.stream[f] != graph.stream[to] ||
+         graph.stream[to] == kNoStream;
+}
+
+Duration mean_issue(const TaskGraph& graph, const IssueCost& cost) {
+  if (graph.size() == 0) return {};
+  std::vector<bool> recorded(graph.size(), false);
+  std::int64_t records = 0, waits = 0;
+  std::vector<std::pair<DeviceId, StreamId>> streams;
+  for (std::size_t t = 0; t < graph.size(); ++t) {
+    streams.clear();
+    for (const TaskId p : graph.after[t]) {
+      if (!across(graph, p, t)) continue;
+      const std::pair stream(graph.device[index(p)], graph.stream[index(p)]);
+      if (std::find(streams.begin(), streams.end(), stream) != streams.end()) continue;
+      streams.push_back(stream);
+      ++waits;
+      if (!recorded[index(p)]) ++records;
+      recorded[index(p)] = true;
+    }
+  }
+  const auto tasks = static_cast<std::int64_t>(graph.size());
+  return cost.task + (records * cost.record + waits * cost.wait) / tasks;
+}
+
 }  // namespace
 
 Costs cost(const TaskGraph& graph, const Cluster& cluster, const CostModel& model) {
@@ -128,7 +156,7 @@ Costs cost(const TaskGraph& graph, const Cluster& cluster, const CostModel& mode
     costs.dispatch = std::max(costs.dispatch, model.dispatch(cluster.device(DeviceId{d})));
   }
   costs.handover = model.handover();
-  costs.issue = model.issue();
+  costs.issue = mean_issue(graph, model.issue());
   if (cluster.shares_processors() || model.knows_demand()) {
     costs.demand = demands(graph, cluster, model, costs.duration);
   }

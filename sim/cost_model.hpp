@@ -29,6 +29,13 @@ struct Costs {
   std::vector<Demand> demand;
 };
 
+/// What it costs one thread that hands out all work of a step to hand out one of each.
+struct IssueCost {
+  Duration task{};    ///< a kernel or a copy
+  Duration record{};  ///< an event behind a task that some other stream waits for
+  Duration wait{};    ///< a stream's wait for such an event
+};
+
 /// Says how long ops and copies take.
 class CostModel {
  public:
@@ -42,8 +49,8 @@ class CostModel {
                                             DeviceId destination) const = 0;
   virtual Duration dispatch(const DeviceSpec& spec) const = 0;
   virtual Duration handover() const = 0;
-  /// How far apart one thread hands out tasks; zero where each device has a thread of its own.
-  virtual Duration issue() const { return {}; }
+  /// Of the one thread that hands out tasks; zeros where each device has a thread of its own.
+  virtual IssueCost issue() const { return {}; }
   /// What `op`, which alone takes `time`, wants of its processor. Without better knowledge: all
   /// multiprocessors, and the bandwidth that its traffic takes.
   virtual Demand demand(const Op& op, const DeviceSpec& spec, Duration time) const;
@@ -61,6 +68,13 @@ double bandwidth_share(Bytes traffic, Duration time, const DeviceSpec& spec);
 /// time takes none. Demands are told where logical devices share processors or the model knows them;
 /// a copy wants no multiprocessors, and the bandwidth of reading and writing where both ends are on
 /// one processor. Where kinds of devices differ in dispatch, the longest holds for all.
+///
+/// Where one thread hands out tasks, `Costs::issue` is the mean over the graph's tasks:
+///
+///   issue = task + (recorded tasks / tasks) record + (waits / tasks) wait
+///
+/// a wait for each distinct stream that a task's predecessors stand in beside its own, a record for
+/// each task that is waited for.
 /// @throws Error(invalid_argument) if the graph uses more devices than the cluster has
 Costs cost(const TaskGraph& graph, const Cluster& cluster, const CostModel& model);
 

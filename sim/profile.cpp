@@ -114,7 +114,9 @@ ProfileModel::ProfileModel(Profile profile) : profile_(std::move(profile)) {
     if (!measured_.emplace(op.key, op.time.mean).second) {
       reject(fmt::format("profile: expected each op once, got {} twice", format(op.key)));
     }
+    if (op.multiprocessors) shares_.emplace(op.key, *op.multiprocessors);
   }
+  knows_demand_ = !shares_.empty();
   for (const LineFit& fit : profile_.fits) {
     if (!(fit.per_s > 0) || (fit.variable != "flops" && fit.variable != "bytes")) {
       reject(
@@ -162,5 +164,25 @@ std::optional<Duration> ProfileModel::copy_time(Bytes size, DeviceId source,
 Duration ProfileModel::dispatch(const DeviceSpec&) const { return profile_.dispatch.mean; }
 
 Duration ProfileModel::handover() const { return profile_.handover.mean; }
+
+IssueCost ProfileModel::issue() const {
+  if (!profile_.issue) return {};
+  return {.task = profile_.issue->task.mean,
+          .record = profile_.issue->record.mean,
+          .wait = profile_.issue->wait.mean};
+}
+
+Demand ProfileModel::demand(const Op& op, const DeviceSpec& spec, Duration time) const {
+  Demand demand = CostModel::demand(op, spec, time);
+  OpKey key = op.key;
+  for (int i = 0; i < 2; ++i) {
+    if (const auto found = shares_.find(key); found != shares_.end()) {
+      demand.multiprocessors = found->second;
+      break;
+    }
+    key.accumulate = !key.accumulate;
+  }
+  return demand;
+}
 
 }  // namespace foreplan
