@@ -90,12 +90,13 @@ std::optional<IssueSamples> measure_issue(Session& session, int steps) {
   SampleList task, record, wait;
   for (int i = 0; i < steps; ++i) {
     const auto [none, one, two] = issued(session, loaded);
-    if (none == Duration{}) return {};
     const Duration of_wait = std::max(two - one, Duration{});
     task.add(none / static_cast<std::int64_t>(kStreams.size()), false);
     wait.add(of_wait, false);
     record.add(std::max(one - none - of_wait, Duration{}), false);
   }
+  for (const std::size_t graph : loaded) session.unload(graph);
+  if (task.summary().mean == Duration{}) return {};
   return IssueSamples{.task = task.summary(), .record = record.summary(), .wait = wait.summary()};
 }
 

@@ -11,7 +11,9 @@
 #include "sim/profile_io.hpp"
 #include "sim/roofline.hpp"
 #include "tools/backends.hpp"
+#include "tools/best_rates.hpp"
 #include "tools/commands.hpp"
+#include "tools/cuda_plugins.hpp"
 #include "tools/cuda_profile.hpp"
 #include "tools/gpu_cluster.hpp"
 #include "tools/host_session.hpp"
@@ -84,6 +86,19 @@ void print_summary(const Profile& profile, std::ostream& out) {
   out << fits.text();
 }
 
+/// What the devices reached, beside what bounds it.
+void print_rates(const Profile& profile, const GpuDescription& gpu, std::ostream& out) {
+  TextTable table({"best of", "rate", "ceiling", "%"});
+  for (const BestRate& rate : best_rates(profile, gpu_spec(gpu))) {
+    const char* unit = rate.variable == "flops" ? "GFLOP/s" : "GB/s";
+    const auto text = [&](double per_s) { return fmt::format("{:.4g} {}", per_s * 1e-9, unit); };
+    const bool known = rate.ceiling_per_s > 0;
+    table.add({rate.what, text(rate.per_s), known ? text(rate.ceiling_per_s) : "",
+               known ? fmt::format("{:.0f}", 100 * rate.per_s / rate.ceiling_per_s) : ""});
+  }
+  out << "\n" << table.text();
+}
+
 /// Refuses what belongs to the other backend.
 void check_options(const ProfileCommand& command) {
   check_backend(command.backend);
@@ -134,6 +149,7 @@ void run_profile(const ProfileCommand& command, std::ostream& out) {
     return;
   }
   print_summary(profile, out);
+  if (command.backend == "cuda") print_rates(profile, cuda_plugin().find_gpus().front(), out);
   out << fmt::format("\nwritten to {}\n", command.output);
 }
 

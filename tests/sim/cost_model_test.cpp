@@ -120,5 +120,33 @@ TEST(Cost, RejectsACopyThatNoRouteCarries) {
                                    "0 ('x')"));
 }
 
+/// One thread hands out tasks, records and waits.
+class IssuingModel final : public CostModel {
+ public:
+  Duration compute_time(const Op&, const DeviceSpec&) const override { return 1us; }
+  std::optional<Duration> copy_time(Bytes, DeviceId, DeviceId) const override { return 1us; }
+  Duration dispatch(const DeviceSpec&) const override { return {}; }
+  Duration handover() const override { return {}; }
+  IssueCost issue() const override { return {.task = 4us, .record = 1us, .wait = 2us}; }
+};
+
+// Five tasks: b and c of device 1 wait for a of device 0, in one stream: c's wait is one of its own; d
+// waits for b and c, which stand in one stream, once; e follows a in its stream and waits for nobody.
+// Recorded are a and one of b and c; three waits: 4 us + (2 * 1 us + 3 * 2 us) / 5 = 5.6 us.
+TEST(Cost, AddsRecordsAndWaitsToWhatATaskTakesToHandOut) {
+  TaskGraphBuilder builder(3);
+  const OpId op = builder.add_op({.key = {.op = "x"}});
+  const auto add = [&](int device, std::vector<TaskId> after) {
+    return builder.add({.device = DeviceId{device}, .op = op, .after = std::move(after)});
+  };
+  const TaskId a = add(0, {});
+  const TaskId b = add(1, {a});
+  const TaskId c = add(1, {a});
+  add(2, {b, c});
+  add(0, {a});
+  const Costs costs = cost(std::move(builder).build(), star(3, 1_GBps), IssuingModel());
+  EXPECT_EQ(costs.issue, 5600ns);
+}
+
 }  // namespace
 }  // namespace foreplan
