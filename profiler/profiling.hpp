@@ -21,7 +21,7 @@ struct ProfilingOptions {
   int most_steps = 100;                           ///< but not more often than this
   /// Where one thread issues ahead of the devices (Session::issues_ahead): what each device copies
   /// before gaps are measured, so that the thread is ahead by then.
-  Bytes head_start = 1_GB;
+  Bytes head_start = 512_MB;
 };
 
 /// How many steps of length `step` fill a turn.

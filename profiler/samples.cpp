@@ -59,7 +59,8 @@ void SampleBook::add_work(const TaskGraph& graph, const MeasuredStep& step) {
       samples.times.add(time, marked);
       if (i >= step.multiprocessors.size()) continue;
       samples.shares += step.multiprocessors[i];
-      ++samples.shared;
+      samples.launches += i < step.launches.size() ? step.launches[i] : 1;
+      ++samples.traced;
     }
   }
   add_collectives(graph, step);
@@ -115,8 +116,9 @@ Profile SampleBook::summary() const {
                   .multiprocessors = {},
                   .choice = samples.choice};
     if (op.time.samples == 0) continue;
-    if (samples.shared > 0) {
-      op.multiprocessors = samples.shares / static_cast<double>(samples.shared);
+    if (samples.traced > 0) {
+      op.multiprocessors = samples.shares / static_cast<double>(samples.traced);
+      op.launches = samples.launches / static_cast<double>(samples.traced);
     }
     profile.ops.push_back(std::move(op));
   }

@@ -52,8 +52,9 @@ class SampleBook {
     Bytes traffic;
     SampleList times;
     std::string choice;
-    double shares = 0;  ///< of the multiprocessors, summed
-    std::int64_t shared = 0;
+    double shares = 0;    ///< of the multiprocessors, summed
+    double launches = 0;  ///< summed
+    std::int64_t traced = 0;
   };
   std::map<OpKey, OpSamples> ops_;
   std::map<std::tuple<DeviceId, DeviceId, Bytes>, SampleList> copies_;

@@ -3,7 +3,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstdint>
+#include <map>
+#include <tuple>
 #include <unordered_map>
 #include <utility>
 
@@ -108,31 +111,61 @@ std::vector<Demand> demands(const TaskGraph& graph, const Cluster& cluster, cons
   return result;
 }
 
-bool across(const TaskGraph& graph, TaskId from, std::size_t to) {
-  const std::size_t f = index(from);
-  return graph.device[f] != graph.device[to] || graph.stream[f] != graph.stream[to] ||
-         graph.stream[to] == kNoStream;
+/// What is handed out beside a graph's tasks, by task.
+struct Events {
+  std::vector<int> waits;
+  std::vector<bool> recorded;
+};
+
+/// A stream of a device; each task without a stream is one of its own.
+using StreamKey = std::tuple<DeviceId, StreamId, TaskId>;
+
+StreamKey stream_of(const TaskGraph& graph, TaskId task) {
+  const bool none = graph.stream[index(task)] == kNoStream;
+  return {graph.device[index(task)], graph.stream[index(task)], none ? task : TaskId{-1}};
 }
 
-Duration mean_issue(const TaskGraph& graph, const IssueCost& cost) {
-  if (graph.size() == 0) return {};
-  std::vector<bool> recorded(graph.size(), false);
-  std::int64_t records = 0, waits = 0;
-  std::vector<std::pair<DeviceId, StreamId>> streams;
-  for (std::size_t t = 0; t < graph.size(); ++t) {
-    streams.clear();
-    for (const TaskId p : graph.after[t]) {
-      if (!across(graph, p, t)) continue;
-      const std::pair stream(graph.device[index(p)], graph.stream[index(p)]);
-      if (std::find(streams.begin(), streams.end(), stream) != streams.end()) continue;
-      streams.push_back(stream);
-      ++waits;
-      if (!recorded[index(p)]) ++records;
-      recorded[index(p)] = true;
+Events events_of(const TaskGraph& graph) {
+  Events events{std::vector<int>(graph.size()), std::vector<bool>(graph.size())};
+  // By waiting stream and awaited one: the last task that was waited for.
+  std::map<std::pair<StreamKey, StreamKey>, TaskId> awaited;
+  std::map<StreamKey, TaskId> latest;
+  for (const TaskId task : graph.order) {
+    const StreamKey own = stream_of(graph, task);
+    latest.clear();
+    for (const TaskId p : graph.after[index(task)]) {
+      const StreamKey other = stream_of(graph, p);
+      if (other == own) continue;
+      TaskId& last = latest.try_emplace(other, p).first->second;
+      last = std::max(last, p);
+    }
+    for (const auto& [other, last] : latest) {
+      const auto [known, fresh] = awaited.try_emplace({own, other}, last);
+      if (!fresh && known->second >= last) continue;
+      known->second = last;
+      ++events.waits[index(task)];
+      events.recorded[index(last)] = true;
     }
   }
-  const auto tasks = static_cast<std::int64_t>(graph.size());
-  return cost.task + (records * cost.record + waits * cost.wait) / tasks;
+  return events;
+}
+
+std::vector<Duration> issued(const TaskGraph& graph, const CostModel& model) {
+  const IssueCost cost = model.issue();
+  if (cost.task == Duration{}) return {};
+  const Events events = events_of(graph);
+  std::vector<Duration> result(graph.size());
+  Duration at{};
+  for (const TaskId task : graph.order) {
+    const std::size_t t = index(task);
+    at += events.waits[t] * cost.wait;
+    result[t] = at;
+    const bool copy = graph.kind[t] == TaskKind::transfer;
+    const double launches = copy ? 1 : model.launches(graph.ops[index(graph.op[t])]);
+    at += Duration(std::llround(launches * static_cast<double>(cost.task.count())));
+    if (events.recorded[t]) at += cost.record;
+  }
+  return result;
 }
 
 }  // namespace
@@ -156,7 +189,7 @@ Costs cost(const TaskGraph& graph, const Cluster& cluster, const CostModel& mode
     costs.dispatch = std::max(costs.dispatch, model.dispatch(cluster.device(DeviceId{d})));
   }
   costs.handover = model.handover();
-  costs.issue = mean_issue(graph, model.issue());
+  costs.issued = issued(graph, model);
   if (cluster.shares_processors() || model.knows_demand()) {
     costs.demand = demands(graph, cluster, model, costs.duration);
   }

@@ -94,10 +94,7 @@ class Engine {
 
   SimulationResult run() && {
     for (const TaskId t : successors_.items) ++waits_for_[index(t)];
-    for (std::size_t i = 0; i < graph_.order.size(); ++i) {
-      result_.timeline.start[index(graph_.order[i])] =
-          static_cast<std::int64_t>(i) * costs_.issue;
-    }
+    if (!costs_.issued.empty()) result_.timeline.start = costs_.issued;
     for (std::size_t t = 0; t < graph_.size(); ++t) {
       if (waits_for_[t] == 0) ready_.push_back(TaskId(t));
     }

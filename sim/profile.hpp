@@ -36,6 +36,7 @@ struct ProfiledOp {
   /// The share of the multiprocessors that it could fill, 0 to 1, where the devices have some.
   std::optional<double> multiprocessors{};
   std::string choice{};  ///< what a library chose to run, where it says so
+  double launches = 1;   ///< of how many kernels, copies and memsets it was
   friend bool operator==(const ProfiledOp&, const ProfiledOp&) = default;
 };
 
@@ -161,7 +162,8 @@ struct Profile {
 /// was not measured takes the mean over the measured pairs; if none was, the route's links decide.
 ///
 /// An op wants the share of the multiprocessors that was measured for its key, or for the same key with
-/// `accumulate` the other way; all of them where nothing was.
+/// `accumulate` the other way; all of them where nothing was. So it is with its kernels: one where nothing
+/// was measured.
 class ProfileModel final : public CostModel {
  public:
   /// @throws Error(invalid_argument) if an op or a copy is listed twice, or a fit has no positive
@@ -174,6 +176,7 @@ class ProfileModel final : public CostModel {
   Duration dispatch(const DeviceSpec& spec) const override;
   Duration handover() const override;
   IssueCost issue() const override;
+  double launches(const Op& op) const override;
   Demand demand(const Op& op, const DeviceSpec& spec, Duration time) const override;
   /// Whether multiprocessor shares were measured.
   bool knows_demand() const override { return knows_demand_; }
@@ -183,6 +186,7 @@ class ProfileModel final : public CostModel {
   Profile profile_;
   std::map<OpKey, Duration> measured_;
   std::map<OpKey, double> shares_;
+  std::map<OpKey, double> launches_;
   bool knows_demand_ = false;
   std::map<std::pair<DeviceId, DeviceId>, std::vector<std::pair<Bytes, Duration>>> copies_;
 };

@@ -45,6 +45,7 @@ ProfiledOp read_op(JsonObject object) {
     op.multiprocessors = share->number(0);
     if (*op.multiprocessors > 1) share->expected("a share of at most 1");
   }
+  if (const auto launches = object.optional("launches")) op.launches = launches->positive_number();
   if (const auto choice = object.optional("choice")) op.choice = choice->text();
   object.finish();
   return op;
@@ -179,6 +180,7 @@ Json op_json(const ProfiledOp& op) {
   object["bytes_accessed"] = op.traffic.count;
   write_sample(object, op.time);
   if (op.multiprocessors) object["multiprocessors"] = *op.multiprocessors;
+  if (op.launches != 1) object["launches"] = op.launches;
   if (!op.choice.empty()) object["choice"] = op.choice;
   return object;
 }

@@ -15,8 +15,12 @@ void check_costs(const TaskGraph& graph, const Costs& costs) {
     reject(fmt::format("the graph has {} tasks, but the costs have {} durations and {} flows",
                        graph.size(), costs.duration.size(), costs.flow.size()));
   }
-  if (std::min({costs.dispatch, costs.handover, costs.issue}) < Duration::zero()) {
-    reject("expected dispatch, handover and issue of at least 0 s");
+  if (std::min(costs.dispatch, costs.handover) < Duration::zero()) {
+    reject("expected dispatch and handover of at least 0 s");
+  }
+  if (!costs.issued.empty() && costs.issued.size() != graph.size()) {
+    reject(fmt::format("the graph has {} tasks, but the costs have {} instants of issue",
+                       graph.size(), costs.issued.size()));
   }
   if (!costs.demand.empty() && costs.demand.size() != graph.size()) {
     reject(fmt::format("the graph has {} tasks, but the costs have {} demands", graph.size(),
@@ -47,10 +51,9 @@ Timeline replay_checked(const TaskGraph& graph, const Costs& costs) {
   const std::size_t streams = graph.stream_names.size();
   std::vector<Duration> stream_free(static_cast<std::size_t>(graph.devices) * streams);
   Timeline timeline{std::vector<Duration>(graph.size()), std::vector<Duration>(graph.size())};
-  Duration issued = -costs.issue;
   for (const TaskId task : graph.order) {
     const std::size_t t = index(task);
-    Duration start = issued += costs.issue;
+    Duration start = costs.issued.empty() ? Duration{} : costs.issued[t];
     for (const TaskId p : graph.after[t]) {
       const bool here = graph.device[index(p)] == graph.device[t];
       const Duration done = timeline.finish[index(p)];

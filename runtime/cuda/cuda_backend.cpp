@@ -3,11 +3,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <chrono>
 #include <utility>
 
 #include "runtime/cuda/check.hpp"
 #include "runtime/cuda/cuda_step.hpp"
+#include "runtime/cuda/host_clock.hpp"
 #include "sim/error.hpp"
 
 namespace foreplan {
@@ -370,15 +370,15 @@ MeasuredStep CudaBackend::run(std::size_t tasks, const StepContext& context) {
   prepare();
   write_step(context);
   if (options_.tracer == nullptr) clock_->begin_step();
-  const auto begun = std::chrono::steady_clock::now();
+  const Duration begun = host_now();
   Duration issued{};
   if (options_.graph) {
     check(cudaGraphLaunch(graph_.get(), origin_.get()), "cudaGraphLaunch");
-    issued = std::chrono::steady_clock::now() - begun;
+    issued = host_now() - begun;
     check(cudaStreamSynchronize(origin_.get()), "cudaStreamSynchronize");
   } else {
     issue();
-    issued = std::chrono::steady_clock::now() - begun;
+    issued = host_now() - begun;
   }
   synchronise();
   check_faults();

@@ -260,12 +260,14 @@ TEST(SampleBook, TellsTheMeanShareOfTheMultiprocessorsAndTheChoice) {
   for (const double share : {0.25, 0.75}) {
     book.add(graph, {.timeline = {.start = {{}}, .finish = {Duration{5}}},
                      .disturbed = {},
-                     .multiprocessors = {share}});
+                     .multiprocessors = {share},
+                     .launches = {3}});
   }
   const Profile profile = book.summary();
   ASSERT_EQ(profile.ops.size(), 1U);
   EXPECT_DOUBLE_EQ(profile.ops[0].multiprocessors.value(), 0.5);
   EXPECT_EQ(profile.ops[0].choice, "tile 3");
+  EXPECT_DOUBLE_EQ(profile.ops[0].launches, 3);
 }
 
 }  // namespace

@@ -63,6 +63,7 @@ Profile gpu_example() {
   profile.device.logical = true;
   profile.ops[0].multiprocessors = 0.25;
   profile.ops[0].choice = "algorithm 7";
+  profile.ops[0].launches = 2;
   profile.copies[0].path = "staged";
   profile.copies_together = {
       {{{DeviceId{0}, DeviceId{1}}, {DeviceId{1}, DeviceId{0}}}, 1_MB, sample}};

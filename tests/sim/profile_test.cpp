@@ -216,6 +216,10 @@ TEST(ProfileModelDemand, IsTheMeasuredShareOfTheMultiprocessors) {
 
 TEST(ProfileModelIssue, IsTheMeanOfWhatWasMeasured) {
   Profile profile;
+  profile.ops = {measured(linear(16), 5us)};
+  profile.ops[0].launches = 3;
+  EXPECT_EQ(ProfileModel(profile).launches({.key = linear(16, true)}), 3);
+  EXPECT_EQ(ProfileModel(profile).launches({.key = linear(32)}), 1);
   EXPECT_EQ(ProfileModel(profile).issue().task, 0us);
   profile.issue = {.task = {.mean = 3us}, .record = {.mean = 1us}, .wait = {.mean = 2us}};
   const IssueCost issue = ProfileModel(profile).issue();

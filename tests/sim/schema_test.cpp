@@ -120,6 +120,7 @@ TEST(ProfileSchema, DescribesWhatIsWritten) {
   profile.device.logical = true;
   profile.ops[0].multiprocessors = 0.5;
   profile.ops[0].choice = "tile 3";
+  profile.ops[0].launches = 2;
   profile.copies[0].path = "peer";
   profile.copies_together = {{{{DeviceId{0}, DeviceId{1}}}, {}, {}}};
   profile.host_copies = {{DeviceId{0}, true, {}, {}}};
