@@ -355,7 +355,7 @@ TEST(Simulate, RejectsCostsThatDoNotFitTheGraph) {
   PricedGraph early = priced();
   early.costs.handover = -1s;
   EXPECT_THAT([&] { run(early, cluster); },
-              ThrowsMessage<Error>("expected dispatch, handover and issue of at least 0 s"));
+              ThrowsMessage<Error>("expected dispatch and handover of at least 0 s"));
 }
 
 TEST(Simulate, RejectsAGraphOfMoreDevicesThanTheClusterHas) {

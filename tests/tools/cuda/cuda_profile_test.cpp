@@ -107,8 +107,6 @@ TEST_F(CudaProfile, ClosesTheLoopOnLogicalDevices) {
   std::set<int> devices;
   for (const ValidationRow& row : validation.rows) {
     devices.insert(row.strategy.devices());
-    printf("%s | %s | f %.4g m %.4g err %.1f\n", row.id.c_str(), row.source.c_str(), 1e6*seconds(row.forecast.step_time), 1e6*seconds(row.measured.mean), 100*row.error());
-    if (row.id == "mnist-linear dp=2,micro_batch=8") for (size_t t = 0; t < row.graph.size(); ++t) printf("   %s d%d s%d f %.4g %.4g m %.4g %.4g\n", task_name(row.graph, TaskId(t)).c_str(), (int)row.graph.device[t], (int)row.graph.stream[t], 1e6*seconds(row.forecast_timeline.start[t]), 1e6*seconds(row.forecast_timeline.finish[t]), 1e6*seconds(row.measured_timeline.start[t]), 1e6*seconds(row.measured_timeline.finish[t]));
     EXPECT_GT(row.forecast.step_time, Duration{}) << row.id;
     EXPECT_GT(row.measured.mean, Duration{}) << row.id;
     const bool logical = row.source.find("logical") != std::string::npos;
@@ -118,7 +116,6 @@ TEST_F(CudaProfile, ClosesTheLoopOnLogicalDevices) {
   for (const int count : {1, 2, 4}) EXPECT_THAT(devices, Contains(count));
   EXPECT_EQ(validation.profile.device.logical, gpus < 4);
   EXPECT_TRUE(validation.profile.issue);
-  printf("%s\n", to_json(validation.profile).c_str());
 }
 
 }  // namespace
