@@ -70,8 +70,6 @@ void add_profile(CLI::App* command, std::string& profile) {
   command->add_option("--profile", profile, "measured costs, from `foreplan profile`");
 }
 
-constexpr int kMostBackendDevices = 64;
-
 void add_backend(CLI::App* command, std::string& backend) {
   command->add_option("--backend", backend, "host or cuda")->capture_default_str();
 }
@@ -139,7 +137,7 @@ void add_measuring(CLI::App& app, Commands& c, std::ostream& out) {
   profile
       ->add_option("--devices", c.profile.devices,
                    "default: one a core, one a GPU; more than GPUs: logical ones")
-      ->check(whole_number(1, kMostBackendDevices));
+      ->check(whole_number(1));
   profile->add_flag("--quick", c.profile.quick, "cuda: a small grid of shapes");
   profile->add_option("--cluster-output", c.profile.cluster_output,
                       "cuda: write devices and links as a cluster file");
@@ -177,7 +175,7 @@ void add_measuring(CLI::App& app, Commands& c, std::ostream& out) {
   validate
       ->add_option("--devices", c.validate.devices,
                    "default: two on the host, four on GPUs; more than GPUs: logical ones")
-      ->check(whole_number(1, kMostBackendDevices));
+      ->check(whole_number(1));
   validate->add_option("--rounds", c.validate.rounds, "measuring rounds, at least 5")
       ->check(whole_number(5, 1000))
       ->capture_default_str();

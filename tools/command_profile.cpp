@@ -17,6 +17,7 @@
 #include "tools/cuda_profile.hpp"
 #include "tools/gpu_cluster.hpp"
 #include "tools/host_session.hpp"
+#include "tools/machine.hpp"
 #include "tools/outputs.hpp"
 #include "tools/progress.hpp"
 #include "tools/resources.hpp"
@@ -102,7 +103,7 @@ void print_rates(const Profile& profile, const GpuDescription& gpu, std::ostream
 /// Refuses what belongs to the other backend.
 void check_options(const ProfileCommand& command) {
   check_backend(command.backend);
-  if (command.backend == "cuda") return;
+  if (command.backend == "cuda") return check_gpu_devices(command.devices);
   for (const auto& [given, option] :
        {std::pair(command.quick, "--quick"),
         std::pair(!command.cluster_output.empty(), "--cluster-output")}) {

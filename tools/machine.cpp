@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "runtime/host_backend.hpp"
+#include "sim/error.hpp"
 #include "tools/backends.hpp"
 #include "tools/gpu_cluster.hpp"
 #include "tools/host_session.hpp"
@@ -61,6 +62,12 @@ class CudaMachine final : public Machine {
 
 }  // namespace
 
+void check_gpu_devices(int devices) {
+  if (devices <= kMostGpuDevices) return;
+  reject(fmt::format("--devices: expected at most {} with --backend cuda, got {}", kMostGpuDevices,
+                     devices));
+}
+
 std::unique_ptr<Machine> host_machine(int devices) {
   return std::make_unique<HostMachine>(devices);
 }
@@ -72,6 +79,7 @@ std::unique_ptr<Machine> cuda_machine(const CudaHalf& half, int devices) {
 std::unique_ptr<Machine> machine_named(const std::string& backend, int devices) {
   check_backend(backend);
   if (backend == "host") return host_machine(devices);
+  check_gpu_devices(devices);
   return at_place("backend cuda", [&] { return cuda_machine(cuda_half(), devices); });
 }
 

@@ -34,6 +34,11 @@ std::unique_ptr<Machine> host_machine(int devices);
 /// @throws Error(unavailable) as CudaSession
 std::unique_ptr<Machine> cuda_machine(const CudaHalf& half, int devices);
 
+/// More logical devices than anybody measures: each pair of them copies.
+inline constexpr int kMostGpuDevices = 64;
+/// @throws Error(invalid_argument) naming --devices if there are more
+void check_gpu_devices(int devices);
+
 /// By the name of a backend.
 /// @throws Error as check_backend
 std::unique_ptr<Machine> machine_named(const std::string& backend, int devices);
