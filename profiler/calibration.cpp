@@ -78,6 +78,18 @@ std::vector<TinyBlocks> tiny_blocks(TaskGraphBuilder& builder, int devices) {
   return blocks;
 }
 
+/// Has each device copy a block, so that it is busy while the rest is handed out to it.
+void add_head_start(TaskGraphBuilder& builder, int devices, Bytes bytes) {
+  const std::int64_t elements = bytes.count / kFloat;
+  if (elements == 0) return;
+  const OpId copy = op_of(builder, "copy", elements);
+  for (int i = 0; i < devices; ++i) {
+    const BufferRange from = block(builder, device_at(i), kFloat * Bytes{elements});
+    const BufferRange to = block(builder, device_at(i), kFloat * Bytes{elements});
+    builder.add({.device = device_at(i), .op = copy, .reads = {from}, .writes = {to}});
+  }
+}
+
 void check_devices(int devices) {
   if (devices < 2) reject("calibration: copies need at least two devices");
 }
@@ -113,9 +125,10 @@ TaskGraph copy_graph(int devices, const CopySizes& sizes, int repeats) {
   return std::move(builder).build();
 }
 
-TaskGraph handover_graph(int devices, int rounds) {
+TaskGraph handover_graph(int devices, int rounds, Bytes head_start) {
   check_devices(devices);
   TaskGraphBuilder builder(devices);
+  add_head_start(builder, devices, head_start);
   const OpId tiny = op_of(builder, "copy", kTiny);
   const std::vector<TinyBlocks> blocks = tiny_blocks(builder, devices);
   std::vector<TaskId> before;
@@ -131,9 +144,10 @@ TaskGraph handover_graph(int devices, int rounds) {
   return std::move(builder).build();
 }
 
-TaskGraph barrier_graph(int devices, int rounds) {
+TaskGraph barrier_graph(int devices, int rounds, Bytes head_start) {
   check_devices(devices);
   TaskGraphBuilder builder(devices);
+  add_head_start(builder, devices, head_start);
   const OpId tiny = op_of(builder, "copy", kTiny);
   const std::vector<TinyBlocks> blocks = tiny_blocks(builder, devices);
   std::vector<TaskId> before;
@@ -158,9 +172,9 @@ TaskGraph collective_graph(int devices, const std::vector<Bytes>& sizes) {
   TaskGraphBuilder builder(devices);
   for (const Bytes size : sizes) {
     CollectiveSpec ring{.kind = CollectiveKind::all_reduce,
-                  .group = {},
-                  .bytes = Bytes{(size.count + kFloat - 1) / kFloat * kFloat},
-                  .stream = kComputeStream};
+                        .group = {},
+                        .bytes = Bytes{(size.count + kFloat - 1) / kFloat * kFloat},
+                        .stream = kComputeStream};
     for (int i = 0; i < devices; ++i) {
       ring.group.push_back(device_at(i));
       ring.data.push_back(block(builder, device_at(i), ring.bytes));

@@ -28,11 +28,13 @@ struct CopySizes {
 TaskGraph copy_graph(int devices, const CopySizes& sizes, int repeats);
 
 /// A graph in which devices hand over to each other in turn, with next to nothing to do in between:
-/// what waits cost. `rounds` times around.
-TaskGraph handover_graph(int devices, int rounds);
+/// what waits cost. `rounds` times around, after each device has copied `head_start` bytes (0: nothing)
+/// within its memory.
+TaskGraph handover_graph(int devices, int rounds, Bytes head_start = {});
 
 /// A graph in which all devices meet `rounds` times: every task waits for all of the round before.
-TaskGraph barrier_graph(int devices, int rounds);
+/// `head_start` as above.
+TaskGraph barrier_graph(int devices, int rounds, Bytes head_start = {});
 
 /// Ring all-reduces of `sizes` over all devices, one behind the other.
 TaskGraph collective_graph(int devices, const std::vector<Bytes>& sizes);

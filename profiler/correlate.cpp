@@ -21,6 +21,7 @@ bool runs_on_gpu(const Activity& activity) {
 struct TaskRecord {
   std::uint64_t start_ns = kNever, finish_ns = 0;
   double kernel_ns = 0, share_ns = 0;
+  int launches = 0;
 };
 
 void check(const Activity& activity, std::size_t tasks, std::size_t gpus) {
@@ -41,6 +42,7 @@ void check(const Activity& activity, std::size_t tasks, std::size_t gpus) {
 void add(TaskRecord& task, const Activity& activity, const MultiprocessorLimits& limits) {
   task.start_ns = std::min(task.start_ns, activity.start_ns);
   task.finish_ns = std::max(task.finish_ns, activity.finish_ns);
+  ++task.launches;
   if (activity.kind != Activity::Kind::kernel) return;
   const auto length = static_cast<double>(activity.finish_ns - activity.start_ns);
   task.kernel_ns += length;
@@ -67,8 +69,10 @@ MeasuredStep correlate(const std::vector<Activity>& activities, std::size_t task
   step.timeline.start.resize(tasks);
   step.timeline.finish.resize(tasks);
   step.multiprocessors.resize(tasks);
+  step.launches.resize(tasks);
   for (std::size_t i = 0; i < tasks; ++i) {
     const TaskRecord& record = records[i];
+    step.launches[i] = record.launches;
     if (record.start_ns == kNever) continue;
     step.timeline.start[i] = since(zero, record.start_ns);
     step.timeline.finish[i] = since(zero, record.finish_ns);

@@ -15,7 +15,7 @@ constexpr std::uint64_t external_of(TaskId task) { return index(task) + 1; }
 ///
 /// A task starts with the first of its kernels, copies and memsets and finishes with the last; the
 /// earliest start of all is zero. Its share of the multiprocessors is the mean over its kernels,
-/// weighed by their time. Activities that carry no number are left out, as are synchronisation and
+/// weighed by their time; its launches are all of them. Activities that carry no number are left out, as are synchronisation and
 /// overhead. A task without activities starts and finishes at zero.
 /// @param limits  by GPU
 /// @throws Error(failed) if an activity carries a number of no task, its GPU is none of `limits`, or it

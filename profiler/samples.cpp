@@ -40,6 +40,11 @@ Sample SampleList::summary() const {
 }
 
 void SampleBook::add(const TaskGraph& graph, const MeasuredStep& step) {
+  add_work(graph, step);
+  add_gaps(graph, step);
+}
+
+void SampleBook::add_work(const TaskGraph& graph, const MeasuredStep& step) {
   const Timeline& timeline = step.timeline;
   for (std::size_t i = 0; i < graph.size(); ++i) {
     const Duration time = timeline.finish[i] - timeline.start[i];
@@ -52,9 +57,12 @@ void SampleBook::add(const TaskGraph& graph, const MeasuredStep& step) {
       samples.flops = op.flops;
       samples.traffic = op.traffic;
       samples.times.add(time, marked);
+      if (i >= step.multiprocessors.size()) continue;
+      samples.shares += step.multiprocessors[i];
+      samples.launches += i < step.launches.size() ? step.launches[i] : 1;
+      ++samples.traced;
     }
   }
-  add_gaps(graph, step);
   add_collectives(graph, step);
 }
 
@@ -101,10 +109,18 @@ void SampleBook::add_collectives(const TaskGraph& graph, const MeasuredStep& ste
 Profile SampleBook::summary() const {
   Profile profile;
   for (const auto& [key, samples] : ops_) {
-    profile.ops.push_back({.key = key,
-                           .flops = samples.flops,
-                           .traffic = samples.traffic,
-                           .time = samples.times.summary()});
+    ProfiledOp op{.key = key,
+                  .flops = samples.flops,
+                  .traffic = samples.traffic,
+                  .time = samples.times.summary(),
+                  .multiprocessors = {},
+                  .choice = samples.choice};
+    if (op.time.samples == 0) continue;
+    if (samples.traced > 0) {
+      op.multiprocessors = samples.shares / static_cast<double>(samples.traced);
+      op.launches = samples.launches / static_cast<double>(samples.traced);
+    }
+    profile.ops.push_back(std::move(op));
   }
   for (const auto& [key, samples] : copies_) {
     const auto& [source, destination, bytes] = key;

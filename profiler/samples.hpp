@@ -1,6 +1,8 @@
 #pragma once
 
+#include <cstdint>
 #include <map>
+#include <string>
 #include <tuple>
 #include <vector>
 
@@ -33,6 +35,11 @@ class SampleList {
 class SampleBook {
  public:
   void add(const TaskGraph& graph, const MeasuredStep& step);
+  /// The same without the gaps: dispatch and hand-over are not told by this graph, whose tasks may have
+  /// waited for the thread that hands them out.
+  void add_work(const TaskGraph& graph, const MeasuredStep& step);
+  /// What a library chose to run for an op.
+  void note_choice(const OpKey& key, const std::string& choice) { ops_[key].choice = choice; }
   /// Every op, copy and collective seen so far, summarised; no device, no barrier, no fits.
   Profile summary() const;
 
@@ -44,6 +51,10 @@ class SampleBook {
     Flops flops;
     Bytes traffic;
     SampleList times;
+    std::string choice;
+    double shares = 0;    ///< of the multiprocessors, summed
+    double launches = 0;  ///< summed
+    std::int64_t traced = 0;
   };
   std::map<OpKey, OpSamples> ops_;
   std::map<std::tuple<DeviceId, DeviceId, Bytes>, SampleList> copies_;

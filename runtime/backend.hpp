@@ -54,6 +54,12 @@ class Backend {
   /// Runs everything recorded, once, on all devices together, and waits for the end.
   /// @param tasks  how many tasks the timeline has
   virtual MeasuredStep run(std::size_t tasks, const StepContext& context) = 0;
+
+  /// What a library chose to run for a recorded task, for profiles; empty where nobody says.
+  virtual std::string choice(TaskId) const { return {}; }
+  /// How a copy from one device to another goes: "same_gpu", "peer" or "staged" through the host; empty
+  /// where there is but one way.
+  virtual std::string path(DeviceId, DeviceId) const { return {}; }
 };
 
 }  // namespace foreplan

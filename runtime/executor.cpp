@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <optional>
 
-#include "runtime/operands.hpp"
+#include "models/operands.hpp"
 #include "sim/error.hpp"
 
 namespace foreplan {

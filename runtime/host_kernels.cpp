@@ -7,7 +7,7 @@
 
 #include "runtime/host_gemm.hpp"
 #include "runtime/host_loops.hpp"
-#include "runtime/operands.hpp"
+#include "models/operands.hpp"
 #include "sim/error.hpp"
 
 namespace foreplan {

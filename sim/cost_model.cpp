@@ -3,8 +3,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstdint>
+#include <map>
+#include <tuple>
 #include <unordered_map>
+#include <utility>
 
 #include "sim/error.hpp"
 
@@ -103,6 +107,63 @@ Demand copy_demand(const TaskGraph& graph, const Cluster& cluster, std::size_t t
           .holds = true};
 }
 
+/// What is handed out beside a graph's tasks, by task.
+struct Events {
+  std::vector<int> waits;
+  std::vector<bool> recorded;
+};
+
+/// A stream of a device; each task without a stream is one of its own.
+using StreamKey = std::tuple<DeviceId, StreamId, TaskId>;
+
+StreamKey stream_of(const TaskGraph& graph, TaskId task) {
+  const bool none = graph.stream[index(task)] == kNoStream;
+  return {graph.device[index(task)], graph.stream[index(task)], none ? task : TaskId{-1}};
+}
+
+Events events_of(const TaskGraph& graph) {
+  Events events{std::vector<int>(graph.size()), std::vector<bool>(graph.size())};
+  // By waiting stream and awaited one: the last task that was waited for.
+  std::map<std::pair<StreamKey, StreamKey>, TaskId> awaited;
+  std::map<StreamKey, TaskId> latest;
+  for (const TaskId task : graph.order) {
+    const StreamKey own = stream_of(graph, task);
+    latest.clear();
+    for (const TaskId p : graph.after[index(task)]) {
+      const StreamKey other = stream_of(graph, p);
+      if (other == own) continue;
+      TaskId& last = latest.try_emplace(other, p).first->second;
+      last = std::max(last, p);
+    }
+    for (const auto& [other, last] : latest) {
+      const auto [known, fresh] = awaited.try_emplace({own, other}, last);
+      if (!fresh && known->second >= last) continue;
+      known->second = last;
+      ++events.waits[index(task)];
+      events.recorded[index(last)] = true;
+    }
+  }
+  return events;
+}
+
+std::vector<Duration> issued(const TaskGraph& graph, const CostModel& model) {
+  const IssueCost cost = model.issue();
+  if (cost.task == Duration{}) return {};
+  const Events events = events_of(graph);
+  std::vector<Duration> result(graph.size());
+  Duration at{};
+  for (const TaskId task : graph.order) {
+    const std::size_t t = index(task);
+    at += events.waits[t] * cost.wait;
+    result[t] = at;
+    const bool copy = graph.kind[t] == TaskKind::transfer;
+    const double launches = copy ? 1 : model.launches(graph.ops[index(graph.op[t])]);
+    at += Duration(std::llround(launches * static_cast<double>(cost.task.count())));
+    if (events.recorded[t]) at += cost.record;
+  }
+  return result;
+}
+
 }  // namespace
 
 Costs cost(const TaskGraph& graph, const Cluster& cluster, const CostModel& model) {
@@ -129,7 +190,7 @@ Costs cost(const TaskGraph& graph, const Cluster& cluster, const CostModel& mode
     costs.dispatch = std::max(costs.dispatch, model.dispatch(cluster.device(DeviceId{d})));
   }
   costs.handover = model.handover();
-  costs.issue = model.issue();
+  costs.issued = issued(graph, model);
   return costs;
 }
 

@@ -21,13 +21,20 @@ struct Costs {
   Duration dispatch{};
   /// A task sees the end of a predecessor on another device this late.
   Duration handover{};
-  /// One thread hands out all tasks, in the order of the graph: the one that comes i-th there, from 0,
-  /// cannot start before i times this.
-  Duration issue{};
+  /// Where one thread hands out all tasks, in the order of the graph: when it has handed out each, before
+  /// which it cannot start. Empty: each device has a thread of its own.
+  std::vector<Duration> issued;
   /// What tasks want of their processors, by task; empty: tasks on one processor do not feel each
   /// other. A task's processor is its device's; a copy between two is the destination's. What a flow
   /// holds it holds while its bytes move.
   std::vector<Demand> demand;
+};
+
+/// What it costs one thread that hands out all work of a step to hand out one of each.
+struct IssueCost {
+  Duration task{};    ///< a kernel or a copy; a task may be several kernels
+  Duration record{};  ///< an event behind a task that some other stream waits for
+  Duration wait{};    ///< a stream's wait for such an event
 };
 
 /// Says how long ops and copies take.
@@ -43,8 +50,10 @@ class CostModel {
                                             DeviceId destination) const = 0;
   virtual Duration dispatch(const DeviceSpec& spec) const = 0;
   virtual Duration handover() const = 0;
-  /// How far apart one thread hands out tasks; zero where each device has a thread of its own.
-  virtual Duration issue() const { return {}; }
+  /// Of the one thread that hands out tasks; zeros where each device has a thread of its own.
+  virtual IssueCost issue() const { return {}; }
+  /// How many kernels an op is.
+  virtual double launches(const Op&) const { return 1; }
   /// What `op`, which alone takes `time`, wants of its processor. Without better knowledge: all
   /// multiprocessors, and the bandwidth that its traffic takes.
   virtual Demand demand(const Op& op, const DeviceSpec& spec, Duration time) const;
@@ -62,6 +71,14 @@ double bandwidth_share(Bytes traffic, Duration time, const DeviceSpec& spec);
 /// time takes none. Demands are told where logical devices share processors or the model knows them;
 /// a copy holds no multiprocessors, and the bandwidth that it takes where nothing competes, of reading
 /// and writing where both ends are on one processor. Where kinds of devices differ in dispatch, the longest holds for all.
+///
+/// Where one thread hands out tasks, in the order of the graph, each has been handed out at
+///
+///   issued(t) = waits(t) wait + sum over tasks u before it of
+///                 (waits(u) wait + launches(u) task + recorded(u) record)
+///
+/// with a wait for the last of a task's predecessors in each stream beside its own, unless its own stream
+/// has waited for it or a later one, and recorded = 1 for a task that is waited for.
 /// @throws Error(invalid_argument) if the graph uses more devices than the cluster has
 Costs cost(const TaskGraph& graph, const Cluster& cluster, const CostModel& model);
 

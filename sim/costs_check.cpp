@@ -15,8 +15,12 @@ void check_sizes(const TaskGraph& graph, const Costs& costs) {
     reject(fmt::format("the graph has {} tasks, but the costs have {} durations and {} flows",
                        graph.size(), costs.duration.size(), costs.flow.size()));
   }
-  if (std::min({costs.dispatch, costs.handover, costs.issue}) < Duration::zero()) {
-    reject("expected dispatch, handover and issue of at least 0 s");
+  if (std::min(costs.dispatch, costs.handover) < Duration::zero()) {
+    reject("expected dispatch and handover of at least 0 s");
+  }
+  if (!costs.issued.empty() && costs.issued.size() != graph.size()) {
+    reject(fmt::format("the graph has {} tasks, but the costs have {} instants of issue", graph.size(),
+                       costs.issued.size()));
   }
   if (!costs.demand.empty() && costs.demand.size() != graph.size()) {
     reject(fmt::format("the graph has {} tasks, but the costs have {} demands", graph.size(),

@@ -120,10 +120,10 @@ void Engine::begin_run(const Costs& costs, SimulationResult& result) {
   result.timeline.start.resize(graph_.size());
   start_ = result.timeline.start.data();
   finish_ = result.timeline.finish.data();
-  Duration issued{};
-  for (const TaskId task : graph_.order) {
-    start_[index(task)] = issued;
-    issued += costs.issue;
+  if (costs.issued.empty()) {
+    std::fill_n(start_, graph_.size(), Duration::zero());
+  } else {
+    std::copy(costs.issued.begin(), costs.issued.end(), start_);
   }
 }
 

@@ -94,6 +94,16 @@ Duration interpolated(const Points& points, Bytes size, const LineFit* fit) {
   return time_below + Duration{std::llround(share * rise)};
 }
 
+/// What is known of a key, or of the same that accumulates the other way.
+template <typename Value>
+std::optional<Value> either_way(const std::map<OpKey, Value>& known, OpKey key) {
+  for (int i = 0; i < 2; ++i) {
+    if (const auto found = known.find(key); found != known.end()) return found->second;
+    key.accumulate = !key.accumulate;
+  }
+  return {};
+}
+
 }  // namespace
 
 Sample summarise(std::vector<Duration> values, std::int64_t disturbed) {
@@ -114,7 +124,10 @@ ProfileModel::ProfileModel(Profile profile) : profile_(std::move(profile)) {
     if (!measured_.emplace(op.key, op.time.mean).second) {
       reject(fmt::format("profile: expected each op once, got {} twice", format(op.key)));
     }
+    if (op.multiprocessors) shares_.emplace(op.key, *op.multiprocessors);
+    if (op.launches != 1) launches_.emplace(op.key, op.launches);
   }
+  knows_demand_ = !shares_.empty();
   for (const LineFit& fit : profile_.fits) {
     if (!(fit.per_s > 0) || (fit.variable != "flops" && fit.variable != "bytes")) {
       reject(
@@ -137,11 +150,7 @@ ProfileModel::ProfileModel(Profile profile) : profile_(std::move(profile)) {
 }
 
 Duration ProfileModel::compute_time(const Op& op, const DeviceSpec&) const {
-  OpKey key = op.key;
-  for (int i = 0; i < 2; ++i) {
-    if (const auto found = measured_.find(key); found != measured_.end()) return found->second;
-    key.accumulate = !key.accumulate;
-  }
+  if (const auto time = either_way(measured_, op.key)) return *time;
   if (const auto time = fitted(profile_, op)) return *time;
   reject(fmt::format("profile of {}: expected a measurement or a fit of {}, got neither",
                      profile_.device.name, format(op.key)));
@@ -162,5 +171,22 @@ std::optional<Duration> ProfileModel::copy_time(Bytes size, DeviceId source,
 Duration ProfileModel::dispatch(const DeviceSpec&) const { return profile_.dispatch.mean; }
 
 Duration ProfileModel::handover() const { return profile_.handover.mean; }
+
+IssueCost ProfileModel::issue() const {
+  if (!profile_.issue) return {};
+  return {.task = profile_.issue->task.mean,
+          .record = profile_.issue->record.mean,
+          .wait = profile_.issue->wait.mean};
+}
+
+double ProfileModel::launches(const Op& op) const {
+  return either_way(launches_, op.key).value_or(1);
+}
+
+Demand ProfileModel::demand(const Op& op, const DeviceSpec& spec, Duration time) const {
+  Demand demand = CostModel::demand(op, spec, time);
+  demand.multiprocessors = either_way(shares_, op.key).value_or(demand.multiprocessors);
+  return demand;
+}
 
 }  // namespace foreplan

@@ -33,6 +33,10 @@ struct ProfiledOp {
   Flops flops;
   Bytes traffic;
   Sample time;
+  /// The share of the multiprocessors that it could fill, 0 to 1, where the devices have some.
+  std::optional<double> multiprocessors{};
+  std::string choice{};  ///< what a library chose to run, where it says so
+  double launches = 1;   ///< of how many kernels, copies and memsets it was
   friend bool operator==(const ProfiledOp&, const ProfiledOp&) = default;
 };
 
@@ -40,7 +44,56 @@ struct ProfiledCopy {
   DeviceId source{}, destination{};
   Bytes bytes;
   Sample time;
+  std::string path{};  ///< "same_gpu", "peer" or "staged" (through the host); empty: nobody told
   friend bool operator==(const ProfiledCopy&, const ProfiledCopy&) = default;
+};
+
+/// Copies that run at the same time, each of `bytes`.
+struct ProfiledCopies {
+  struct Pair {
+    DeviceId source{}, destination{};
+    friend bool operator==(const Pair&, const Pair&) = default;
+  };
+  std::vector<Pair> pairs;
+  Bytes bytes;
+  Sample time;  ///< of one of them
+  friend bool operator==(const ProfiledCopies&, const ProfiledCopies&) = default;
+};
+
+/// A copy between the host's memory and a device's, as the program waits for it.
+struct HostCopy {
+  DeviceId device{};
+  bool to_device = true;
+  Bytes bytes;
+  Sample time;
+  friend bool operator==(const HostCopy&, const HostCopy&) = default;
+};
+
+/// How compute and communication on one device slow each other down while both run: time beside the
+/// other over time alone.
+struct Interference {
+  std::string compute;                ///< "linear.forward[4096x4096x4096] bf16"
+  std::string communication;          ///< "copy 64 MB", "accumulate.forward[16777216] fp32"
+  double slowdown = 1;                ///< of the compute
+  double communication_slowdown = 1;  ///< of the communication
+  std::int64_t samples = 0;
+  friend bool operator==(const Interference&, const Interference&) = default;
+};
+
+/// What it costs the thread that hands out work to hand out one of each.
+struct IssueSamples {
+  Sample task;    ///< a kernel or a copy
+  Sample record;  ///< of an event
+  Sample wait;    ///< of a stream for an event
+  friend bool operator==(const IssueSamples&, const IssueSamples&) = default;
+};
+
+/// What the driver told of a device's state.
+struct DeviceState {
+  int gpu = 0;
+  std::string after;  ///< which part of the measurement had just run: "start", "products bf16"
+  double clock_mhz = 0, memory_clock_mhz = 0, power_w = 0, temperature_c = 0;
+  friend bool operator==(const DeviceState&, const DeviceState&) = default;
 };
 
 struct ProfiledCollective {
@@ -73,6 +126,7 @@ struct Profile {
     std::string driver;
     std::string measured_at;  ///< ISO 8601, UTC
     int workers = 0;          ///< devices active while it was measured
+    bool logical = false;     ///< some of them share a processor
     friend bool operator==(const Device&, const Device&) = default;
   } device;
   std::vector<ProfiledOp> ops;
@@ -82,6 +136,12 @@ struct Profile {
   Sample handover;  ///< from the end of a task to a waiting task's start on another device
   Sample barrier;   ///< all devices meet
   std::vector<LineFit> fits;
+  // Measured on GPUs only.
+  std::vector<ProfiledCopies> copies_together{};
+  std::vector<HostCopy> host_copies{};
+  std::vector<Interference> interference{};
+  std::optional<IssueSamples> issue{};  ///< none: each device has a thread of its own
+  std::vector<DeviceState> states{};
   friend bool operator==(const Profile&, const Profile&) = default;
 };
 
@@ -100,6 +160,10 @@ struct Profile {
 /// the largest and the extra bytes at the rate of the fit "copy" (without one: at the rate between
 /// the last two sizes; where that is not positive: at the largest copy's bytes a second). A pair that
 /// was not measured takes the mean over the measured pairs; if none was, the route's links decide.
+///
+/// An op wants the share of the multiprocessors that was measured for its key, or for the same key with
+/// `accumulate` the other way; all of them where nothing was. So it is with its kernels: one where nothing
+/// was measured.
 class ProfileModel final : public CostModel {
  public:
   /// @throws Error(invalid_argument) if an op or a copy is listed twice, or a fit has no positive
@@ -111,11 +175,19 @@ class ProfileModel final : public CostModel {
                                     DeviceId destination) const override;
   Duration dispatch(const DeviceSpec& spec) const override;
   Duration handover() const override;
+  IssueCost issue() const override;
+  double launches(const Op& op) const override;
+  Demand demand(const Op& op, const DeviceSpec& spec, Duration time) const override;
+  /// Whether multiprocessor shares were measured.
+  bool knows_demand() const override { return knows_demand_; }
   const Profile& profile() const { return profile_; }
 
  private:
   Profile profile_;
   std::map<OpKey, Duration> measured_;
+  std::map<OpKey, double> shares_;
+  std::map<OpKey, double> launches_;
+  bool knows_demand_ = false;
   std::map<std::pair<DeviceId, DeviceId>, std::vector<std::pair<Bytes, Duration>>> copies_;
 };
 

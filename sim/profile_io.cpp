@@ -30,6 +30,7 @@ Profile::Device read_machine(JsonObject object) {
   device.driver = object.required("driver").text();
   device.measured_at = object.required("measured_at").text();
   device.workers = static_cast<int>(object.required("workers").integer(0, kMostDevices));
+  if (const auto logical = object.optional("logical")) device.logical = logical->boolean();
   object.finish();
   return device;
 }
@@ -40,6 +41,12 @@ ProfiledOp read_op(JsonObject object) {
   op.flops = {object.required("flops").number(0)};
   op.traffic = {object.required("bytes_accessed").integer(0)};
   op.time = read_sample(object);
+  if (const auto share = object.optional("multiprocessors")) {
+    op.multiprocessors = share->number(0);
+    if (*op.multiprocessors > 1) share->expected("a share of at most 1");
+  }
+  if (const auto launches = object.optional("launches")) op.launches = launches->positive_number();
+  if (const auto choice = object.optional("choice")) op.choice = choice->text();
   object.finish();
   return op;
 }
@@ -50,6 +57,7 @@ ProfiledCopy read_copy(JsonObject object) {
   copy.destination = read_device_id(object.required("destination"));
   copy.bytes = {object.required("bytes").integer(0)};
   copy.time = read_sample(object);
+  if (const auto path = object.optional("path")) copy.path = path->text();
   object.finish();
   return copy;
 }
@@ -79,6 +87,59 @@ LineFit read_fit(JsonObject object) {
   return fit;
 }
 
+ProfiledCopies read_copies(JsonObject object) {
+  ProfiledCopies copies;
+  const JsonValue pairs = object.required("pairs");
+  for (const JsonValue& value : pairs.array()) {
+    JsonObject pair = value.object();
+    copies.pairs.push_back({.source = read_device_id(pair.required("source")),
+                            .destination = read_device_id(pair.required("destination"))});
+    pair.finish();
+  }
+  if (copies.pairs.empty()) pairs.expected("at least one pair");
+  copies.bytes = {object.required("bytes").integer(0)};
+  copies.time = read_sample(object);
+  object.finish();
+  return copies;
+}
+
+HostCopy read_host_copy(JsonObject object) {
+  HostCopy copy;
+  copy.device = read_device_id(object.required("device"));
+  const JsonValue direction = object.required("direction");
+  copy.to_device = direction.text() == "to_device";
+  if (!copy.to_device && direction.text() != "from_device") {
+    direction.expected("to_device or from_device");
+  }
+  copy.bytes = {object.required("bytes").integer(0)};
+  copy.time = read_sample(object);
+  object.finish();
+  return copy;
+}
+
+Interference read_interference(JsonObject object) {
+  Interference interference;
+  interference.compute = object.required("compute").text();
+  interference.communication = object.required("communication").text();
+  interference.slowdown = object.required("slowdown").positive_number();
+  interference.communication_slowdown = object.required("communication_slowdown").positive_number();
+  interference.samples = object.required("samples").integer(0);
+  object.finish();
+  return interference;
+}
+
+DeviceState read_state(JsonObject object) {
+  DeviceState state;
+  state.gpu = static_cast<int>(object.required("gpu").integer(0, kMostDevices));
+  state.after = object.required("after").text();
+  state.clock_mhz = object.required("clock_mhz").number(0);
+  state.memory_clock_mhz = object.required("memory_clock_mhz").number(0);
+  state.power_w = object.required("power_w").number(0);
+  state.temperature_c = object.required("temperature_c").number();
+  object.finish();
+  return state;
+}
+
 template <typename T, typename Read>
 std::vector<T> read_rows(JsonObject& object, const std::string& key, Read read) {
   std::vector<T> rows;
@@ -86,10 +147,25 @@ std::vector<T> read_rows(JsonObject& object, const std::string& key, Read read) 
   return rows;
 }
 
+/// As read_rows, for a key that may be left out.
+template <typename T, typename Read>
+std::vector<T> read_optional_rows(JsonObject& object, const std::string& key, Read read) {
+  return object.optional(key) ? read_rows<T>(object, key, read) : std::vector<T>{};
+}
+
 Sample read_whole_sample(JsonObject object) {
   const Sample sample = read_sample(object);
   object.finish();
   return sample;
+}
+
+IssueSamples read_issue(JsonObject object) {
+  IssueSamples issue;
+  issue.task = read_whole_sample(object.required("task").object());
+  issue.record = read_whole_sample(object.required("record").object());
+  issue.wait = read_whole_sample(object.required("wait").object());
+  object.finish();
+  return issue;
 }
 
 Json with_sample(Json object, const Sample& sample) {
@@ -102,14 +178,59 @@ Json op_json(const ProfiledOp& op) {
   write_op_key(object, op.key);
   object["flops"] = op.flops.count;
   object["bytes_accessed"] = op.traffic.count;
-  return with_sample(std::move(object), op.time);
+  write_sample(object, op.time);
+  if (op.multiprocessors) object["multiprocessors"] = *op.multiprocessors;
+  if (op.launches != 1) object["launches"] = op.launches;
+  if (!op.choice.empty()) object["choice"] = op.choice;
+  return object;
 }
 
 Json copy_json(const ProfiledCopy& copy) {
-  return with_sample({{"source", static_cast<std::int32_t>(copy.source)},
-                      {"destination", static_cast<std::int32_t>(copy.destination)},
+  Json object{{"source", static_cast<std::int32_t>(copy.source)},
+              {"destination", static_cast<std::int32_t>(copy.destination)},
+              {"bytes", copy.bytes.count}};
+  write_sample(object, copy.time);
+  if (!copy.path.empty()) object["path"] = copy.path;
+  return object;
+}
+
+Json copies_json(const ProfiledCopies& copies) {
+  Json pairs = Json::array();
+  for (const auto& pair : copies.pairs) {
+    pairs.push_back({{"source", static_cast<std::int32_t>(pair.source)},
+                     {"destination", static_cast<std::int32_t>(pair.destination)}});
+  }
+  return with_sample({{"pairs", std::move(pairs)}, {"bytes", copies.bytes.count}}, copies.time);
+}
+
+Json host_copy_json(const HostCopy& copy) {
+  return with_sample({{"device", static_cast<std::int32_t>(copy.device)},
+                      {"direction", copy.to_device ? "to_device" : "from_device"},
                       {"bytes", copy.bytes.count}},
                      copy.time);
+}
+
+Json interference_json(const Interference& one) {
+  return {{"compute", one.compute},
+          {"communication", one.communication},
+          {"slowdown", one.slowdown},
+          {"communication_slowdown", one.communication_slowdown},
+          {"samples", one.samples}};
+}
+
+Json issue_json(const IssueSamples& issue) {
+  return {{"task", with_sample(Json::object(), issue.task)},
+          {"record", with_sample(Json::object(), issue.record)},
+          {"wait", with_sample(Json::object(), issue.wait)}};
+}
+
+Json state_json(const DeviceState& state) {
+  return {{"gpu", state.gpu},
+          {"after", state.after},
+          {"clock_mhz", state.clock_mhz},
+          {"memory_clock_mhz", state.memory_clock_mhz},
+          {"power_w", state.power_w},
+          {"temperature_c", state.temperature_c}};
 }
 
 Json collective_json(const ProfiledCollective& collective) {
@@ -168,28 +289,43 @@ Profile read_profile(const std::filesystem::path& path) {
   profile.handover = read_whole_sample(root.required("handover").object());
   profile.barrier = read_whole_sample(root.required("barrier").object());
   profile.fits = read_rows<LineFit>(root, "fits", read_fit);
+  profile.copies_together =
+      read_optional_rows<ProfiledCopies>(root, "copies_together", read_copies);
+  profile.host_copies = read_optional_rows<HostCopy>(root, "host_copies", read_host_copy);
+  profile.interference = read_optional_rows<Interference>(root, "interference", read_interference);
+  if (const auto issue = root.optional("issue")) profile.issue = read_issue(issue->object());
+  profile.states = read_optional_rows<DeviceState>(root, "states", read_state);
   root.finish();
   return profile;
 }
 
 std::string to_json(const Profile& profile) {
   const Profile::Device& device = profile.device;
-  const Json document = {{"schema", "foreplan.profile/1"},
-                         {"device",
-                          {{"name", device.name},
-                           {"backend", device.backend},
-                           {"memory_bytes", device.memory.count},
-                           {"clock_mhz", device.clock_mhz},
-                           {"driver", device.driver},
-                           {"measured_at", device.measured_at},
-                           {"workers", device.workers}}},
-                         {"ops", rows_json(profile.ops, op_json)},
-                         {"copies", rows_json(profile.copies, copy_json)},
-                         {"collectives", rows_json(profile.collectives, collective_json)},
-                         {"dispatch", with_sample(Json::object(), profile.dispatch)},
-                         {"handover", with_sample(Json::object(), profile.handover)},
-                         {"barrier", with_sample(Json::object(), profile.barrier)},
-                         {"fits", rows_json(profile.fits, fit_json)}};
+  Json document = {{"schema", "foreplan.profile/1"},
+                   {"device",
+                    {{"name", device.name},
+                     {"backend", device.backend},
+                     {"memory_bytes", device.memory.count},
+                     {"clock_mhz", device.clock_mhz},
+                     {"driver", device.driver},
+                     {"measured_at", device.measured_at},
+                     {"workers", device.workers}}},
+                   {"ops", rows_json(profile.ops, op_json)},
+                   {"copies", rows_json(profile.copies, copy_json)},
+                   {"collectives", rows_json(profile.collectives, collective_json)},
+                   {"dispatch", with_sample(Json::object(), profile.dispatch)},
+                   {"handover", with_sample(Json::object(), profile.handover)},
+                   {"barrier", with_sample(Json::object(), profile.barrier)},
+                   {"fits", rows_json(profile.fits, fit_json)}};
+  if (device.logical) document["device"]["logical"] = true;
+  if (profile.issue) document["issue"] = issue_json(*profile.issue);
+  const auto add = [&](const char* key, const auto& rows, auto write) {
+    if (!rows.empty()) document[key] = rows_json(rows, write);
+  };
+  add("copies_together", profile.copies_together, copies_json);
+  add("host_copies", profile.host_copies, host_copy_json);
+  add("interference", profile.interference, interference_json);
+  add("states", profile.states, state_json);
   return document_text(document);
 }
 

@@ -35,27 +35,33 @@ void Replayer::add_predecessors(std::size_t i, const std::vector<std::uint32_t>&
 
 template <bool in_order, bool with_start>
 Duration Replayer::run(const Costs& costs, Duration* start_of) {
+  return costs.issued.empty() ? run<in_order, with_start, false>(costs, start_of)
+                              : run<in_order, with_start, true>(costs, start_of);
+}
+
+template <bool in_order, bool with_start, bool issues>
+Duration Replayer::run(const Costs& costs, Duration* start_of) {
   // Times as plain numbers and masks in place of branches: this loop is what a search waits for.
   const Duration handover[2] = {Duration::zero(), costs.handover};
   const Duration dispatch[2] = {Duration::zero(), costs.dispatch};
-  const Duration issue = costs.issue;
+  const Duration* const issued = costs.issued.data();
   const Duration* const duration = costs.duration.data();
   const std::uint32_t* more = more_.data();
   Duration* const finish = finish_.data();
-  Duration issued{}, last{};
+  Duration last{};
   const auto seen = [&](std::uint32_t edge) {
     return finish[edge >> 2] + handover[(edge & Waits::kElsewhere) >> 1];
   };
   for (std::size_t i = 0; i < steps_.size(); ++i) {
     const Step step = steps_[i];
     const std::size_t task = in_order ? i : index(graph_.order[i]);
-    Duration start = std::max({finish[step.before >> 1], seen(step.first), issued});
+    Duration start = std::max(finish[step.before >> 1], seen(step.first));
+    if constexpr (issues) start = std::max(start, issued[task]);
     for (std::uint32_t edge = step.first; (edge & kMore) != 0;) {
       edge = *more++;
       start = std::max(start, seen(edge));
     }
     start += dispatch[step.before & 1];
-    issued += issue;
     if constexpr (with_start) start_of[task] = start;
     const Duration end = start + duration[task];
     finish[i + 1] = end;

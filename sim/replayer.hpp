@@ -46,6 +46,8 @@ class Replayer {
   void add_predecessors(std::size_t i, const std::vector<std::uint32_t>& predecessors);
   template <bool in_order, bool with_start>
   Duration run(const Costs& costs, Duration* start);
+  template <bool in_order, bool with_start, bool issues>
+  Duration run(const Costs& costs, Duration* start_of);
 
   const TaskGraph& graph_;
   bool in_order_ = true;  ///< the order of the graph is that of ids

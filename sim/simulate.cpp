@@ -15,10 +15,9 @@ Timeline replay_checked(const TaskGraph& graph, const Costs& costs) {
   const std::size_t streams = graph.stream_names.size();
   std::vector<Duration> stream_free(static_cast<std::size_t>(graph.devices) * streams);
   Timeline timeline{std::vector<Duration>(graph.size()), std::vector<Duration>(graph.size())};
-  Duration issued = -costs.issue;
   for (const TaskId task : graph.order) {
     const std::size_t t = index(task);
-    Duration start = issued += costs.issue;
+    Duration start = costs.issued.empty() ? Duration{} : costs.issued[t];
     for (const TaskId p : graph.after[t]) {
       const bool here = graph.device[index(p)] == graph.device[t];
       const Duration done = timeline.finish[index(p)];

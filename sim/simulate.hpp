@@ -29,7 +29,7 @@ struct SimulationResult {
 /// or stops. Events at one instant are handled in order of task id.
 ///
 /// Where costs tell demands, the tasks that run on one processor share it (sim/processor_sharing.hpp).
-/// Where one thread issues, the i-th task of `graph.order` starts at i times `issue` at the earliest.
+/// Where one thread hands out tasks, none starts before it was.
 ///
 /// Where nothing is shared (all costs are durations) this is a replay in topological order.
 ///

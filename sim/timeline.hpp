@@ -22,6 +22,10 @@ struct MeasuredStep {
   /// By task: the share of its processor's multiprocessors that it could fill, 0 to 1; empty where
   /// nobody tells.
   std::vector<double> multiprocessors{};
+  /// By task: how many kernels, copies and memsets it was; empty where nobody tells.
+  std::vector<int> launches{};
+  /// How long one thread took to hand out the whole step; zero where each device has one of its own.
+  Duration issued{};
 };
 
 /// From the start of the step to the last finish; zero without tasks.

@@ -1,6 +1,7 @@
 # The tests of the CUDA half, built twice: against an emulation on the host, which runs everywhere, and
 # against the real libraries, where each test that finds no GPU skips and says why.
-file(GLOB cuda_test_sources CONFIGURE_DEPENDS tests/runtime/cuda/*.cpp tests/profiler/cupti/*.cpp)
+file(GLOB cuda_test_sources CONFIGURE_DEPENDS tests/runtime/cuda/*.cpp tests/profiler/cupti/*.cpp
+     tests/tools/cuda/*.cpp)
 if(NOT cuda_test_sources)
   return()
 endif()

@@ -70,6 +70,10 @@ void add_profile(CLI::App* command, std::string& profile) {
   command->add_option("--profile", profile, "measured costs, from `foreplan profile`");
 }
 
+void add_backend(CLI::App* command, std::string& backend) {
+  command->add_option("--backend", backend, "host or cuda")->capture_default_str();
+}
+
 struct Commands {
   EstimateCommand estimate;
   PlanCommand plan;
@@ -168,9 +172,14 @@ void add_forecasting(CLI::App& app, Commands& c, std::ostream& out) {
 void add_measuring(CLI::App& app, Commands& c, std::ostream& out) {
   CLI::App* profile = add_command(app, "profile", "Measure what things cost on this machine",
                                   "--backend host -o profile.json", c.profile);
-  profile->add_option("--backend", c.profile.backend, "host")->capture_default_str();
-  profile->add_option("--devices", c.profile.devices, "host devices; default: one a core")
+  add_backend(profile, c.profile.backend);
+  profile
+      ->add_option("--devices", c.profile.devices,
+                   "default: one a core, one a GPU; more than GPUs: logical ones")
       ->check(whole_number(1));
+  profile->add_flag("--quick", c.profile.quick, "cuda: a small grid of shapes");
+  profile->add_option("--cluster-output", c.profile.cluster_output,
+                      "cuda: write devices and links as a cluster file");
   profile->add_option("--rounds", c.profile.rounds, "measuring rounds")
       ->check(whole_number(1))
       ->capture_default_str();
@@ -182,7 +191,8 @@ void add_measuring(CLI::App& app, Commands& c, std::ostream& out) {
   CLI::App* run = add_command(app, "run", "Train as a plan says and measure it",
                               "plan.json --backend host --steps 300 -o measurement.json", c.run);
   run->add_option("PLAN", c.run.plan, "a plan file, from `foreplan plan`")->required();
-  run->add_option("--backend", c.run.backend, "host")->capture_default_str();
+  add_backend(run, c.run.backend);
+  run->add_flag("--cuda-graph", c.run.cuda_graph, "cuda: launch each step as one CUDA graph");
   run->add_option("--steps", c.run.steps, "training steps")
       ->check(whole_number(1))
       ->capture_default_str();
@@ -200,7 +210,11 @@ void add_measuring(CLI::App& app, Commands& c, std::ostream& out) {
 
   CLI::App* validate = add_command(app, "validate", "Profile, plan, run; forecast against measured",
                                    "--backend host", c.validate);
-  validate->add_option("--backend", c.validate.backend, "host")->capture_default_str();
+  add_backend(validate, c.validate.backend);
+  validate
+      ->add_option("--devices", c.validate.devices,
+                   "default: two on the host, four on GPUs; more than GPUs: logical ones")
+      ->check(whole_number(1));
   validate->add_option("--rounds", c.validate.rounds, "measuring rounds, at least 5")
       ->check(whole_number(5, 1000))
       ->capture_default_str();

@@ -7,12 +7,12 @@
 #include "planner/plan_io.hpp"
 #include "runtime/checkpoint.hpp"
 #include "runtime/dataset.hpp"
-#include "runtime/host_backend.hpp"
 #include "runtime/trainer.hpp"
 #include "sim/error.hpp"
 #include "sim/json_reader.hpp"
 #include "sim/measurement_io.hpp"
 #include "sim/timeline_io.hpp"
+#include "tools/backends.hpp"
 #include "tools/commands.hpp"
 #include "tools/mean_timeline.hpp"
 #include "tools/outputs.hpp"
@@ -42,8 +42,10 @@ class TrainingRun {
         model_(at_place(command.plan, [&] { return load_model(plan.request.model); })),
         cluster_(host_cluster(plan.strategy.devices())),
         graph_(at_place(command.plan, [&] { return lower_plan(); })),
-        backend_(graph_.devices),
-        trainer_(model_, graph_, backend_, trainer_options()),
+        backend_(make_backend({.name = command.backend,
+                               .devices = graph_.devices,
+                               .cuda_graph = command.cuda_graph})),
+        trainer_(model_, graph_, *backend_, trainer_options()),
         data_(load_data()) {
     if (!command.data.empty()) {
       at_place(command.data, [&] { trainer_.load_batch(data_.train, 0); });
@@ -93,7 +95,8 @@ class TrainingRun {
     check(plan_.strategy, model_, plan_.strategy.devices(), request.global_batch);
     LoweringOptions options;
     options.optimizer = request.optimizer;
-    options.concurrent_streams = cluster_.device(DeviceId{0}).concurrent_streams;
+    options.concurrent_streams =
+        command_.backend == "cuda" || cluster_.device(DeviceId{0}).concurrent_streams;
     return lower(model_, plan_.strategy, request.global_batch, options);
   }
 
@@ -125,8 +128,8 @@ class TrainingRun {
   Measurement measurement() const {
     return {.model = model_.name(),
             .strategy = format(plan_.strategy),
-            .backend = backend_.name(),
-            .device = describe_host(graph_.devices).name,
+            .backend = backend_->name(),
+            .device = device_name(command_.backend, graph_.devices),
             .global_batch = plan_.request.global_batch,
             .steps = command_.steps,
             .step_time = mean_.step_time(),
@@ -153,7 +156,7 @@ class TrainingRun {
   OpGraph model_;
   Cluster cluster_;
   TaskGraph graph_;
-  HostBackend backend_;
+  std::unique_ptr<Backend> backend_;
   Trainer trainer_;
   DataSplit data_;
   MeanTimeline mean_;
@@ -165,6 +168,9 @@ class TrainingRun {
 
 void run_run(const RunCommand& command, std::ostream& out) {
   check_backend(command.backend);
+  if (command.cuda_graph && command.backend != "cuda") {
+    reject("--cuda-graph: expected --backend cuda beside it");
+  }
   if (command.resume && command.checkpoint.empty()) {
     reject("--resume: expected --checkpoint DIR beside it");
   }

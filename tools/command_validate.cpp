@@ -4,11 +4,14 @@
 #include <nlohmann/json.hpp>
 #include <ostream>
 
+#include "sim/error.hpp"
 #include "sim/json_reader.hpp"
 #include "sim/measurement_io.hpp"
 #include "sim/profile_io.hpp"
 #include "sim/timeline_io.hpp"
+#include "tools/backends.hpp"
 #include "tools/commands.hpp"
+#include "tools/machine.hpp"
 #include "tools/outputs.hpp"
 #include "tools/progress.hpp"
 #include "tools/text_table.hpp"
@@ -19,6 +22,9 @@ namespace {
 
 namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
+
+constexpr int kHostDevices = 2;
+constexpr int kLogicalDevices = 4;
 
 Json row_json(const ValidationRow& row) {
   return {{"id", row.id},
@@ -55,10 +61,10 @@ Json to_json(const Validation& validation) {
 std::string percent(double ratio) { return fmt::format("{:+.1f}", 100 * ratio); }
 
 void print_table(const Validation& validation, std::ostream& out) {
-  TextTable rows({"network", "strategy", "forecast", "measured", "error %", "memory forecast",
+  TextTable rows({"network", "strategy", "on", "forecast", "measured", "error %", "memory forecast",
                   "measured", "steps", "disturbed"});
   for (const ValidationRow& row : validation.rows) {
-    rows.add({row.workload.model, format(row.strategy), format(row.forecast.step_time),
+    rows.add({row.workload.model, format(row.strategy), row.source, format(row.forecast.step_time),
               format(row.measured.mean), percent(row.error()), format(row.forecast.peak_memory),
               format(row.measured_bytes), fmt::format("{}", row.measured.samples),
               fmt::format("{}", row.measured.disturbed)});
@@ -92,7 +98,7 @@ Measurement timeline_file(const ValidationRow& row, const char* backend, const S
   return {.model = row.workload.model,
           .strategy = format(row.strategy),
           .backend = backend,
-          .device = "host",
+          .device = row.source,
           .global_batch = row.workload.global_batch,
           .steps = step.samples,
           .step_time = step,
@@ -110,7 +116,8 @@ void write_folder(const Validation& validation, const fs::path& folder) {
     write_file(folder / (name + ".forecast.json"),
                to_json(timeline_file(row, "forecast", forecast, row.forecast_timeline)));
     write_file(folder / (name + ".measured.json"),
-               to_json(timeline_file(row, "host", row.measured, row.measured_timeline)));
+               to_json(timeline_file(row, validation.profile.device.backend.c_str(), row.measured,
+                                     row.measured_timeline)));
     write_file(folder / (name + ".trace.json"),
                to_trace(row.graph, row.forecast_timeline, row.measured_timeline));
   }
@@ -120,12 +127,19 @@ void write_folder(const Validation& validation, const fs::path& folder) {
 
 void run_validate(const ValidateCommand& command, std::ostream& out) {
   check_backend(command.backend);
+  if (command.backend == "host" && command.devices > kHostDevices) {
+    reject(fmt::format("--devices: expected at most {} with --backend host, got {}", kHostDevices,
+                       command.devices));
+  }
   make_folder(command.output);
   Progress progress("measuring rounds");
-  const Validation validation = validate_host(
-      {.devices = 2,
-       .rounds = command.rounds,
-       .progress = [&](std::int64_t done, std::int64_t all) { progress.tell(done, all); }});
+  const int usual = command.backend == "host" ? kHostDevices : kLogicalDevices;
+  const std::unique_ptr<Machine> machine =
+      machine_named(command.backend, command.devices > 0 ? command.devices : usual);
+  const Validation validation = validate(
+      *machine, {.rounds = command.rounds, .progress = [&](std::int64_t done, std::int64_t all) {
+                   progress.tell(done, all);
+                 }});
   if (!command.output.empty()) write_folder(validation, command.output);
   if (command.json) {
     out << to_json(validation).dump(2) << "\n";

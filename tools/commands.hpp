@@ -58,8 +58,10 @@ void run_show(const ShowCommand& command, std::ostream& out);
 
 struct ProfileCommand {
   std::string backend = "host", output = "profile.json", optimizer = "sgd";
-  int devices = 0;  ///< 0: one a core
+  std::string cluster_output;  ///< cuda
+  int devices = 0;             ///< 0: one a core, one a GPU
   int rounds = 3;
+  bool quick = false;  ///< cuda
   bool json = false;
 };
 void run_profile(const ProfileCommand& command, std::ostream& out);
@@ -70,12 +72,14 @@ struct RunCommand {
   double learning_rate = 0;  ///< 0: the optimizer's usual one
   std::uint64_t seed = 1;
   bool resume = false;
+  bool cuda_graph = false;
   bool json = false;
 };
 void run_run(const RunCommand& command, std::ostream& out);
 
 struct ValidateCommand {
   std::string backend = "host", output;
+  int devices = 0;  ///< 0: two on the host, four logical ones on GPUs
   int rounds = 7;
   bool json = false;
 };
@@ -95,9 +99,5 @@ void run_devices(const DevicesCommand& command, std::ostream& out);
 
 /// The cost model that a `--profile` names, or data sheets where it is empty.
 std::unique_ptr<CostModel> load_costs(const std::string& profile);
-
-/// @throws Error(unavailable) for a backend that this build has not, Error(invalid_argument) for one
-///   that nobody has
-void check_backend(const std::string& backend);
 
 }  // namespace foreplan

@@ -10,13 +10,13 @@
 namespace foreplan {
 
 /// The profiler's Session on this machine's cores: each graph has a backend of its own, whose threads
-/// sleep while others run. Floating-point buffers begin with small random numbers, as far from zeros
-/// and denormals as training's; the learning rate is zero.
+/// sleep while others run. Buffers begin as `fill` leaves them; the learning rate is zero.
 class HostSession final : public Session {
  public:
   explicit HostSession(int devices) : devices_(devices) {}
   int devices() const override { return devices_; }
   std::size_t load(const TaskGraph& graph) override;
+  void unload(std::size_t loaded) override { loaded_.at(loaded).reset(); }
   MeasuredStep step(std::size_t loaded) override;
 
  private:

@@ -9,17 +9,18 @@
 #include <utility>
 
 #include "planner/search.hpp"
+#include "profiler/issue_probe.hpp"
 #include "runtime/dataset.hpp"
-#include "runtime/host_backend.hpp"
 #include "runtime/trainer.hpp"
 #include "sim/error.hpp"
 #include "sim/roofline.hpp"
-#include "tools/host_session.hpp"
 #include "tools/mean_timeline.hpp"
 #include "tools/resources.hpp"
 
 namespace foreplan {
 namespace {
+
+constexpr int kIssueSteps = 50;
 
 /// A network with its data.
 struct Subject {
@@ -39,11 +40,13 @@ Subject make_subject(const Workload& workload) {
 
 /// A row while it is measured.
 struct Runner {
-  Runner(const Subject& subject, Strategy chosen, const TaskGraph& lowered)
-      : strategy(std::move(chosen)),
+  Runner(const Subject& subject, Strategy chosen, const TaskGraph& lowered, Machine& machine,
+         const ProfilingOptions& turn_of_rows)
+      : turn(turn_of_rows),
+        strategy(std::move(chosen)),
         graph(lowered),
-        backend(graph.devices),
-        trainer(subject.model, graph, backend, {.learning_rate = 0.01}) {
+        backend(machine.make_backend(graph.devices)),
+        trainer(subject.model, graph, *backend, {.learning_rate = 0.01}) {
     trainer.load_batch(subject.data.train, 0);
     trainer.step();
     const Duration step = makespan(trainer.step().measured.timeline);
@@ -55,31 +58,39 @@ struct Runner {
     for (int i = 0; i < steps; ++i) mean.add(trainer.step().measured);
   }
 
-  ProfilingOptions turn{.turn = std::chrono::milliseconds(150), .least_steps = 5};
+  ProfilingOptions turn;
   Strategy strategy;
   TaskGraph graph;
-  HostBackend backend;
+  std::unique_ptr<Backend> backend;
   Trainer trainer;
   int steps = 0;
   MeanTimeline mean;
 };
 
 /// The strategies that are always validated: by family, with micro-batches an eighth of the share.
-std::vector<Strategy> fixed_strategies(std::int64_t batch) {
+std::vector<Strategy> fixed_strategies(std::int64_t batch, int devices) {
   const std::int64_t eighth = std::max<std::int64_t>(1, batch / 8);
-  return {Strategy{},
-          {.dp = 2},
-          {.dp = 2, .micro_batch = std::max<std::int64_t>(1, batch / 16)},
-          {.tp = 2},
-          {.pp = 2, .micro_batch = eighth, .schedule = Schedule::gpipe},
-          {.pp = 2, .micro_batch = eighth, .schedule = Schedule::one_f_one_b}};
+  const std::int64_t sixteenth = std::max<std::int64_t>(1, batch / 16);
+  std::vector<Strategy> strategies{
+      Strategy{},
+      {.dp = 2},
+      {.dp = 2, .micro_batch = sixteenth},
+      {.tp = 2},
+      {.pp = 2, .micro_batch = eighth, .schedule = Schedule::gpipe},
+      {.pp = 2, .micro_batch = eighth, .schedule = Schedule::one_f_one_b},
+      {.dp = 4},
+      {.tp = 4},
+      {.dp = 2, .tp = 2},
+      {.dp = 2, .pp = 2, .micro_batch = sixteenth, .schedule = Schedule::one_f_one_b}};
+  std::erase_if(strategies, [&](const Strategy& s) { return s.devices() > devices; });
+  return strategies;
 }
 
 class ValidationRun {
  public:
-  explicit ValidationRun(const ValidationOptions& options)
-      : options_(options), cluster_(host_cluster(options.devices)), session_(options.devices) {
-    for (const Workload& workload : default_workloads()) {
+  ValidationRun(Machine& machine, const ValidationOptions& options)
+      : machine_(machine), options_(options), cluster_(machine.cluster()) {
+    for (const Workload& workload : options.workloads) {
       subjects_.push_back(make_subject(workload));
     }
   }
@@ -88,9 +99,10 @@ class ValidationRun {
     const ProfileModel first(first_profile());
     for (const Subject& subject : subjects_) prepare(subject, first);
     CopySizes copies;
-    Profiling profiling(session_, {});
+    Profiling profiling(machine_.session(), options_.turns);
     for (std::size_t i = 0; i < subjects_.size(); ++i) {
-      add_measurements(task(subjects_[i], first), strategies_[i], profiling, copies);
+      add_measurements(task(subjects_[i], first), strategies_[i], machine_.sequences(), profiling,
+                       copies);
     }
     copies.add_grid(4_MB);
     profiling.add_communication(copies);
@@ -101,7 +113,8 @@ class ValidationRun {
       }
       if (options_.progress) options_.progress(round + 1, options_.rounds);
     }
-    result_.profile = profiling.profile(describe_host(options_.devices));
+    result_.profile = profiling.profile(machine_.describe());
+    result_.profile.issue = measure_issue(machine_.session(), kIssueSteps);
     forecast(ProfileModel(result_.profile));
     result_.summary = summarise(result_.rows);
     return std::move(result_);
@@ -117,18 +130,21 @@ class ValidationRun {
 
   /// One round over the whole space: what the plans are made with.
   Profile first_profile() {
-    HostSession session(options_.devices);
-    Profiling profiling(session, {.turn = std::chrono::milliseconds(20)});
+    Profiling profiling(machine_.session(), options_.first_turns);
     CopySizes copies;
     const RooflineModel sheet;
     for (const Subject& subject : subjects_) {
       const Task asked = task(subject, sheet);
-      add_measurements(asked, strategy_space(asked, options_.devices), profiling, copies);
+      add_measurements(asked, strategy_space(asked, cluster_.devices()), machine_.sequences(),
+                       profiling, copies);
     }
     copies.add_grid(16_MB);
     profiling.add_communication(copies);
     profiling.round({});
-    return profiling.profile(describe_host(options_.devices));
+    profiling.unload();
+    Profile profile = profiling.profile(machine_.describe());
+    profile.issue = measure_issue(machine_.session(), kIssueSteps);
+    return profile;
   }
 
   /// Chooses a network's strategies and makes them ready to run.
@@ -140,7 +156,8 @@ class ValidationRun {
       const auto end = strategies.end();
       if (std::find(strategies.begin(), end, whole) == end) strategies.push_back(whole);
     };
-    for (const Strategy& strategy : fixed_strategies(subject.workload.global_batch)) {
+    for (const Strategy& strategy :
+         fixed_strategies(subject.workload.global_batch, cluster_.devices())) {
       try {
         add(strategy);
       } catch (const Error& error) {
@@ -153,7 +170,8 @@ class ValidationRun {
     for (const Strategy& strategy : strategies) {
       const TaskGraph graph =
           lower(subject.model, strategy, subject.workload.global_batch, lowering_options(asked));
-      runners_.back().push_back(std::make_unique<Runner>(subject, strategy, graph));
+      runners_.back().push_back(
+          std::make_unique<Runner>(subject, strategy, graph, machine_, options_.row_turns));
     }
     strategies_.push_back(std::move(strategies));
   }
@@ -174,7 +192,7 @@ class ValidationRun {
     const Task asked = task(subject, costs);
     ValidationRow row;
     row.id = row_id(subject, runner.strategy);
-    row.source = "host, this machine";
+    row.source = machine_.where(runner.strategy.devices());
     row.workload = subject.workload;
     row.strategy = runner.strategy;
     row.graph = runner.graph;
@@ -188,9 +206,9 @@ class ValidationRun {
     return row;
   }
 
+  Machine& machine_;
   ValidationOptions options_;
-  Cluster cluster_;
-  HostSession session_;
+  const Cluster& cluster_;
   std::vector<Subject> subjects_;
   std::vector<std::vector<Strategy>> strategies_;
   std::vector<std::vector<std::unique_ptr<Runner>>> runners_;
@@ -274,6 +292,8 @@ std::vector<ValidationSummary> summarise(const std::vector<ValidationRow>& rows)
   return summaries;
 }
 
-Validation validate_host(const ValidationOptions& options) { return ValidationRun(options).run(); }
+Validation validate(Machine& machine, const ValidationOptions& options) {
+  return ValidationRun(machine, options).run();
+}
 
 }  // namespace foreplan

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <optional>
@@ -8,6 +9,7 @@
 
 #include "planner/estimate.hpp"
 #include "sim/profile.hpp"
+#include "tools/machine.hpp"
 #include "tools/workload.hpp"
 
 namespace foreplan {
@@ -15,7 +17,7 @@ namespace foreplan {
 /// One strategy of one network, forecast and measured.
 struct ValidationRow {
   std::string id;      ///< "mnist-mlp dp=2"
-  std::string source;  ///< "host, this machine"
+  std::string source;  ///< what it ran on: "host, this machine", "4 logical devices on 1 GPU"
   Workload workload;
   Strategy strategy;
   Estimate forecast;
@@ -52,16 +54,20 @@ struct Validation {
 };
 
 struct ValidationOptions {
-  int devices = 2;
+  std::vector<Workload> workloads = default_workloads();
   int rounds = 7;
+  ProfilingOptions turns{};  ///< of the profile
+  /// Of the rows, and of the profile that plans are made with.
+  ProfilingOptions row_turns{.turn = std::chrono::milliseconds(150), .least_steps = 5};
+  ProfilingOptions first_turns{.turn = std::chrono::milliseconds(20)};
   std::function<void(std::int64_t done, std::int64_t all)> progress{};
 };
 
-/// Profiles, plans, runs and compares on host devices: for each of the default workloads one device,
-/// data parallelism per batch and per micro-batch, tensor parallelism, GPipe and 1F1B, and what the
-/// planner finds best. Measuring rounds of the profile and of the rows take turns; nothing that a
-/// row's own runs measured enters its forecast.
-Validation validate_host(const ValidationOptions& options);
+/// Profiles, plans, runs and compares on a machine: for each workload one device, data parallelism per
+/// batch and per micro-batch, tensor parallelism, GPipe and 1F1B, on two devices and, where there are
+/// four, on those, and what the planner finds best. Measuring rounds of the profile and of the rows take
+/// turns; nothing that a row's own runs measured enters its forecast.
+Validation validate(Machine& machine, const ValidationOptions& options);
 
 /// By network and over all.
 std::vector<ValidationSummary> summarise(const std::vector<ValidationRow>& rows);

@@ -9,6 +9,7 @@
 #include <set>
 #include <tuple>
 
+#include "profiler/device_part.hpp"
 #include "runtime/host_thread.hpp"
 #include "tools/resources.hpp"
 
@@ -78,7 +79,7 @@ Cluster host_cluster(int devices) {
   return {"host", {pattern.device(DeviceId{0})}, std::move(vertices), std::move(links)};
 }
 
-void add_measurements(const Task& task, const std::vector<Strategy>& strategies,
+void add_measurements(const Task& task, const std::vector<Strategy>& strategies, Sequences how,
                       Profiling& profiling, CopySizes& copies) {
   std::set<std::tuple<int, int, std::int64_t>> measured;
   for (const Strategy& strategy : strategies) {
@@ -86,7 +87,14 @@ void add_measurements(const Task& task, const std::vector<Strategy>& strategies,
         lower(task.model, complete(task, strategy), task.global_batch, lowering_options(task)));
     const std::int64_t micro_batch = split_batch(strategy, task.global_batch).micro_batch;
     if (!measured.emplace(strategy.tp, strategy.pp, micro_batch).second) continue;
-    profiling.add_sequence(sequence(task, strategy, task.cluster.devices()));
+    if (how == Sequences::together) {
+      profiling.add_sequence(sequence(task, strategy, task.cluster.devices()));
+      continue;
+    }
+    const TaskGraph graph = sequence(task, strategy, 1);
+    for (int stage = 0; stage < strategy.pp; ++stage) {
+      profiling.add_sequence(device_part(graph, DeviceId{stage * strategy.tp}));
+    }
   }
 }
 

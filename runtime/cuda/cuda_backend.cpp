@@ -7,6 +7,7 @@
 
 #include "runtime/cuda/check.hpp"
 #include "runtime/cuda/cuda_step.hpp"
+#include "runtime/cuda/host_clock.hpp"
 #include "sim/error.hpp"
 
 namespace foreplan {
@@ -74,6 +75,24 @@ void CudaBackend::enable_peer_access() {
 
 CopyPath CudaBackend::copy_path(DeviceId source, DeviceId destination) const {
   return paths_[devices_[checked(source)].gpu][devices_[checked(destination)].gpu];
+}
+
+std::string CudaBackend::path(DeviceId source, DeviceId destination) const {
+  switch (copy_path(source, destination)) {
+    case CopyPath::same_gpu: return "same_gpu";
+    case CopyPath::peer: return "peer";
+    case CopyPath::staged: return "staged";
+  }
+  return {};
+}
+
+std::string CudaBackend::choice(TaskId task) const {
+  const auto& commands = recording_.commands();
+  const auto found = std::find_if(commands.begin(), commands.end(), [&](const auto& command) {
+    return command.kind == Recording::Command::Kind::launch && command.task == task;
+  });
+  if (found == commands.end()) return {};
+  return work_[static_cast<std::size_t>(found - commands.begin())].call->choice();
 }
 
 std::size_t CudaBackend::checked(DeviceId device) const {
@@ -351,11 +370,15 @@ MeasuredStep CudaBackend::run(std::size_t tasks, const StepContext& context) {
   prepare();
   write_step(context);
   if (options_.tracer == nullptr) clock_->begin_step();
+  const Duration begun = host_now();
+  Duration issued{};
   if (options_.graph) {
     check(cudaGraphLaunch(graph_.get(), origin_.get()), "cudaGraphLaunch");
+    issued = host_now() - begun;
     check(cudaStreamSynchronize(origin_.get()), "cudaStreamSynchronize");
   } else {
     issue();
+    issued = host_now() - begun;
   }
   synchronise();
   check_faults();
@@ -365,6 +388,7 @@ MeasuredStep CudaBackend::run(std::size_t tasks, const StepContext& context) {
   } else {
     step.timeline = clock_->read(tasks);
   }
+  step.issued = issued;
   step.disturbed.assign(devices_.size(), false);
   return step;
 }

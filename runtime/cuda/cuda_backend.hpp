@@ -57,6 +57,8 @@ class CudaBackend final : public Backend {
   ///   at the end of the step, when only the device is known
   MeasuredStep run(std::size_t tasks, const StepContext& context) override;
 
+  std::string choice(TaskId task) const override;
+  std::string path(DeviceId source, DeviceId destination) const override;
   /// How copies from one device to another go.
   CopyPath copy_path(DeviceId source, DeviceId destination) const;
 

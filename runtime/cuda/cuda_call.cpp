@@ -7,7 +7,7 @@
 
 #include "runtime/cuda/kernel_entry.hpp"
 #include "runtime/cuda/product.hpp"
-#include "runtime/operands.hpp"
+#include "models/operands.hpp"
 #include "sim/error.hpp"
 
 namespace foreplan {

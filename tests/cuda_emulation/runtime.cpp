@@ -263,6 +263,8 @@ Settings& settings() {
   return *it;
 }
 
+std::int64_t now_ns() { return machine().now; }
+
 void reset() {
   settings() = {};
   machine().last = cudaSuccess;

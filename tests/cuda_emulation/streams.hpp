@@ -34,6 +34,9 @@ struct Executed {
 /// later. Time is virtual: a command takes 2 us and its bytes at 100 GB/s; putting it takes 1 us.
 cudaError_t put(cudaStream_t stream, const Description& what, std::function<void()> work);
 
+/// The issuing thread's virtual time.
+std::int64_t now_ns();
+
 /// What a test may set. `reset` restores: 2 GPUs, peer access, no failures, nobody watching.
 struct Settings {
   int gpus = 2;

@@ -34,6 +34,7 @@ TEST(Correlate, JoinsTheActivitiesOfATask) {
       correlate({kernel(1, 6500, 9000), memset, kernel(0, 4000, 5500)}, 3, kGpu);
   EXPECT_THAT(step.timeline.start, ElementsAre(0ns, 1000ns, 0ns));
   EXPECT_THAT(step.timeline.finish, ElementsAre(1500ns, 5000ns, 0ns));
+  EXPECT_THAT(step.launches, ElementsAre(1, 2, 0));
 }
 
 TEST(Correlate, LeavesOutWhatBelongsToNoTaskOrIsNoWork) {

@@ -6,6 +6,7 @@
 #include <set>
 
 #include "tests/profiler/graphs.hpp"
+#include "tests/profiler/paper_session.hpp"
 
 namespace foreplan {
 namespace {
@@ -171,6 +172,50 @@ TEST(Profiling, MeasuresCommunicationOfTwoDevices) {
   const std::map<std::pair<DeviceId, DeviceId>, Duration> expected{
       {{DeviceId{0}, DeviceId{1}}, 10us}, {{DeviceId{1}, DeviceId{0}}, 5us}};
   EXPECT_EQ(copies, expected);
+}
+
+// The thread that hands out work is ahead of devices only behind the head start: what a sequence's gaps
+// are is not known. The dependent tasks' gap of 1 us is, and so is the hand-over of 3 - 1 = 2 us. Copies
+// run one pair at a time.
+TEST(Profiling, MeasuresGapsBehindAHeadStartWhereOneThreadIssues) {
+  constexpr Duration kGap = 1us, kElsewhere = 3us;
+  PaperSession session(2, [&](const TaskGraph& graph) {
+    MeasuredStep step = run_streams(graph, [](std::size_t) { return Duration(5us); });
+    Duration shift{};
+    std::vector<Duration>& start = step.timeline.start;
+    std::set<DeviceId> begun;
+    for (std::size_t t = 0; t < graph.size(); ++t) {
+      const auto before = graph.after[t];
+      const bool waits = !before.empty() && graph.device[index(before[0])] != graph.device[t];
+      if (!begun.insert(graph.device[t]).second || waits) shift += waits ? kElsewhere : kGap;
+      start[t] += shift, step.timeline.finish[t] += shift;
+    }
+    return step;
+  });
+  session.ahead = true;
+  session.chosen = "algorithm 7";
+  Profiling profiling(session, {.least_steps = 3, .most_steps = 3, .head_start = 1_MB});
+  profiling.add_sequence(single_task());
+  profiling.add_communication({.sizes = {8_KB}});
+  for (const TaskGraph& graph : session.graphs) {
+    std::set<std::pair<DeviceId, DeviceId>> pairs;
+    for (std::size_t t = 0; t < graph.size(); ++t) {
+      const bool of_collective = graph.collective[t] >= 0;
+      if (graph.kind[t] == TaskKind::transfer && !of_collective) {
+        pairs.emplace(graph.source[t], graph.device[t]);
+      }
+    }
+    EXPECT_LE(pairs.size(), 1U);
+  }
+  profiling.round({});
+  const Profile profile = profiling.profile({});
+  EXPECT_EQ(profile.dispatch.mean, kGap);
+  EXPECT_EQ(profile.handover.mean, kElsewhere - kGap);
+  ASSERT_FALSE(profile.copies.empty());
+  EXPECT_EQ(profile.copies[0].path, "peer");
+  for (const ProfiledOp& op : profile.ops) EXPECT_EQ(op.choice, "algorithm 7");
+  profiling.unload();
+  EXPECT_EQ(session.unloaded.size(), session.graphs.size());
 }
 
 TEST(Profiling, FitsWhatItMeasured) {

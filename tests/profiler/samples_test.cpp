@@ -249,5 +249,26 @@ TEST(SampleBook, CountsDisturbedGaps) {
 
 TEST(SampleBook, IsEmptyBeforeTheFirstStep) { EXPECT_EQ(SampleBook().summary(), Profile()); }
 
+// Shares of a quarter and three quarters: half in the mean.
+TEST(SampleBook, TellsTheMeanShareOfTheMultiprocessorsAndTheChoice) {
+  TaskGraphBuilder builder(1);
+  add_work(builder, 0, "relu");
+  const TaskGraph graph = std::move(builder).build();
+  SampleBook book;
+  book.note_choice(plain_op("relu").key, "tile 3");
+  book.note_choice(plain_op("never run").key, "tile 4");
+  for (const double share : {0.25, 0.75}) {
+    book.add(graph, {.timeline = {.start = {{}}, .finish = {Duration{5}}},
+                     .disturbed = {},
+                     .multiprocessors = {share},
+                     .launches = {3}});
+  }
+  const Profile profile = book.summary();
+  ASSERT_EQ(profile.ops.size(), 1U);
+  EXPECT_DOUBLE_EQ(profile.ops[0].multiprocessors.value(), 0.5);
+  EXPECT_EQ(profile.ops[0].choice, "tile 3");
+  EXPECT_DOUBLE_EQ(profile.ops[0].launches, 3);
+}
+
 }  // namespace
 }  // namespace foreplan

@@ -11,7 +11,7 @@
 
 #include "runtime/counter_random.hpp"
 #include "runtime/host_kernels.hpp"
-#include "runtime/operands.hpp"
+#include "models/operands.hpp"
 
 namespace foreplan {
 

@@ -120,5 +120,41 @@ TEST(Cost, RejectsACopyThatNoRouteCarries) {
                                    "0 ('x')"));
 }
 
+/// One thread hands out tasks, records and waits.
+class IssuingModel final : public CostModel {
+ public:
+  Duration compute_time(const Op&, const DeviceSpec&) const override { return 1us; }
+  std::optional<Duration> copy_time(Bytes, DeviceId, DeviceId) const override { return 1us; }
+  Duration dispatch(const DeviceSpec&) const override { return {}; }
+  Duration handover() const override { return {}; }
+  IssueCost issue() const override { return {.task = 4us, .record = 1us, .wait = 2us}; }
+  double launches(const Op&) const override { return 2; }
+};
+
+// Handing out takes 4 us a kernel, 1 us a record, 2 us a wait; each op is two kernels. a of device 0 at 0;
+// then 8 us for it and 1 us for its record, and 2 us for b's wait: b of device 1 at 11 us. c, behind b in
+// its stream, which has waited for a already: 11 + 8 = 19 us. d waits for b and c, which stand in one
+// stream, so for c alone: 19 + 8 + 1 + 2 = 30 us. e follows a in its stream: 30 + 8 = 38 us.
+TEST(Cost, TellsWhenOneThreadHasHandedOutEachTask) {
+  TaskGraphBuilder builder(3);
+  const OpId op = builder.add_op({.key = {.op = "x"}});
+  const auto add = [&](int device, std::vector<TaskId> after) {
+    return builder.add({.device = DeviceId{device}, .op = op, .after = std::move(after)});
+  };
+  const TaskId a = add(0, {});
+  const TaskId b = add(1, {a});
+  const TaskId c = add(1, {a});
+  add(2, {b, c});
+  add(0, {a});
+  const Costs costs = cost(std::move(builder).build(), star(3, 1_GBps), IssuingModel());
+  EXPECT_THAT(costs.issued, ElementsAre(0us, 11us, 19us, 30us, 38us));
+}
+
+TEST(Cost, KnowsNoIssuingThreadWhereTheModelKnowsNone) {
+  TaskGraphBuilder builder(1);
+  builder.add({.op = builder.add_op({.key = {.op = "x"}, .flops = {2e12}})});
+  EXPECT_TRUE(cost(std::move(builder).build(), star(1, 1_GBps), CountingModel()).issued.empty());
+}
+
 }  // namespace
 }  // namespace foreplan

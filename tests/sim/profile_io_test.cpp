@@ -56,6 +56,24 @@ Profile example() {
   return profile;
 }
 
+/// The example as GPUs have it: every key that may be left out is there.
+Profile gpu_example() {
+  Profile profile = example();
+  const Sample sample = profile.barrier;
+  profile.device.logical = true;
+  profile.ops[0].multiprocessors = 0.25;
+  profile.ops[0].choice = "algorithm 7";
+  profile.ops[0].launches = 2;
+  profile.copies[0].path = "staged";
+  profile.copies_together = {
+      {{{DeviceId{0}, DeviceId{1}}, {DeviceId{1}, DeviceId{0}}}, 1_MB, sample}};
+  profile.host_copies = {{DeviceId{1}, true, 4_KB, sample}, {DeviceId{1}, false, 4_KB, sample}};
+  profile.interference = {{"matmul", "copy 1 MB", 1.25, 1.5, 12}};
+  profile.issue = {.task = sample, .record = {.mean = 1us}, .wait = {.mean = 2us}};
+  profile.states = {{1, "copies", 1980, 2619, 350.5, 61}};
+  return profile;
+}
+
 Profile read_back(const std::string& text) {
   const TemporaryFile file("profile.json", text);
   return read_profile(file.path());
@@ -65,6 +83,7 @@ TEST(ProfileIo, ReadsBackExactlyWhatItWrote) {
   const Profile profile = example();
   EXPECT_EQ(read_back(to_json(profile)), profile);
   EXPECT_EQ(read_back(to_json(Profile{})), Profile{});
+  EXPECT_EQ(read_back(to_json(gpu_example())), gpu_example());
 }
 
 TEST(ProfileIo, KeepsEveryPicosecondUpToHalfAnHour) {
@@ -121,6 +140,28 @@ TEST(ProfileIo, TellsThePlaceOfWhatIsWrong) {
               StartsWith("profile.json: /barrier/typo: expected one of "));
   EXPECT_EQ(complaint([](auto& json) { json.erase("dispatch"); }),
             "profile.json: expected the key \"dispatch\", got none");
+}
+
+TEST(ProfileIo, LeavesOutWhatOnlyGpusHave) {
+  const auto json = nlohmann::json::parse(to_json(example()));
+  for (const char* key : {"issue", "interference", "states", "copies_together", "host_copies"}) {
+    EXPECT_FALSE(json.contains(key)) << key;
+  }
+  EXPECT_FALSE(json["ops"][0].contains("multiprocessors"));
+  EXPECT_FALSE(json["device"].contains("logical"));
+}
+
+TEST(ProfileIo, RefusesSharesAboveOneAndCopiesOfNobody) {
+  EXPECT_THAT(complaint([](auto& json) { json["ops"][0]["multiprocessors"] = 1.5; }),
+              HasSubstr("/ops/0/multiprocessors: expected a share of at most 1"));
+  auto pairs = nlohmann::json::parse(to_json(gpu_example()))["copies_together"];
+  pairs[0]["pairs"] = nlohmann::json::array();
+  EXPECT_THAT(complaint([&](auto& json) { json["copies_together"] = pairs; }),
+              HasSubstr("/copies_together/0/pairs: expected at least one pair"));
+  auto copies = nlohmann::json::parse(to_json(gpu_example()))["host_copies"];
+  copies[0]["direction"] = "up";
+  EXPECT_THAT(complaint([&](auto& json) { json["host_copies"] = copies; }),
+              HasSubstr("expected to_device or from_device"));
 }
 
 }  // namespace

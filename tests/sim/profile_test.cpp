@@ -197,5 +197,36 @@ TEST(ProfileModel, GivesMeanDispatchAndHandover) {
   EXPECT_EQ(ProfileModel(profile).handover(), 4us);
 }
 
+// 4000 bytes in 4 us are 1 GB/s: a quarter of a memory of 4 GB/s.
+TEST(ProfileModelDemand, IsTheMeasuredShareOfTheMultiprocessors) {
+  Profile profile;
+  profile.ops = {measured(linear(16), 5us), measured(linear(32), 5us)};
+  EXPECT_FALSE(ProfileModel(profile).knows_demand());
+  profile.ops[0].multiprocessors = 0.125;
+  const ProfileModel model(profile);
+  EXPECT_TRUE(model.knows_demand());
+  const DeviceSpec spec{.name = "gpu", .memory_bandwidth = 4_GBps};
+  const auto demand = [&](const OpKey& key) {
+    return model.demand({.key = key, .traffic = Bytes{4000}}, spec, 4us);
+  };
+  EXPECT_EQ(demand(linear(16)), (Demand{.multiprocessors = 0.125, .bandwidth = 0.25}));
+  EXPECT_EQ(demand(linear(16, true)).multiprocessors, 0.125);  // the other way of accumulating
+  EXPECT_EQ(demand(linear(32)).multiprocessors, 1);            // nobody measured it
+}
+
+TEST(ProfileModelIssue, IsTheMeanOfWhatWasMeasured) {
+  Profile profile;
+  profile.ops = {measured(linear(16), 5us)};
+  profile.ops[0].launches = 3;
+  EXPECT_EQ(ProfileModel(profile).launches({.key = linear(16, true)}), 3);
+  EXPECT_EQ(ProfileModel(profile).launches({.key = linear(32)}), 1);
+  EXPECT_EQ(ProfileModel(profile).issue().task, 0us);
+  profile.issue = {.task = {.mean = 3us}, .record = {.mean = 1us}, .wait = {.mean = 2us}};
+  const IssueCost issue = ProfileModel(profile).issue();
+  EXPECT_EQ(issue.task, 3us);
+  EXPECT_EQ(issue.record, 1us);
+  EXPECT_EQ(issue.wait, 2us);
+}
+
 }  // namespace
 }  // namespace foreplan

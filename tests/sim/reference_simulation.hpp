@@ -15,10 +15,8 @@ namespace foreplan {
 /// them until none is broken. No order of the graph is used but that of ids within a stream.
 inline std::vector<Duration> reference_finish(const TaskGraph& graph, const Costs& costs) {
   std::vector<Duration> start(graph.size()), finish(graph.size());
-  std::vector<Duration> issued(graph.size());
-  for (std::size_t i = 0; i < graph.size(); ++i) {
-    issued[index(graph.order[i])] = static_cast<std::int64_t>(i) * costs.issue;
-  }
+  std::vector<Duration> issued = costs.issued;
+  issued.resize(graph.size());
   for (bool changed = true; changed;) {
     changed = false;
     for (std::size_t t = 0; t < graph.size(); ++t) {

@@ -38,7 +38,11 @@ TEST(Replayer, AgreesWithReplayAndWithTheDefinition) {
   std::mt19937 random(21);
   for (int trial = 0; trial < 200; ++trial) {
     PricedGraph priced = random_graph(random, false);
-    priced.costs.issue = Duration(random() % 3 * 20);
+    const Duration issue(random() % 3 * 20);
+    priced.costs.issued.resize(issue > Duration::zero() ? priced.graph.size() : 0);
+    for (std::size_t i = 0; i < priced.costs.issued.size(); ++i) {
+      priced.costs.issued[index(priced.graph.order[i])] = static_cast<std::int64_t>(i) * issue;
+    }
     Replayer replayer(priced.graph);
     const Timeline timeline = replayer.timeline(priced.costs);
     ASSERT_EQ(timeline.finish, reference_finish(priced.graph, priced.costs));

@@ -118,6 +118,16 @@ TEST(ProfileSchema, DescribesWhatIsWritten) {
   profile.collectives = {{CollectiveKind::all_gather, 2, {}, {}}};
   profile.fits.emplace_back().variable = "bytes";
   profile.fits[0].per_s = 1;
+  profile.device.logical = true;
+  profile.ops[0].multiprocessors = 0.5;
+  profile.ops[0].choice = "tile 3";
+  profile.ops[0].launches = 2;
+  profile.copies[0].path = "peer";
+  profile.copies_together = {{{{DeviceId{0}, DeviceId{1}}}, {}, {}}};
+  profile.host_copies = {{DeviceId{0}, true, {}, {}}};
+  profile.interference = {{"matmul", "copy", 1, 1, 0}};
+  profile.issue.emplace();
+  profile.states = {{0, "start", 1, 1, 1, 30}};
   const json document = json::parse(to_json(profile));
   EXPECT_TRUE(Schema("profile").valid(document));
   EXPECT_FALSE(valid_with("profile", document, "/schema", "foreplan.profile/2"));
@@ -125,6 +135,11 @@ TEST(ProfileSchema, DescribesWhatIsWritten) {
   EXPECT_FALSE(valid_with("profile", document, "/ops/0/pass", "sideways"));
   EXPECT_FALSE(valid_with("profile", document, "/fits/0/per_s", 0));
   EXPECT_FALSE(valid_with("profile", document, "/barrier/typo", 0));
+  EXPECT_FALSE(valid_with("profile", document, "/ops/0/multiprocessors", 1.5));
+  EXPECT_FALSE(valid_with("profile", document, "/copies_together/0/pairs", json::array()));
+  EXPECT_FALSE(valid_with("profile", document, "/host_copies/0/direction", "up"));
+  EXPECT_FALSE(valid_with("profile", document, "/interference/0/slowdown", 0));
+  EXPECT_FALSE(valid_with("profile", document, "/issue/typo", 0));
 }
 
 TEST(MeasurementSchema, DescribesWhatIsWritten) {

@@ -327,7 +327,7 @@ TEST(Simulate, RejectsCostsThatDoNotFitTheGraph) {
   PricedGraph early = priced();
   early.costs.handover = -1s;
   EXPECT_THAT([&] { run(early, cluster); },
-              ThrowsMessage<Error>("expected dispatch, handover and issue of at least 0 s"));
+              ThrowsMessage<Error>("expected dispatch and handover of at least 0 s"));
 }
 
 TEST(Simulate, RejectsAGraphOfMoreDevicesThanTheClusterHas) {
@@ -416,18 +416,20 @@ TEST(ProcessorSharing, ConservesWork) {
   EXPECT_NEAR(seconds(makespan(t)), seconds(work), 1e-9);
 }
 
-// Tasks in the order of the graph, 2 s apart: the second of device 0 waits for its turn.
+// Handed out 2 s apart, in the order of the graph: the second of device 0 waits for its turn.
 TEST(Simulate, TasksAreIssuedOneBehindTheOther) {
   PricedBuilder builder(2);
   builder.work(0, 1s);
   builder.work(1, 5s);
   builder.work(0, 1s);
-  builder.costs().issue = 2s;
+  builder.costs().issued = {0s, 2s, 4s};
   const PricedGraph graph = std::move(builder).build();
   EXPECT_THAT(run(graph, star(2, 1_GBps)).timeline.start, ElementsAre(0s, 2s, 4s));
   PricedGraph shared = graph;
   shared.costs.demand.assign(3, Demand{});
   EXPECT_THAT(run(shared, star(2, 1_GBps)).timeline.start, ElementsAre(0s, 2s, 4s));
+  shared.costs.issued = {0s};
+  EXPECT_THROW(run(shared, star(2, 1_GBps)), Error);
 }
 
 }  // namespace

@@ -149,5 +149,16 @@ TEST(WrongUsage, IsNotToAskForAGpuWhereThereIsNone) {
   }
 }
 
+TEST(WrongUsage, IsToAskTheHostForWhatGpusHave) {
+  const CommandFolder folder;
+  const std::string plan = folder.write("plan.json", plan_file("{}"));
+  expect_usage_complaint({"run", plan, "--cuda-graph"}, {"--cuda-graph: expected --backend cuda"});
+  expect_usage_complaint({"profile", "--quick"}, {"--quick: expected --backend cuda"});
+  expect_usage_complaint({"profile", "--cluster-output", folder.path("c.json")},
+                         {"--cluster-output: expected --backend cuda"});
+  expect_usage_complaint({"validate", "--devices", "3"}, {"--devices: expected at most 2"});
+  expect_usage_complaint({"profile", "--backend", "tpu"}, {"expected host or cuda, got 'tpu'"});
+}
+
 }  // namespace
 }  // namespace foreplan

@@ -1,4 +1,4 @@
-#include "runtime/operands.hpp"
+#include "models/operands.hpp"
 
 #include <fmt/format.h>
 
@@ -187,6 +187,14 @@ OperandBytes operand_bytes(const OpKey& key) {
   const Counts counts = row.counts(key.shape);
   const Bytes element = element_size(key.dtype);
   return {sizes(counts.reads, element), sizes(counts.writes, element)};
+}
+
+std::optional<LabelOperand> label_operand(const OpKey& key) {
+  if (key.op == "embedding") return LabelOperand{.read = 0, .classes = key.shape.at(1)};
+  if (key.op == "softmax_cross_entropy") {
+    return LabelOperand{.read = 1, .classes = key.shape.at(1)};
+  }
+  return {};
 }
 
 }  // namespace foreplan

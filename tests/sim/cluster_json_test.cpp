@@ -1,0 +1,74 @@
+#include "sim/cluster_json.hpp"
+
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+
+#include "sim/cluster_io.hpp"
+#include "tests/sim/temporary_file.hpp"
+
+namespace foreplan {
+namespace {
+
+using namespace std::chrono_literals;
+
+Cluster example() {
+  DeviceSpec spec{.name = "gpu \"x\"",
+                  .memory = 80_GB,
+                  .peak = {{DType::fp32, {6e13}}, {DType::bf16, {9e14}}},
+                  .memory_bandwidth = {3.35e12},
+                  .launch_overhead = 1234ns,
+                  .concurrent_streams = true,
+                  .source = "a test"};
+  DeviceSpec other = spec;
+  other.name = "host";
+  other.concurrent_streams = false;
+  return {
+      "two",
+      {spec, other},
+      {{.id = "d0", .kind = VertexKind::device, .spec = 0, .processor = "p"},
+       {.id = "d1", .kind = VertexKind::device, .spec = 1, .processor = "p"},
+       {.id = "s", .kind = VertexKind::network_switch},
+       {.id = "h", .kind = VertexKind::host}},
+      {{.a = VertexId{0}, .b = VertexId{2}, .bandwidth = 25_GBps, .latency = 3us},
+       {.a = VertexId{2}, .b = VertexId{1}, .bandwidth = 5_GBps, .latency = 0us, .duplex = false},
+       {.a = VertexId{1}, .b = VertexId{3}, .bandwidth = 1_GBps, .latency = 1ns}}};
+}
+
+TEST(ClusterJson, IsReadBackAsTheSameCluster) {
+  const Cluster cluster = example();
+  const TemporaryFile file("c.json", to_json(cluster, "measured"));
+  const Cluster back = read_cluster(file.path(), {});
+  EXPECT_EQ(back.name(), "two");
+  ASSERT_EQ(back.devices(), 2);
+  EXPECT_EQ(back.processors(), 1);
+  for (int d = 0; d < 2; ++d) {
+    const DeviceSpec& spec = back.device(DeviceId{d});
+    const DeviceSpec& expected = cluster.device(DeviceId{d});
+    EXPECT_EQ(spec.name, expected.name);
+    EXPECT_EQ(spec.memory, expected.memory);
+    EXPECT_EQ(spec.peak, expected.peak);
+    EXPECT_EQ(spec.memory_bandwidth, expected.memory_bandwidth);
+    EXPECT_EQ(spec.launch_overhead, expected.launch_overhead);
+    EXPECT_EQ(spec.concurrent_streams, expected.concurrent_streams);
+    EXPECT_EQ(spec.source, expected.source);
+  }
+  ASSERT_EQ(back.links().size(), cluster.links().size());
+  EXPECT_EQ(back.capacities(), 5);  // two duplex links and one that shares
+  for (std::size_t l = 0; l < back.links().size(); ++l) {
+    EXPECT_EQ(back.links()[l].from, cluster.links()[l].from);
+    EXPECT_EQ(back.links()[l].bandwidth, cluster.links()[l].bandwidth);
+    EXPECT_EQ(back.links()[l].latency, cluster.links()[l].latency);
+  }
+  EXPECT_EQ(to_json(back, "measured"), to_json(cluster, "measured"));
+}
+
+TEST(ClusterJson, NamesItsSourceWhereThereIsOne) {
+  const auto json = nlohmann::json::parse(to_json(example(), "measured"));
+  EXPECT_EQ(json["source"], "measured");
+  EXPECT_EQ(json["vertices"][2]["kind"], "switch");
+  EXPECT_FALSE(nlohmann::json::parse(to_json(example(), "")).contains("source"));
+}
+
+}  // namespace
+}  // namespace foreplan
