@@ -109,6 +109,9 @@ std::vector<int> even_layers(const UnitChain& chain, int virtual_stages) {
 }
 
 StageLayout lay_out(const UnitChain& chain, const std::vector<int>& layers) {
+  for (const int count : layers) {
+    if (count < 1) reject(fmt::format("strategy: layers: expected >= 1, got {}", count));
+  }
   if (std::accumulate(layers.begin(), layers.end(), std::int64_t{0}) != chain.layers) {
     reject(fmt::format("strategy: layers={} adds up to {}, but the network has {} layers",
                        fmt::join(layers, "+"), std::accumulate(layers.begin(), layers.end(), 0LL),
@@ -117,7 +120,6 @@ StageLayout lay_out(const UnitChain& chain, const std::vector<int>& layers) {
   StageLayout layout(layers.size());
   std::size_t unit = 0;
   for (std::size_t s = 0; s < layers.size(); ++s) {
-    if (layers[s] < 1) reject(fmt::format("strategy: layers: expected >= 1, got {}", layers[s]));
     const bool last = s + 1 == layers.size();
     std::size_t end = unit + static_cast<std::size_t>(layers[s]) +
                       (s == 0 ? static_cast<std::size_t>(chain.first_layer) : 0);
