@@ -6,6 +6,7 @@
 #include "planner/folded_step.hpp"
 #include "planner/partition.hpp"
 #include "planner/pipeline_schedule.hpp"
+#include "planner/scattered_step.hpp"
 
 namespace foreplan {
 namespace {
@@ -164,6 +165,9 @@ bool is_lowered(const Task& task, const Strategy& strategy) {
 }
 
 Estimate estimate(const Task& task, const Strategy& strategy) {
+  if (strategy.replication == Replication::dataparallel) {
+    return ScatteredStep(task, strategy).estimate();
+  }
   if (!is_lowered(task, strategy)) return FoldedStep(task, strategy).estimate(task.costs);
   const Strategy whole = complete(task, strategy);
   const TaskGraph graph = lower(task.model, whole, task.global_batch, lowering_options(task));

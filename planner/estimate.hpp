@@ -38,6 +38,7 @@ std::string_view name(Limit limit);
 struct StageMemory {
   int stage = 0;
   Bytes peak, parameters, gradients, optimizer, activations, buffers;
+  Bytes optimizer_on_host{};  ///< what offload moved there
 };
 
 /// The forecast of one strategy.

@@ -12,8 +12,7 @@ namespace {
 
 void check_devices(const Task& task, const Strategy& strategy) {
   // A double: the product may need more than 64 bits.
-  const double needed =
-      static_cast<double>(strategy.dp) * strategy.tp * strategy.pp * strategy.cp;
+  const double needed = static_cast<double>(strategy.dp) * strategy.tp * strategy.pp * strategy.cp;
   if (needed <= task.cluster.devices()) return;
   reject(fmt::format("strategy: {} needs {:.0f} devices, the cluster has {}", format(strategy),
                      needed, task.cluster.devices()));
@@ -84,6 +83,10 @@ FoldedStep::FoldedStep(const Task& task, const Strategy& strategy)
 void FoldedStep::check() const {
   if (strategy_.zero > 3)
     reject(fmt::format("strategy: zero: expected 0 to 3, got {}", strategy_.zero));
+  if (strategy_.recompute_layers && strategy_.recompute != Recompute::full) {
+    reject("strategy: recompute_layers needs recompute=full");
+  }
+  check_offload();
   if (strategy_.sp && strategy_.tp == 1) reject("strategy: sp=1 needs tp > 1");
   if (strategy_.pp > 1 && reaches_back(task_.model)) {
     reject(fmt::format(
@@ -93,14 +96,28 @@ void FoldedStep::check() const {
   }
 }
 
+void FoldedStep::check_offload() const {
+  if (strategy_.offload == Offload::none) return;
+  for (const DeviceSpec& device : task_.cluster.specs()) {
+    if (device.host_bandwidth.bytes_per_s > 0) continue;
+    reject(fmt::format("strategy: offload={}: device '{}' does not tell its bandwidth to the host",
+                       name(strategy_.offload), device.name));
+  }
+}
+
 std::vector<FoldedStep::Piece> FoldedStep::pieces_of(const std::vector<UnitRun>& runs) const {
   std::vector<Piece> pieces;
+  const auto add = [&](std::size_t unit_class, std::int32_t count, Recompute recompute) {
+    if (count > 0) pieces.push_back({unit_class, count, recompute});
+  };
+  std::int32_t recomputed = strategy_.recompute_layers.value_or(chain_.layers);
   for (const UnitRun& run : runs) {
     const auto unit_class = static_cast<std::size_t>(run.unit_class);
     const bool layer = chain_.classes[unit_class].role == BlockRole::layer;
-    pieces.push_back({.unit_class = unit_class,
-                      .count = run.count,
-                      .recompute = layer ? strategy_.recompute : Recompute::none});
+    const std::int32_t again = layer ? std::min(run.count, recomputed) : 0;
+    recomputed -= again;
+    add(unit_class, again, strategy_.recompute);
+    add(unit_class, run.count - again, Recompute::none);
   }
   return pieces;
 }

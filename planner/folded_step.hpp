@@ -101,6 +101,10 @@ class FoldedStep {
 
   // Lowering, in this order.
   void check() const;
+  void check_offload() const;
+  bool offloads(Offload what) const {
+    return strategy_.offload == what || strategy_.offload == Offload::all;
+  }
   void lay_out_stages();
   std::vector<Piece> pieces_of(const std::vector<UnitRun>& runs) const;
   void lower_units();
@@ -111,13 +115,20 @@ class FoldedStep {
   void plan_ends();
   void plan_memory();
   void count_flops();
+  void limit_to_moving(std::vector<Bytes>& activations,
+                       const std::vector<ChunkMemory>& chunks) const;
   StageMemory memory_of(int stage, const std::vector<Bytes>& activations) const;
   Bytes saved(int virtual_stage) const;
+  /// The part of it that stays on the device.
+  Bytes held(int virtual_stage) const {
+    return offloads(Offload::activations) ? Bytes{} : saved(virtual_stage);
+  }
   Bytes transient(int stage) const;
   const DeviceSpec& spec(const DeviceKind& kind) const;
 
   // Pricing.
   Chunk price_chunk(std::size_t virtual_stage, Pricer& pricer) const;
+  void move_activations(Chunk& chunk, Bytes kept, const DeviceSpec& device) const;
   void walk(Chunk& chunk, const std::vector<ShardedUnit>& forward,
             const std::vector<ShardedUnit>& backward) const;
   std::vector<Chunk> price_chunks(const Replica& replica, const CostModel& costs) const;

@@ -4,6 +4,7 @@
 
 #include "planner/folded_step.hpp"
 #include "planner/plan_io.hpp"
+#include "planner/scattered_step.hpp"
 #include "sim/json_reader.hpp"
 #include "tools/commands.hpp"
 #include "tools/outputs.hpp"
@@ -24,13 +25,20 @@ Measurement forecast_of(const PlanToRun& plan) {
   return as_measurement(task, forecast(task, plan.strategy));
 }
 
-Forecast folded_forecast(const Task& task, const Strategy& strategy) {
-  const FoldedStep step(task, strategy);
-  FoldedGraph folded = step.graph(task.costs);
-  Forecast result{.estimate = step.estimate(task.costs), .graph = {}, .timeline = {}};
+Forecast replayed(Estimate estimate, FoldedGraph folded) {
+  Forecast result{.estimate = std::move(estimate), .graph = {}, .timeline = {}};
   result.timeline = replay(folded.graph, folded.costs);
   result.graph = std::move(folded.graph);
   return result;
+}
+
+Forecast folded_forecast(const Task& task, const Strategy& strategy) {
+  if (strategy.replication == Replication::dataparallel) {
+    const ScatteredStep step(task, strategy);
+    return replayed(step.estimate(), step.graph());
+  }
+  const FoldedStep step(task, strategy);
+  return replayed(step.estimate(task.costs), step.graph(task.costs));
 }
 
 }  // namespace
