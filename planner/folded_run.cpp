@@ -193,9 +193,11 @@ std::vector<FoldedStep::StageEnd> FoldedStep::ends_of(const std::vector<StageTim
                                                       const CostModel& costs) const {
   std::vector<StageEnd> ends;
   for (const StageTimes& stage : stages) {
-    const Duration ready =
-        std::max(stage.finish, gradients_done(stage.last, task_.stack.overlap_gradients));
-    ends.push_back({.finish = stage.finish, .ready = ready, .exchanging = ready - stage.finish});
+    const AggregatedGradients gradients =
+        gradients_done(stage.last, task_.stack.overlap_gradients, costs.overlap());
+    const Duration finish = std::max(stage.finish, gradients.finish);
+    const Duration ready = std::max(finish, gradients.ready);
+    ends.push_back({.finish = finish, .ready = ready, .exchanging = ready - stage.finish});
   }
   for (const SharedGradients& share : shared_) {
     StageEnd &a = ends[share.a], &b = ends[share.b];
