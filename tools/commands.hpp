@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "sim/cost_model.hpp"
+#include "tools/disturbance.hpp"
 
 namespace foreplan {
 
@@ -16,7 +17,7 @@ namespace foreplan {
 struct EstimateCommand {
   std::string model, cluster = "host", strategy, profile, trace, output, optimizer = "auto";
   std::string precision = "auto";
-  std::vector<std::string> slow{};  ///< "3:1.3": device 3 takes 1.3 times as long
+  Disturbance disturbance{};
   std::int64_t global_batch = 0;
   std::int64_t sequence = 0, target_sequence = 0;  ///< tokens; 0: the model's own
   bool json = false;
@@ -34,10 +35,7 @@ void run_plan(const PlanCommand& command, std::ostream& out);
 
 struct SimulateCommand {
   std::string graph, cluster = "host", profile, trace;
-  std::vector<std::string> slow;  ///< "device:factor"
-  double jitter = 0;              ///< deviation of the factor of each task; 0: none
-  int runs = 100;
-  std::uint64_t seed = 1;
+  Disturbance disturbance{};
   bool json = false;
 };
 void run_simulate(const SimulateCommand& command, std::ostream& out);

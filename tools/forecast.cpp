@@ -26,16 +26,21 @@ Measurement forecast_of(const PlanToRun& plan) {
 }
 
 Forecast replayed(Estimate estimate, FoldedGraph folded) {
-  Forecast result{.estimate = std::move(estimate), .graph = {}, .timeline = {}};
-  result.timeline = replay(folded.graph, folded.costs);
-  result.graph = std::move(folded.graph);
-  return result;
+  Timeline timeline = replay(folded.graph, folded.costs);
+  const int replicas = estimate.strategy.dp;
+  return {.estimate = std::move(estimate),
+          .graph = std::move(folded.graph),
+          .costs = std::move(folded.costs),
+          .timeline = std::move(timeline),
+          .replicas = replicas};
 }
 
 Forecast folded_forecast(const Task& task, const Strategy& strategy) {
   if (strategy.replication == Replication::dataparallel) {
     const ScatteredStep step(task, strategy);
-    return replayed(step.estimate(), step.graph());
+    Forecast result = replayed(step.estimate(), step.graph());
+    result.replicas = 1;  // device 0 waits for all in every part
+    return result;
   }
   const FoldedStep step(task, strategy);
   return replayed(step.estimate(task.costs), step.graph(task.costs));
@@ -48,8 +53,8 @@ Forecast forecast(const Task& task, const Strategy& strategy) {
   const Strategy whole = complete(task, strategy);
   Forecast result;
   result.graph = lower(task.model, whole, task.global_batch, lowering_options(task));
-  const Costs costs = cost(result.graph, task.cluster, task.costs);
-  result.timeline = simulate(result.graph, costs, task.cluster).timeline;
+  result.costs = cost(result.graph, task.cluster, task.costs);
+  result.timeline = simulate(result.graph, result.costs, task.cluster).timeline;
   result.estimate = summarise(task, whole, result.graph, result.timeline);
   return result;
 }

@@ -11,7 +11,9 @@ namespace foreplan {
 struct Forecast {
   Estimate estimate;
   TaskGraph graph;
+  Costs costs;
   Timeline timeline;
+  int replicas = 0;  ///< folded: how many do what the graph's devices do; 0: nothing is folded
 };
 
 /// @throws Error(invalid_argument) as check(strategy, ...) does
