@@ -5,26 +5,19 @@
 #include <algorithm>
 #include <set>
 
+#include "planner/step_check.hpp"
 #include "sim/error.hpp"
 
 namespace foreplan {
 namespace {
 
-void check_devices(const Task& task, const Strategy& strategy) {
-  // A double: the product may need more than 64 bits.
-  const double needed = static_cast<double>(strategy.dp) * strategy.tp * strategy.pp * strategy.cp;
-  if (needed <= task.cluster.devices()) return;
-  reject(fmt::format("strategy: {} needs {:.0f} devices, the cluster has {}", format(strategy),
-                     needed, task.cluster.devices()));
-}
-
 /// Fills in what follows from the rest, and refuses what cannot be split.
 Strategy completed(const Task& task, Strategy strategy) {
-  check_devices(task, strategy);
-  strategy.micro_batch = split_batch(strategy, task.global_batch).micro_batch;
-  if (strategy.pp == 1 && strategy.vpp == 1) strategy.schedule = Schedule::one_f_one_b;
+  check_step(task, strategy);
+  const BatchSplit batch = split_batch(strategy, task.global_batch);
+  strategy.micro_batch = batch.micro_batch;
   const UnitChain chain = unit_chain(task.model);
-  const PipelineShape shape = pipeline_shape(strategy, 1 << 10);
+  const PipelineShape shape = pipeline_shape(strategy, static_cast<int>(batch.micro_batches));
   const int parts = shape.schedule == Schedule::dualpipe ? strategy.pp : shape.virtual_stages();
   const bool by_stage = strategy.layers.size() == static_cast<std::size_t>(strategy.pp);
   if (strategy.layers.empty()) {
@@ -47,13 +40,28 @@ Task adapted(Task task) {
   return task;
 }
 
+/// Whether a layer's block, or the head behind layers of others, reads what a run before the last one put
+/// out: more than the one tensor that stages pass on. Layers of a block class come one behind the other.
 bool reaches_back(const OpGraph& model) {
-  for (const Block& block : model.blocks()) {
-    for (auto i = static_cast<std::int32_t>(block.first);
-         i <= static_cast<std::int32_t>(block.last); ++i) {
-      for (const LayerId input : model.inputs(LayerId{i})) {
-        if (input >= LayerId{0} && input < block.first) return true;
+  const std::vector<Run>& runs = model.runs();
+  const auto block_of = [&](std::size_t run) -> const Block& {
+    return model.blocks()[static_cast<std::size_t>(runs[run].block)];
+  };
+  const auto reads = [&](const Block& block, const Block& earlier) {
+    for (LayerId id = block.first; id <= block.last;
+         id = LayerId{static_cast<std::int32_t>(id) + 1}) {
+      for (const LayerId input : model.inputs(id)) {
+        if (input >= earlier.first && input <= earlier.last) return true;
       }
+    }
+    return false;
+  };
+  for (std::size_t reader = 1; reader < runs.size(); ++reader) {
+    // A border between stages may lie before any layer, nowhere else.
+    bool border = block_of(reader).role == BlockRole::layer;
+    for (std::size_t run = reader; run-- > 0;) {
+      if (border && reads(block_of(reader), block_of(run))) return true;
+      border = border || block_of(run).role == BlockRole::layer;
     }
   }
   return false;
@@ -81,13 +89,10 @@ FoldedStep::FoldedStep(const Task& task, const Strategy& strategy)
 }
 
 void FoldedStep::check() const {
-  if (strategy_.zero > 3)
-    reject(fmt::format("strategy: zero: expected 0 to 3, got {}", strategy_.zero));
   if (strategy_.recompute_layers && strategy_.recompute != Recompute::full) {
     reject("strategy: recompute_layers needs recompute=full");
   }
   check_offload();
-  if (strategy_.sp && strategy_.tp == 1) reject("strategy: sp=1 needs tp > 1");
   if (strategy_.pp > 1 && reaches_back(task_.model)) {
     reject(fmt::format(
         "strategy: pp={}: {} has a decoder that reads its encoder from every layer; stages "

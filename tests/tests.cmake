@@ -25,6 +25,16 @@ target_compile_options(fuzz_tests PRIVATE -O1)
 target_compile_definitions(fuzz_tests PRIVATE FOREPLAN_SOURCE_DIR="${CMAKE_CURRENT_SOURCE_DIR}")
 gtest_discover_tests(fuzz_tests DISCOVERY_MODE PRE_TEST)
 
+# What is true of every step, asked of random ones: some by a test, a million by
+# random_strategies 1000000 (see there).
+target_sources(planner_tests PRIVATE tests/properties/random_step.cpp
+               tests/properties/step_properties.cpp)
+add_executable(random_strategies tests/properties/random_strategies.cpp
+               tests/properties/random_step.cpp tests/properties/step_properties.cpp)
+target_link_libraries(random_strategies PRIVATE foreplan_planner)
+target_compile_definitions(random_strategies PRIVATE
+                           FOREPLAN_SOURCE_DIR="${CMAKE_CURRENT_SOURCE_DIR}")
+
 if(TARGET tools_tests)
   add_dependencies(tools_tests foreplan)
 endif()
