@@ -41,6 +41,12 @@ class Fields {
     if (value.is_null()) return std::nullopt;
     return value.positive_number();
   }
+  /// The same where some sources cut fractions off.
+  std::optional<double> number_or_zero(const char* key) {
+    const JsonValue value = object_.required(key);
+    if (value.is_null()) return std::nullopt;
+    return value.number(0);
+  }
   std::optional<bool> flag(const char* key) {
     const JsonValue value = object_.required(key);
     if (value.is_null()) return std::nullopt;
@@ -100,12 +106,11 @@ PublishedRow::Model read_model_fields(const JsonValue& value) {
 
 PublishedRow::Hardware read_hardware(const JsonValue& value) {
   Fields fields(value);
-  PublishedRow::Hardware hardware{
-      .gpu = fields.told("gpu"),
-      .gpu_memory_gb = fields.count("gpu_memory_gb"),
-      .gpus_per_node = fields.value("gpus_per_node").integer(1, 1024),
-      .gpus = fields.count("gpus"),
-      .interconnect = fields.text("interconnect")};
+  PublishedRow::Hardware hardware{.gpu = fields.told("gpu"),
+                                  .gpu_memory_gb = fields.count("gpu_memory_gb"),
+                                  .gpus_per_node = fields.value("gpus_per_node").integer(1, 1024),
+                                  .gpus = fields.count("gpus"),
+                                  .interconnect = fields.text("interconnect")};
   fields.finish();
   return hardware;
 }
@@ -147,7 +152,7 @@ PublishedRow::Measured read_measured(const JsonValue& value) {
                                   .hfu = fields.number("hfu"),
                                   .tokens_per_s_per_gpu = fields.number("tokens_per_s_per_gpu"),
                                   .tokens_per_s = fields.number("tokens_per_s"),
-                                  .samples_per_s = fields.number("samples_per_s"),
+                                  .samples_per_s = fields.number_or_zero("samples_per_s"),
                                   .memory_gb = fields.number("memory_gb"),
                                   .memory_kind = fields.text("memory_kind")};
   fields.finish();

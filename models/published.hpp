@@ -83,7 +83,7 @@ struct PublishedRow {
   Measured measured;
   Derived derived;
   std::string notes, provenance_note;
-  std::string regime;        ///< "launch-bound (MFU<10%)", ...
+  std::string regime;          ///< "launch-bound (MFU<10%)", ...
   bool out_of_memory = false;  ///< the run did not fit
 
   /// Seconds of a step: as measured, else as it follows from the published throughput.
