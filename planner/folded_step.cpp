@@ -12,10 +12,11 @@ namespace {
 
 /// Fills in what follows from the rest, and refuses what cannot be split.
 Strategy completed(const Task& task, Strategy strategy) {
-  strategy.micro_batch = split_batch(strategy, task.global_batch).micro_batch;
+  const BatchSplit batch = split_batch(strategy, task.global_batch);
+  strategy.micro_batch = batch.micro_batch;
   if (strategy.pp == 1 && strategy.vpp == 1) strategy.schedule = Schedule::one_f_one_b;
   const UnitChain chain = unit_chain(task.model);
-  const PipelineShape shape = pipeline_shape(strategy, 1 << 10);
+  const PipelineShape shape = pipeline_shape(strategy, static_cast<int>(batch.micro_batches));
   const int parts = shape.schedule == Schedule::dualpipe ? strategy.pp : shape.virtual_stages();
   const bool by_stage = strategy.layers.size() == static_cast<std::size_t>(strategy.pp);
   if (strategy.layers.empty()) {
