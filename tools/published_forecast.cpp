@@ -160,16 +160,17 @@ PublishedForecast PublishedForecaster::forecast(const PublishedRow& row,
   check_row(row);
   PublishedForecast result{.row = row,
                            .source = source,
+                           .device = {},
                            .fit = split_.fits(source, row),
                            .estimate = {},
                            .assumed = {},
                            .memory_told = row.hardware.gpu_memory_gb.has_value()};
-  const PublishedSource* const known = sources_.find(source, row.id);
+  const PublishedSource* const known = sources_.find(source, row);
   if (known == nullptr) result.assumed.push_back("stack");
   const PublishedSource facts = known != nullptr ? *known : PublishedSource{};
   const Optimizer optimizer = published_optimizer(row, result.assumed);
   const DType precision = published_precision(row);
-  const Strategy strategy = published_strategy(row, result.assumed);
+  const Strategy strategy = published_strategy(row, facts, result.assumed);
   const std::int64_t padding = strategy.tp > 1 ? kVocabularyRows * strategy.tp : 1;
   const OpGraph& model = model_of(row, facts, padding);
   const std::int64_t tokens = row.model.sequence.value_or(1);
@@ -181,6 +182,7 @@ PublishedForecast PublishedForecaster::forecast(const PublishedRow& row,
                   .lengths = {.source = tokens, .target = tokens},
                   .precision = precision,
                   .stack = stack_of(facts)};
+  result.device = task.cluster.device(DeviceId{0}).name;
   result.estimate = estimate(row, task, strategy, result.assumed);
   return result;
 }

@@ -18,6 +18,7 @@ namespace foreplan {
 struct PublishedForecast {
   PublishedRow row;
   std::string source;  ///< name of the row's file
+  std::string device;  ///< name of its kind
   bool fit = false;    ///< constants may be fitted on it
   Estimate estimate;
   /// What the row does not tell and a rule of docs/published.md gave: "recompute", "network", ...

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cctype>
 
 #include "sim/error.hpp"
 
@@ -18,6 +19,12 @@ int ranks(const std::optional<std::int64_t>& value, const char* key) {
 }
 
 bool has(const std::string& text, const char* word) { return text.find(word) != std::string::npos; }
+
+/// Adapters, whatever the case that a source writes them in.
+bool has_lora(std::string text) {
+  for (char& c : text) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  return has(text, "lora");
+}
 
 void check_ranks(const PublishedRow& row, const Strategy& strategy) {
   const std::int64_t gpus = ranks(row.hardware.gpus, "hardware.gpus");
@@ -66,7 +73,8 @@ void check_schedule(const PublishedRow& row) {
 
 }  // namespace
 
-Strategy published_strategy(const PublishedRow& row, std::vector<std::string>& assumed) {
+Strategy published_strategy(const PublishedRow& row, const PublishedSource& facts,
+                            std::vector<std::string>& assumed) {
   const PublishedRow::Parallel& parallel = row.parallel;
   Strategy strategy{.dp = ranks(parallel.dp, "parallel.dp"),
                     .tp = ranks(parallel.tp, "parallel.tp"),
@@ -77,7 +85,7 @@ Strategy published_strategy(const PublishedRow& row, std::vector<std::string>& a
   check_ranks(row, strategy);
   strategy.micro_batch = micro_batch(row, strategy.dp);
   strategy.zero = zero_stage(row, strategy);
-  strategy.sp = strategy.tp > 1 && parallel.sp.value_or(true);
+  strategy.sp = strategy.tp > 1 && parallel.sp.value_or(facts.sp);
   if (strategy.tp > 1 && !parallel.sp) assumed.push_back("sp");
   if (strategy.pp > 1) check_schedule(row);
   if (strategy.pp > 1 && !parallel.vpp) assumed.push_back("vpp");
@@ -103,7 +111,7 @@ DType published_precision(const PublishedRow& row) {
 
 Optimizer published_optimizer(const PublishedRow& row, std::vector<std::string>& assumed) {
   const std::string& text = row.training.optimizer;
-  if (has(text, "LoRA") || has(row.model.name, "LoRA") || has(row.model.name, "LORA")) {
+  if (has_lora(text) || has_lora(row.model.name) || has_lora(row.notes)) {
     reject("training: adapters (LoRA) are trained; foreplan trains whole networks");
   }
   if (text.empty()) assumed.push_back("optimizer");

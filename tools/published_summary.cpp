@@ -24,6 +24,26 @@ double median(std::vector<double> values) {
   return values.size() % 2 == 1 ? values[half] : (values[half - 1] + values[half]) / 2;
 }
 
+/// The share of each kind of device: the median of its sources' medians, so that a source of a thousand
+/// small runs counts as any other. "": of all devices together.
+Shares device_shares(const std::vector<PublishedForecast>& rows) {
+  std::map<std::string, std::map<std::string, std::vector<double>>> by_source;
+  for (const PublishedForecast& row : rows) {
+    const auto mfu = row.measured_mfu();
+    if (mfu && counts(row) && row.fit) by_source[row.device][row.source].push_back(*mfu);
+  }
+  Shares shares;
+  std::vector<double> all;
+  for (auto& [device, sources] : by_source) {
+    std::vector<double> medians;
+    for (auto& [source, values] : sources) medians.push_back(median(std::move(values)));
+    shares[device] = median(std::move(medians));
+    all.push_back(shares[device]);
+  }
+  if (!all.empty()) shares[""] = median(std::move(all));
+  return shares;
+}
+
 template <typename Key>
 Shares median_shares(const std::vector<PublishedForecast>& rows, bool only_fit, Key key) {
   std::map<std::string, std::vector<double>> shares;
@@ -36,16 +56,17 @@ Shares median_shares(const std::vector<PublishedForecast>& rows, bool only_fit, 
   return medians;
 }
 
-const std::string& gpu_of(const PublishedForecast& row) { return row.row.hardware.gpu; }
+const std::string& device_of(const PublishedForecast& row) { return row.device; }
 const std::string& source_of(const PublishedForecast& row) { return row.source; }
 
 /// A row's naive time is its FLOPs at a share of the peak: measured MFU over that share, of the measured.
-/// Empty unless all rows have a share.
+/// A name that has no share takes that of "". Empty unless all rows have a share.
 template <typename Key>
 std::optional<double> naive_mape(const RowList& rows, const Shares& shares, Key key) {
   double sum = 0;
   for (const PublishedForecast* row : rows) {
-    const auto share = shares.find(key(*row));
+    auto share = shares.find(key(*row));
+    if (share == shares.end()) share = shares.find("");
     const auto mfu = row->measured_mfu();
     if (share == shares.end() || !mfu) return std::nullopt;
     sum += std::abs(*mfu / share->second - 1);
@@ -140,7 +161,7 @@ PublishedSummary summary_of(std::string source, const RowList& rows, const AllSh
     if (row->error() && !row->row.out_of_memory) timed.push_back(row);
   }
   if (!timed.empty()) add_times(timed, summary);
-  summary.naive = {.by_gpu = naive_mape(timed, shares.by_gpu, gpu_of),
+  summary.naive = {.by_gpu = naive_mape(timed, shares.by_gpu, device_of),
                    .by_source = naive_mape(timed, shares.by_source, source_of),
                    .in_sample = naive_mape(timed, shares.in_sample, source_of)};
   add_choices(timed, summary);
@@ -155,7 +176,7 @@ bool belongs(const PublishedForecast& row, SplitPart part) {
 }
 
 std::vector<PublishedSummary> summarise(const PublishedRecord& record, SplitPart part) {
-  const AllShares shares{.by_gpu = median_shares(record.rows, true, gpu_of),
+  const AllShares shares{.by_gpu = device_shares(record.rows),
                          .by_source = median_shares(record.rows, true, source_of),
                          .in_sample = median_shares(record.rows, false, source_of)};
   std::map<std::string, RowList> sources;

@@ -11,7 +11,9 @@ namespace foreplan {
 /// A forecast that knows nothing but the model's FLOPs: they run at one share of the devices' peak, the
 /// median of the rows that it is taken from. Empty: there is no such row.
 struct NaiveErrors {
-  std::optional<double> by_gpu;     ///< MAPE; one share a kind of GPU, from the fit rows
+  /// MAPE; one share a kind of device: the median of its sources' medians over fit rows; of a device
+  /// without fit rows, the median of all devices.
+  std::optional<double> by_gpu;
   std::optional<double> by_source;  ///< one a source, from its fit rows
   /// One a source, from all of its rows, the measured answers of this very table: no forecast, but the
   /// mark that a cost model has to pass.

@@ -43,8 +43,10 @@ std::string text_or_empty(JsonObject& object, const char* key) {
 PublishedSource read_source(JsonObject object) {
   PublishedSource source{.source = object.required("source").text(),
                          .id = text_or_empty(object, "id"),
+                         .precision = text_or_empty(object, "precision"),
                          .stack = object.required("stack").text()};
   if (const auto dropout = object.optional("dropout")) source.dropout = dropout->boolean();
+  if (const auto sp = object.optional("sp")) source.sp = sp->boolean();
   if (const auto tied = object.optional("tied")) source.tied = tied->boolean();
   if (const auto positions = object.optional("positions")) {
     source.alibi = positions->text() == "alibi";
@@ -94,9 +96,10 @@ PublishedHardware read_published_hardware(const std::filesystem::path& path) {
 }
 
 const PublishedSource* PublishedSources::find(const std::string& source,
-                                              const std::string& id) const {
-  const auto found = std::find_if(rows.begin(), rows.end(), [&](const PublishedSource& row) {
-    return row.source == source && id.starts_with(row.id);
+                                              const PublishedRow& row) const {
+  const auto found = std::find_if(rows.begin(), rows.end(), [&](const PublishedSource& entry) {
+    return entry.source == source && row.id.starts_with(entry.id) &&
+           (entry.precision.empty() || entry.precision == row.training.precision);
   });
   return found == rows.end() ? nullptr : &*found;
 }

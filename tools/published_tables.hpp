@@ -33,10 +33,12 @@ PublishedHardware read_published_hardware(const std::filesystem::path& path);
 
 /// What a source's rows have in common beside what they tell: an entry of `sources.json`.
 struct PublishedSource {
-  std::string source;  ///< name of its file
-  std::string id;      ///< ids begin with this; empty: all
-  std::string stack;   ///< of models/stacks
+  std::string source;     ///< name of its file
+  std::string id;         ///< ids begin with this; empty: all
+  std::string precision;  ///< of the rows; empty: all
+  std::string stack;      ///< of models/stacks
   bool dropout = false;
+  bool sp = false;     ///< sequence parallel with tp > 1, where a row does not tell
   bool alibi = false;  ///< no table of positions, and a norm behind the embedding, as BLOOM has
   std::optional<bool>
       tied{};  ///< the head's weights are the embedding's; empty: as the kind has it
@@ -44,7 +46,7 @@ struct PublishedSource {
 struct PublishedSources {
   std::vector<PublishedSource> rows;          ///< the first that fits counts
   std::map<std::string, std::string> models;  ///< of models/zoo, by name: what no shape tells
-  const PublishedSource* find(const std::string& source, const std::string& id) const;
+  const PublishedSource* find(const std::string& source, const PublishedRow& row) const;
 };
 /// @throws Error(invalid_argument) naming file and place
 PublishedSources read_published_sources(const std::filesystem::path& path);
