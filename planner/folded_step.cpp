@@ -89,24 +89,11 @@ FoldedStep::FoldedStep(const Task& task, const Strategy& strategy)
 }
 
 void FoldedStep::check() const {
-  if (strategy_.recompute_layers && strategy_.recompute != Recompute::full) {
-    reject("strategy: recompute_layers needs recompute=full");
-  }
-  check_offload();
   if (strategy_.pp > 1 && reaches_back(task_.model)) {
     reject(fmt::format(
         "strategy: pp={}: {} has a decoder that reads its encoder from every layer; stages "
         "pass on one tensor only",
         strategy_.pp, task_.model.name()));
-  }
-}
-
-void FoldedStep::check_offload() const {
-  if (strategy_.offload == Offload::none) return;
-  for (const DeviceSpec& device : task_.cluster.specs()) {
-    if (device.host_bandwidth.bytes_per_s > 0) continue;
-    reject(fmt::format("strategy: offload={}: device '{}' does not tell its bandwidth to the host",
-                       name(strategy_.offload), device.name));
   }
 }
 

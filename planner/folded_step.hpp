@@ -101,7 +101,6 @@ class FoldedStep {
 
   // Lowering, in this order.
   void check() const;
-  void check_offload() const;
   bool offloads(Offload what) const {
     return strategy_.offload == what || strategy_.offload == Offload::all;
   }

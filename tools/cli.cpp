@@ -100,6 +100,7 @@ struct Commands {
   ValidateCommand validate;
   CompareCommand compare;
   DevicesCommand devices;
+  PublishedCommand published;
 };
 
 void add_forecasting(CLI::App& app, Commands& c, std::ostream& out) {
@@ -234,6 +235,14 @@ void add_measuring(CLI::App& app, Commands& c, std::ostream& out) {
       ->check(whole_number(1))
       ->capture_default_str();
   compare->callback([&] { run_compare(c.compare, out); });
+
+  CLI::App* published = add_command(app, "published", "Forecast what others measured and published",
+                                    "--split test", c.published);
+  published->add_option("DIR", c.published.folder, "a folder of rows; default: those shipped");
+  published->add_option("--split", c.published.split, "fit, test or all: whose errors are told")
+      ->capture_default_str();
+  published->add_flag("--markdown", c.published.markdown, "print Markdown tables");
+  published->callback([&] { run_published(c.published, out); });
 
   CLI::App* devices =
       add_command(app, "devices", "What this machine has to train on, or why not", "", c.devices);

@@ -90,6 +90,13 @@ struct CompareCommand {
 };
 void run_compare(const CompareCommand& command, std::ostream& out);
 
+struct PublishedCommand {
+  std::string folder;         ///< of rows; empty: those that are shipped
+  std::string split = "all";  ///< fit, test or all
+  bool json = false, markdown = false;
+};
+void run_published(const PublishedCommand& command, std::ostream& out);
+
 struct DevicesCommand {
   bool json = false;
 };
