@@ -387,7 +387,7 @@ TEST(FoldedStep, RefusesWhatCannotBeLaidOut) {
   EXPECT_THAT(complaint(task, {.cp = 4}),
               HasSubstr("cp=4 does not divide the sequence of 6 tokens"));
   EXPECT_THAT(complaint(task, {.sp = true}), HasSubstr("sp=1 needs tp > 1"));
-  EXPECT_THAT(complaint(task, {.ep = 3}), HasSubstr("ep=3 does not divide cp dp = 1"));
+  EXPECT_THAT(complaint(task, {.ep = 3}), HasSubstr("ep=3: gpt has no experts"));
 }
 
 }  // namespace
