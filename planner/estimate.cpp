@@ -161,7 +161,7 @@ Estimate summarise(const Task& task, const Strategy& strategy, const TaskGraph& 
 bool is_lowered(const Task& task, const Strategy& strategy) {
   const double devices = static_cast<double>(strategy.dp) * strategy.tp * strategy.pp;
   return is_executable(task.model) && can_run(strategy) && task.precision == DType::fp32 &&
-         task.slow.empty() && devices <= kMostLoweredDevices;
+         task.slow.empty() && !task.collectives && devices <= kMostLoweredDevices;
 }
 
 Estimate estimate(const Task& task, const Strategy& strategy) {

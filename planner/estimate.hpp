@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -26,6 +27,8 @@ struct Task {
   SequenceLengths lengths{};      ///< of the samples, where they have tokens
   DType precision = DType::fp32;  ///< of parameters and activations
   Stack stack{};
+  /// Folded: of all collectives that it can do; empty: each the one that takes least.
+  std::optional<CollectiveAlgorithm> collectives{};
   /// Devices whose compute takes so many times as long.
   std::vector<std::pair<DeviceId, double>> slow{};
 };

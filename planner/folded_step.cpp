@@ -75,7 +75,7 @@ FoldedStep::FoldedStep(const Task& task, const Strategy& strategy)
       batch_(split_batch(strategy_, task.global_batch)),
       shape_(pipeline_shape(strategy_, static_cast<int>(batch_.micro_batches))),
       evaluator_(shape_),
-      groups_(task.cluster, strategy_),
+      groups_(task.cluster, strategy_, task.collectives),
       chain_(unit_chain(task.model)) {
   check();
   lay_out_stages();
@@ -136,7 +136,7 @@ void FoldedStep::lower_units() {
   for (const UnitClass& unit : chain_.classes) {
     UnitWork work = lower_unit(task_.model, unit.range, setting);
     for (Exchange& exchange : work.exchanges) {
-      exchange.time = exchange_time(exchange.kind, exchange.bytes, groups_.of(exchange.axis));
+      exchange.time = groups_.time(exchange.kind, exchange.bytes, groups_.of(exchange.axis));
     }
     works_.push_back(std::move(work));
   }

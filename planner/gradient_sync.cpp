@@ -26,7 +26,7 @@ class BucketPlan {
     }
     if (work.expert_parameters == 0) return;
     const Bytes experts{work.expert_parameters * stack_.gradient_bytes};
-    sends_.push_back({unit, exchange_time(kind_, experts, groups_.expert_data())});
+    sends_.push_back({unit, groups_.time(kind_, experts, groups_.expert_data())});
   }
 
   std::vector<BucketSend> finish(std::size_t last) && {
@@ -37,7 +37,7 @@ class BucketPlan {
  private:
   void send(std::size_t unit, Bytes bytes) {
     // Most buckets are alike.
-    if (bytes != last_bytes_) last_time_ = exchange_time(kind_, bytes, groups_.data());
+    if (bytes != last_bytes_) last_time_ = groups_.time(kind_, bytes, groups_.data());
     last_bytes_ = bytes;
     const bool more = !sends_.empty() && sends_.back().unit == unit;
     if (more)
@@ -143,7 +143,7 @@ Duration gather_updated(const StageState& state, const Strategy& strategy, const
 Duration over_replicas(const UnitWork& unit, CollectiveKind kind, std::int64_t size,
                        const RankGroups& groups) {
   const auto time = [&](std::int64_t parameters, const GroupPlacement& group) {
-    return parameters > 0 ? exchange_time(kind, Bytes{parameters * size}, group) : Duration{};
+    return parameters > 0 ? groups.time(kind, Bytes{parameters * size}, group) : Duration{};
   };
   return time(unit.dense_parameters, groups.data()) +
          time(unit.expert_parameters, groups.expert_data());

@@ -33,7 +33,9 @@ Strategy completed(const Task& task, Strategy strategy) {
 }  // namespace
 
 ScatteredStep::ScatteredStep(const Task& task, const Strategy& strategy)
-    : task_(task), strategy_(completed(task, strategy)), groups_(task.cluster, strategy_) {
+    : task_(task),
+      strategy_(completed(task, strategy)),
+      groups_(task.cluster, strategy_, task.collectives) {
   lower();
   price_parts();
   plan_memory();
@@ -80,7 +82,7 @@ void ScatteredStep::price_parts() {
   using Kind = Part::Kind;
   const auto exchange = [&](const char* name, Pass pass, CollectiveKind kind, Bytes bytes) {
     if (strategy_.dp == 1) return;
-    parts_.push_back({name, pass, exchange_time(kind, bytes, groups_.data()), Kind::exchange});
+    parts_.push_back({name, pass, groups_.time(kind, bytes, groups_.data()), Kind::exchange});
   };
   const std::vector<UnitWork> loss{loss_};
   const DeviceSpec& device = task_.cluster.device(DeviceId{0});

@@ -125,6 +125,10 @@ void add_forecasting(CLI::App& app, Commands& c, std::ostream& out) {
       ->add_option("--precision", c.estimate.precision,
                    "fp32, tf32, fp16, bf16, fp8; auto: fp32 for what runs here, else bf16 or fp16")
       ->capture_default_str();
+  estimate
+      ->add_option("--collectives", c.estimate.collectives,
+                   "ring, tree, ...; auto: each by what it costs (folded forecasts)")
+      ->capture_default_str();
   add_disturbance(estimate, c.estimate.disturbance);
   add_profile(estimate, c.estimate.profile);
   estimate->add_option("--trace", c.estimate.trace, "write the step as Chrome trace events");

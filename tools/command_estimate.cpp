@@ -45,6 +45,17 @@ DType precision_of(const EstimateCommand& command, const OpGraph& model, const C
   return DType::fp32;
 }
 
+std::optional<CollectiveAlgorithm> collectives_of(const EstimateCommand& command) {
+  if (command.collectives == "auto") return std::nullopt;
+  std::string known = "auto";
+  for (int i = 0; i < kCollectiveAlgorithms; ++i) {
+    const auto algorithm = static_cast<CollectiveAlgorithm>(i);
+    if (command.collectives == name(algorithm)) return algorithm;
+    known += fmt::format(", {}", name(algorithm));
+  }
+  reject(fmt::format("--collectives: expected {}, got '{}'", known, command.collectives));
+}
+
 Optimizer optimizer_of(const EstimateCommand& command, const OpGraph& model) {
   if (command.optimizer != "auto") return optimizer_named(command.optimizer);
   return is_executable(model) ? Optimizer::sgd : Optimizer::adam;
@@ -85,7 +96,8 @@ void run_estimate(const EstimateCommand& command, std::ostream& out) {
             .global_batch = command.global_batch,
             .optimizer = optimizer_of(command, model),
             .lengths = lengths_of(command, model),
-            .precision = precision_of(command, model, cluster)};
+            .precision = precision_of(command, model, cluster),
+            .collectives = collectives_of(command)};
   for (const std::string& slow : command.disturbance.slow) {
     task.slow.push_back(checked_slow(slow, cluster));
   }

@@ -71,6 +71,22 @@ TEST(EstimateCommand, RunsManyTimesWithJitter) {
   EXPECT_NE(jitter("4")["jitter"], json["jitter"]);
 }
 
+// Each collective by what it costs is never slower than all by one algorithm.
+TEST(EstimateCommand, TakesCollectivesByCostOrByName) {
+  const auto step = [](const char* collectives) {
+    return expect_done(gpt2("dp=4,tp=4,micro_batch=4", {"--json", "--collectives", collectives}))
+        .json()["step_time_s"]
+        .get<double>();
+  };
+  const double best = step("auto");
+  for (const char* name : {"ring", "direct", "tree", "halving_doubling", "hierarchical"}) {
+    EXPECT_LE(best, step(name)) << name;
+  }
+  EXPECT_LT(step("ring"), step("tree"));
+  expect_complaint(run_command(gpt2("dp=2", {"--collectives", "star"})), 2,
+                   {"--collectives: expected auto, ring, direct, tree", "'star'"});
+}
+
 TEST(EstimateCommand, WaitsForASlowDevice) {
   const double even = expect_done(gpt2("dp=16", {"--json"})).json()["step_time_s"].get<double>();
   const double slow =
