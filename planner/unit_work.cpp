@@ -62,12 +62,14 @@ class UnitLowering {
       reject(fmt::format("strategy: sp and cp cut sequences, but {} has none", model_.name()));
     }
     const std::int64_t parts = setting_.cp * (setting_.sp ? setting_.tp : 1);
-    for (const std::int64_t length : {setting_.lengths.source, setting_.lengths.target}) {
-      if (length % parts == 0 || length == 1) continue;
+    const auto check = [&](std::int64_t used, std::int64_t length) {
+      if (used == 0 || length % parts == 0) return;
       reject(fmt::format("strategy: cp={}{} does not divide the sequence of {} tokens", setting_.cp,
                          setting_.sp ? fmt::format(" with sp over tp={}", setting_.tp) : "",
                          length));
-    }
+    };
+    check(rows.source, setting_.lengths.source);
+    check(rows.target, setting_.lengths.target);
   }
 
   /// Lengths as a rank sees them: in a region that tensor parallelism splits by features, or, with
