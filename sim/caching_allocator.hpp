@@ -61,6 +61,9 @@ class CachingAllocator {
   void release_cached();
 
   const AllocatorStats& stats() const { return stats_; }
+  /// Where a live block lies, and how large it is, what was not split off included. Of kNothing 0.
+  std::int64_t address(Block block) const { return block == kNothing ? 0 : node(block).address; }
+  Bytes size(Block block) const { return {block == kNothing ? 0 : node(block).size}; }
   /// Free, but beside live blocks of the same segment: no release gives it back.
   Bytes inactive_split() const;
   /// inactive_split over reserved, 0 where nothing is reserved.
@@ -100,6 +103,7 @@ class CachingAllocator {
 
   Node& node(Place place) { return nodes_[static_cast<std::size_t>(place)]; }
   const Node& node(Place place) const { return nodes_[static_cast<std::size_t>(place)]; }
+  const Node& node(Block block) const { return nodes_[static_cast<std::size_t>(block)]; }
   Free key(Place place) const;
   Pool& pool_of(const Node& node) { return pools_[node.small ? 0 : 1]; }
   Place new_node(const Node& value);

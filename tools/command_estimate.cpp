@@ -13,6 +13,7 @@
 #include "tools/commands.hpp"
 #include "tools/estimate_text.hpp"
 #include "tools/forecast.hpp"
+#include "tools/peak_text.hpp"
 #include "tools/resources.hpp"
 
 namespace foreplan {
@@ -93,7 +94,7 @@ void run_estimate(const EstimateCommand& command, std::ostream& out) {
   if (command.json) {
     out << to_json(result.estimate).dump(2) << "\n";
   } else {
-    out << describe(result.estimate, task.global_batch);
+    out << describe(result.estimate, task.global_batch) << "\n" << describe_peak(result);
   }
 }
 

@@ -1,6 +1,8 @@
 #include "tools/forecast.hpp"
 
+#include <algorithm>
 #include <utility>
+#include <vector>
 
 #include "planner/folded_step.hpp"
 #include "planner/plan_io.hpp"
@@ -28,6 +30,11 @@ Forecast folded_forecast(const Task& task, const Strategy& strategy) {
   const FoldedStep step(task, strategy);
   FoldedGraph folded = step.graph(task.costs);
   Forecast result{.estimate = step.estimate(task.costs), .graph = {}, .timeline = {}};
+  std::vector<StageMemory>& stages = result.estimate.stages;
+  const auto fullest =
+      std::max_element(stages.begin(), stages.end(),
+                       [](const StageMemory& a, const StageMemory& b) { return a.peak < b.peak; });
+  fullest->reserved = step.allocator_stats(fullest->stage).peak_reserved;
   result.timeline = replay(folded.graph, folded.costs);
   result.graph = std::move(folded.graph);
   return result;
@@ -43,6 +50,7 @@ Forecast forecast(const Task& task, const Strategy& strategy) {
   const Costs costs = cost(result.graph, task.cluster, task.costs);
   result.timeline = simulate(result.graph, costs, task.cluster).timeline;
   result.estimate = summarise(task, whole, result.graph, result.timeline);
+  add_reserved(result.graph, result.timeline, result.estimate);
   return result;
 }
 

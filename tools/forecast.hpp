@@ -14,6 +14,8 @@ struct Forecast {
   Timeline timeline;
 };
 
+/// What a caching allocator reserves is told of the stage whose peak is the highest (ties: the first), and of
+/// the others too where every device is lowered.
 /// @throws Error(invalid_argument) as check(strategy, ...) does
 Forecast forecast(const Task& task, const Strategy& strategy);
 
