@@ -68,7 +68,8 @@ void fill_memory(const Task& task, const TaskGraph& graph, const Timeline& timel
       const StageMemory here = stage_memory(stage, memory[device]);
       if (i == 0 || here.peak > fullest.peak) fullest = here;
       const DeviceId id{static_cast<std::int32_t>(device)};
-      if (here.peak > task.cluster.device(id).memory) result.feasible = false;
+      const Bytes needed = here.peak + task.stack.context_bytes;
+      if (needed > task.cluster.device(id).memory) result.feasible = false;
     }
     result.stages.push_back(fullest);
     result.peak_memory = std::max(result.peak_memory, fullest.peak);
@@ -156,6 +157,15 @@ Estimate summarise(const Task& task, const Strategy& strategy, const TaskGraph& 
   fill_memory(task, graph, timeline, result);
   result.limited_by = limit_of(result);
   return result;
+}
+
+void add_reserved(const TaskGraph& graph, const Timeline& timeline, Estimate& estimate) {
+  const std::vector<ReservedMemory> memory = reserved_memory(graph, timeline);
+  const auto per_stage = memory.size() / estimate.stages.size();
+  for (std::size_t i = 0; i < memory.size(); ++i) {
+    std::optional<Bytes>& most = estimate.stages[i / per_stage].reserved;
+    most = std::max(most.value_or(Bytes{}), memory[i].peak_reserved);
+  }
 }
 
 bool is_lowered(const Task& task, const Strategy& strategy) {

@@ -42,6 +42,9 @@ struct StageMemory {
   int stage = 0;
   Bytes peak, parameters, gradients, optimizer, activations, buffers;
   Bytes optimizer_on_host{};  ///< what offload moved there
+  /// What a caching allocator holds at most (sim/caching_allocator.hpp), where it was asked for. Neither
+  /// CUDA context nor communicators are in it (Stack::context_bytes).
+  std::optional<Bytes> reserved{};
 };
 
 /// The forecast of one strategy.
@@ -86,5 +89,9 @@ Estimate estimate(const Task& task, const Strategy& strategy);
 /// The same for a graph already lowered and simulated; `strategy` is complete.
 Estimate summarise(const Task& task, const Strategy& strategy, const TaskGraph& graph,
                    const Timeline& timeline);
+
+/// Fills in StageMemory::reserved from a graph already lowered and simulated: of each stage the most that
+/// one of its devices reserves.
+void add_reserved(const TaskGraph& graph, const Timeline& timeline, Estimate& estimate);
 
 }  // namespace foreplan

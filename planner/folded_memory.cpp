@@ -93,8 +93,9 @@ void FoldedStep::plan_memory() {
   base_.tasks = evaluator_.actions();
   for (int s = 0; s < shape_.stages; ++s) {
     const StageMemory memory = memory_of(s, activations);
+    const Bytes needed = memory.peak + task_.stack.context_bytes;
     for (const Replica& replica : replicas_) {
-      if (memory.peak > spec(replica[static_cast<std::size_t>(s)]).memory) base_.feasible = false;
+      if (needed > spec(replica[static_cast<std::size_t>(s)]).memory) base_.feasible = false;
     }
     base_.peak_memory = std::max(base_.peak_memory, memory.peak);
     base_.stages.push_back(memory);

@@ -29,7 +29,8 @@ Json stage_json(const StageMemory& stage) {
           {"gradient_bytes", stage.gradients.count},
           {"optimizer_bytes", stage.optimizer.count},
           {"activation_bytes", stage.activations.count},
-          {"buffer_bytes", stage.buffers.count}};
+          {"buffer_bytes", stage.buffers.count},
+          {"reserved_bytes", stage.reserved ? Json(stage.reserved->count) : Json()}};
 }
 
 int size_of(JsonObject& object, const char* key) {

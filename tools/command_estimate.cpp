@@ -13,6 +13,7 @@
 #include "tools/commands.hpp"
 #include "tools/estimate_text.hpp"
 #include "tools/forecast.hpp"
+#include "tools/peak_text.hpp"
 #include "tools/resources.hpp"
 
 namespace foreplan {
@@ -115,7 +116,7 @@ void run_estimate(const EstimateCommand& command, std::ostream& out) {
     out << json.dump(2) << "\n";
     return;
   }
-  out << describe(result.estimate, task.global_batch);
+  out << describe(result.estimate, task.global_batch) << "\n" << describe_peak(result);
   if (sample) out << "\n" << jitter_text(command.disturbance, *sample);
 }
 

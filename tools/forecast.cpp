@@ -1,6 +1,8 @@
 #include "tools/forecast.hpp"
 
+#include <algorithm>
 #include <utility>
+#include <vector>
 
 #include "planner/folded_step.hpp"
 #include "planner/plan_io.hpp"
@@ -43,7 +45,13 @@ Forecast folded_forecast(const Task& task, const Strategy& strategy) {
     return result;
   }
   const FoldedStep step(task, strategy);
-  return replayed(step.estimate(task.costs), step.graph(task.costs));
+  Estimate estimate = step.estimate(task.costs);
+  std::vector<StageMemory>& stages = estimate.stages;
+  const auto fullest =
+      std::max_element(stages.begin(), stages.end(),
+                       [](const StageMemory& a, const StageMemory& b) { return a.peak < b.peak; });
+  fullest->reserved = step.allocator_stats(fullest->stage).peak_reserved;
+  return replayed(std::move(estimate), step.graph(task.costs));
 }
 
 }  // namespace
@@ -56,6 +64,7 @@ Forecast forecast(const Task& task, const Strategy& strategy) {
   result.costs = cost(result.graph, task.cluster, task.costs);
   result.timeline = simulate(result.graph, result.costs, task.cluster).timeline;
   result.estimate = summarise(task, whole, result.graph, result.timeline);
+  add_reserved(result.graph, result.timeline, result.estimate);
   return result;
 }
 
