@@ -10,6 +10,7 @@
 #include <map>
 #include <set>
 
+#include "sim/error.hpp"
 #include "sim/roofline.hpp"
 #include "tests/tools/command_files.hpp"
 #include "tests/tools/run_command.hpp"

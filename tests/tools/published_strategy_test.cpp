@@ -16,7 +16,11 @@ using ::testing::IsEmpty;
 PublishedRow row() {
   PublishedRow row;
   row.hardware.gpus = 64;
-  row.training = {.global_batch = 64, .micro_batch = 2, .precision = "bf16", .optimizer = "adam"};
+  row.training = {.global_batch = 64,
+                  .micro_batch = 2,
+                  .accumulation = {},
+                  .precision = "bf16",
+                  .optimizer = "adam"};
   row.parallel.tp = 4;
   row.parallel.pp = 2;
   row.parallel.dp = 8;

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
+
 #include "tools/rank_correlation.hpp"
 
 namespace foreplan {
