@@ -70,6 +70,15 @@ void folded_lowering(benchmark::State& state) {
   for (auto _ : state) benchmark::DoNotOptimize(FoldedStep(gpt.task, gpt.strategy));
 }
 
+/// What a caching allocator reserves on the first stage, whose micro-batches in flight are the most.
+void folded_reserved(benchmark::State& state) {
+  Gpt3 gpt;
+  gpt.task.global_batch = 16 * state.range(0);
+  const FoldedStep step(gpt.task, gpt.strategy);
+  for (auto _ : state) benchmark::DoNotOptimize(step.allocator_stats(0));
+}
+BENCHMARK(folded_reserved)->Arg(24)->Arg(96)->Arg(1024)->Unit(benchmark::kMicrosecond);
+
 /// Lowered once, priced and simulated again and again.
 void folded_estimate(benchmark::State& state) {
   Gpt3 gpt;

@@ -21,6 +21,7 @@ class Collector {
       case LayerKind::gelu:
       case LayerKind::gelu_tanh:
       case LayerKind::silu:
+      case LayerKind::relu_squared:
         return keep_input(id, 0);
       case LayerKind::gated_silu:
       case LayerKind::gated_gelu:

@@ -28,7 +28,8 @@ struct SavedItem {
 ///
 ///   layer                                     keeps
 ///   linear, conv2d, expert_linear             its input
-///   gelu, gelu_tanh, silu, gated_*            its inputs
+///   gelu, gelu_tanh, silu, relu_squared,      its inputs
+///   gated_*
 ///   relu, tanh                                its output
 ///   norms                                     its input, and statistics
 ///   dropout                                   the mask

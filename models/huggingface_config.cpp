@@ -23,6 +23,7 @@ constexpr auto kActivations = std::to_array<Named>({
     {"gelu_fast", LayerKind::gelu_tanh},
     {"gelu_pytorch_tanh", LayerKind::gelu_tanh},
     {"relu", LayerKind::relu},
+    {"relu2", LayerKind::relu_squared},
     {"silu", LayerKind::silu},
     {"swish", LayerKind::silu},
     {"tanh", LayerKind::tanh},
@@ -134,14 +135,15 @@ std::int64_t HuggingfaceConfig::head_features(std::int64_t hidden, std::int64_t 
   return hidden / heads;
 }
 
-std::vector<std::int64_t> HuggingfaceConfig::windows(std::int64_t layers, std::int64_t window) {
+std::vector<std::int64_t> HuggingfaceConfig::windows(std::int64_t layers, std::int64_t window,
+                                                     std::string_view windowed) {
   const auto types = find({"layer_types"});
   if (!types || types->is_null()) return {};
   std::vector<std::int64_t> windows;
   for (const JsonValue& type : types->array()) {
-    const bool slides = type.text() == "sliding_attention";
+    const bool slides = type.text() == windowed;
     if (!slides && type.text() != "full_attention") {
-      type.expected("\"sliding_attention\" or \"full_attention\"");
+      type.expected(fmt::format("\"{}\" or \"full_attention\"", windowed));
     }
     windows.push_back(slides ? window : 0);
   }

@@ -4,6 +4,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "models/transformer.hpp"
@@ -41,8 +42,9 @@ class HuggingfaceConfig {
 
   /// `hidden` over the number of heads.
   std::int64_t head_features(std::int64_t hidden, std::int64_t heads) const;
-  /// `"layer_types"`: a window on each layer that is called sliding_attention; empty if left out.
-  std::vector<std::int64_t> windows(std::int64_t layers, std::int64_t window);
+  /// `"layer_types"`: a window on each layer that is called `windowed`; empty if left out.
+  std::vector<std::int64_t> windows(std::int64_t layers, std::int64_t window,
+                                    std::string_view windowed = "sliding_attention");
 
   [[noreturn]] void fail(const std::string& what) const;
 

@@ -16,12 +16,18 @@ using Residual = TransformerShape::Residual;
 /// The names of the four sizes that every family has.
 struct SizeNames {
   KeyNames hidden, layers, heads, vocabulary{"vocab_size"};
+  KeyNames
+      head_features{};  ///< hidden over heads where it is left out or the family has no such key
 };
 const SizeNames kShortNames{.hidden = {"n_embd", "hidden_size"},
                             .layers = {"n_layer", "num_hidden_layers"},
                             .heads = {"n_head", "num_attention_heads"}};
 const SizeNames kLongNames{
     .hidden = {"hidden_size"}, .layers = {"num_hidden_layers"}, .heads = {"num_attention_heads"}};
+const SizeNames kNemotronNames{.hidden = {"hidden_size"},
+                               .layers = {"num_hidden_layers"},
+                               .heads = {"num_attention_heads"},
+                               .head_features = {"head_dim"}};
 
 std::vector<KeyNames> needed(const SizeNames& names, std::vector<KeyNames> more = {}) {
   std::vector<KeyNames> all{names.hidden, names.layers, names.heads, names.vocabulary};
@@ -35,7 +41,8 @@ TransformerShape sized(HuggingfaceConfig& c, const SizeNames& names) {
   shape.hidden = c.size(names.hidden);
   shape.vocabulary = c.size(names.vocabulary);
   const std::int64_t heads = c.size(names.heads);
-  const std::int64_t features = c.head_features(shape.hidden, heads);
+  const std::int64_t features = c.has(names.head_features) ? c.size(names.head_features)
+                                                           : c.head_features(shape.hidden, heads);
   shape.attention = {
       .heads = heads, .kv_heads = heads, .qk_features = features, .v_features = features};
   shape.layers.assign(static_cast<std::size_t>(c.layers(names.layers)),
@@ -257,6 +264,21 @@ TransformerShape read_phi(HuggingfaceConfig& c) {
   return shape;
 }
 
+/// The norms' gain is stored less one ("LayerNorm1P"), which changes neither sizes nor costs.
+TransformerShape read_nemotron(HuggingfaceConfig& c) {
+  TransformerShape shape = sized(c, kNemotronNames);
+  set_mlp_features(shape, c.size({"intermediate_size"}));
+  TransformerAttention& attention = shape.attention;
+  attention.kv_heads = c.size({"num_key_value_heads"}, attention.heads);
+  attention.rotary = true;
+  attention.qkv_bias = attention.output_bias = c.flag("attention_bias", false);
+  shape.mlp = {.activation = c.activation({"hidden_act"}, "relu2"),
+               .bias = c.flag("mlp_bias", false)};
+  shape.dropouts.attention = c.drops({"attention_dropout"}, 0);
+  shape.head.tied = c.flag("tie_word_embeddings", false);
+  return shape;
+}
+
 }  // namespace
 
 std::span<const HuggingfaceFamily> gpt_families() {
@@ -270,6 +292,7 @@ std::span<const HuggingfaceFamily> gpt_families() {
       {"mpt", needed(kMptNames), read_mpt},
       {"falcon", needed(kFalconNames), read_falcon},
       {"phi", needed(kLongNames, {{"intermediate_size"}}), read_phi},
+      {"nemotron", needed(kNemotronNames, {{"intermediate_size"}}), read_nemotron},
   };
   return kFamilies;
 }

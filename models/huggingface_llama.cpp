@@ -195,6 +195,70 @@ TransformerShape read_phi3(HuggingfaceConfig& c) {
   return shape;
 }
 
+/// Llama 4: experts on the layers of `moe_layers`, else on every `interleave_moe_layer_step`th.
+void set_interleaved_experts(HuggingfaceConfig& c, TransformerShape& shape) {
+  if (const auto listed = c.find({"moe_layers"}); listed && !listed->is_null()) {
+    for (const JsonValue& layer : listed->array()) {
+      const std::int64_t i = layer.integer(0, std::ssize(shape.layers) - 1);
+      shape.layers[static_cast<std::size_t>(i)].experts = true;
+    }
+    return;
+  }
+  const auto step = static_cast<std::size_t>(c.size({"interleave_moe_layer_step"}, 1));
+  for (std::size_t i = step - 1; i < shape.layers.size(); i += step) shape.layers[i].experts = true;
+}
+
+/// Llama 4: heads are turned where `no_rope_layers` has a 1, else but on every
+/// `no_rope_layer_interval`th layer. Those turned see the keys of their chunk alone: causal attention
+/// counts as many for each query as a window of that length.
+void set_turned_layers(HuggingfaceConfig& c, TransformerShape& shape) {
+  const std::int64_t interval = c.size({"no_rope_layer_interval"}, 4);
+  std::vector<bool> turned;
+  if (const auto given = c.find({"no_rope_layers"}); given && !given->is_null()) {
+    for (const JsonValue& one : given->array()) turned.push_back(one.integer(0, 1) == 1);
+    if (!turned.empty() && turned.size() < shape.layers.size()) {
+      given->expected(fmt::format("{} entries, one a layer", shape.layers.size()));
+    }
+  }
+  const std::int64_t chunk = c.size_or_none({"attention_chunk_size"}, 8192);
+  const std::vector<std::int64_t> windows =
+      c.windows(std::ssize(shape.layers), chunk, "chunked_attention");
+  for (std::size_t i = 0; i < shape.layers.size(); ++i) {
+    const bool turns =
+        turned.empty() ? static_cast<std::int64_t>(i + 1) % interval != 0 : turned[i];
+    shape.layers[i].plain_heads = !turns;
+    shape.layers[i].window = windows.empty() ? (turns ? chunk : 0) : windows[i];
+  }
+}
+
+TransformerShape read_llama4_text(HuggingfaceConfig& c) {
+  TransformerShape shape = sized(c, {.kv_heads = 8, .head_features = 128});
+  read_attention_bias(c, shape);
+  shape.attention.head_norms = c.flag("use_qk_norm", true);
+  shape.attention.head_norm_gain = false;
+  const std::int64_t features = c.size({"intermediate_size"});
+  shape.experts = TransformerExperts{.count = c.size({"num_local_experts"}),
+                                     .top_k = c.size({"num_experts_per_tok"}),
+                                     .features = features,
+                                     .shared_features = features};
+  const std::int64_t dense = c.size({"intermediate_size_mlp"});
+  for (TransformerLayer& layer : shape.layers) layer.mlp_features = dense;
+  set_interleaved_experts(c, shape);
+  set_turned_layers(c, shape);
+  return shape;
+}
+
+/// Grok-1: a Mixtral with a norm behind each branch too, and a gelu gate.
+TransformerShape read_grok1(HuggingfaceConfig& c) {
+  TransformerShape shape = sized(c, {.kv_heads = 32, .tied = true, .activation = "gelu"});
+  shape.norm_place = NormPlace::around;
+  shape.experts = TransformerExperts{.count = c.size({"num_experts", "num_local_experts"}),
+                                     .top_k = c.size({"num_experts_per_tok"}),
+                                     .features = c.size({"intermediate_size"})};
+  for (TransformerLayer& layer : shape.layers) layer.experts = true;
+  return shape;
+}
+
 }  // namespace
 
 std::span<const HuggingfaceFamily> llama_families() {
@@ -217,6 +281,11 @@ std::span<const HuggingfaceFamily> llama_families() {
       {"gemma", kSizes, read_gemma},
       {"gemma2", kSizes, read_gemma2},
       {"phi3", kSizes, read_phi3},
+      {"llama4_text",
+       sizes_and({{"num_local_experts"}, {"num_experts_per_tok"}, {"intermediate_size_mlp"}}),
+       read_llama4_text},
+      {"grok-1", sizes_and({{"num_experts", "num_local_experts"}, {"num_experts_per_tok"}}),
+       read_grok1},
   };
   return kFamilies;
 }

@@ -26,7 +26,7 @@ constexpr auto kKindNames = std::to_array<std::string_view>({
     "average_pool", "flatten",
     "concat",       "top_k",
     "dispatch",     "expert_linear",
-    "combine",
+    "combine",      "relu_squared",
 });
 
 std::int64_t attention_operand(const AttentionShape& shape, std::size_t operand) {
@@ -46,7 +46,8 @@ using Role = Parameter::Role;
 
 void add_norm(const Layer& layer, LayerId id, std::int64_t width,
               std::vector<Parameter>& parameters) {
-  parameters.push_back({id, Role::gain, 1, width});
+  const auto* norm = std::get_if<NormShape>(&layer.shape);
+  if (norm == nullptr || norm->gain) parameters.push_back({id, Role::gain, 1, width});
   const bool shifts = layer.kind != LayerKind::rms_norm && layer.bias;
   if (shifts) parameters.push_back({id, Role::shift, 1, width});
 }

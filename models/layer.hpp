@@ -42,6 +42,7 @@ enum class LayerKind : std::uint8_t {
   dispatch,       ///< each row `top_k` times, sorted by expert
   expert_linear,  ///< y = x W_e + b_e, e the row's expert
   combine,        ///< the weighted sum of a row's `top_k` results
+  relu_squared,   ///< y = max(x, 0)^2
 };
 std::string_view name(LayerKind kind);
 std::optional<LayerKind> layer_kind_named(std::string_view name);
@@ -110,6 +111,7 @@ struct TableShape {
 /// rms_norm, layer_norm: the features fall into groups, each normalised alone with the same gain.
 struct NormShape {
   std::int64_t groups = 1;
+  bool gain = true;  ///< rms_norm alone may have none
 };
 
 using LayerShape =

@@ -59,20 +59,26 @@ LayerOutput read_norm(JsonObject& object, Inputs inputs, Layer& layer) {
   if (layer.kind == LayerKind::layer_norm) {
     if (const auto bias = object.optional("bias")) layer.bias = bias->boolean();
   }
+  NormShape shape;
+  if (layer.kind == LayerKind::rms_norm) {
+    if (const auto gain = object.optional("gain")) shape.gain = gain->boolean();
+  }
   if (const auto given = object.optional("groups")) {
-    const std::int64_t groups = given->positive_integer();
-    if (layer.in_features % groups != 0) {
+    shape.groups = given->positive_integer();
+    if (layer.in_features % shape.groups != 0) {
       given->expected(fmt::format("a divisor of its {} features", layer.in_features));
     }
-    if (groups > 1) layer.shape = NormShape{groups};
   }
+  if (shape.groups > 1 || !shape.gain) layer.shape = shape;
   return keep(object, inputs, layer);
 }
 
 void write_norm(const Layer& layer, Json& json) {
   if (!layer.bias && layer.kind == LayerKind::layer_norm) json["bias"] = false;
   const auto* norm = std::get_if<NormShape>(&layer.shape);
-  if (norm != nullptr && norm->groups > 1) json["groups"] = norm->groups;
+  if (norm == nullptr) return;
+  if (!norm->gain) json["gain"] = false;
+  if (norm->groups > 1) json["groups"] = norm->groups;
 }
 
 LayerOutput read_concat(JsonObject& object, Inputs inputs, Layer& layer) {
@@ -194,6 +200,7 @@ constexpr auto kFileKinds = std::to_array<FileKind>({
     {LayerKind::gelu, keep, write_nothing},
     {LayerKind::gelu_tanh, keep, write_nothing},
     {LayerKind::silu, keep, write_nothing},
+    {LayerKind::relu_squared, keep, write_nothing},
     {LayerKind::tanh, keep, write_nothing},
     {LayerKind::gated_silu, keep, write_nothing, true, true},
     {LayerKind::gated_gelu, keep, write_nothing, true, true},

@@ -166,6 +166,8 @@ class Writer {
            layer_.kind != LayerKind::position_embedding;
   }
   bool has_weight_pass() const {
+    // A table that lies elsewhere, tied, gets its gradient from here too.
+    if (layer_.kind == LayerKind::embedding) return true;
     return !parameters_of(layer_, LayerId{0}).empty() && layer_.kind != LayerKind::attention;
   }
 

@@ -34,7 +34,8 @@ namespace foreplan {
 ///       [batch, m, k, n]
 ///     expert_linear        as matmul; the m rows are sorted by expert, each expert has a W
 ///       [experts, m, k, n]
-///     gelu_tanh, silu [n]  as gelu
+///     gelu_tanh, silu,     as gelu
+///       relu_squared [n]
 ///     tanh [n]             as relu
 ///     gated_silu,          forward          gate, up                  y = act(gate) * up
 ///       gated_gelu [n]     backward_input   gate, up, dy              dgate, dup
@@ -94,7 +95,7 @@ namespace foreplan {
 ///                             add and accumulate 1, copy and gather_columns 0,
 ///                             softmax_cross_entropy 5 and 2, sgd 4, adam 14, gelu_tanh 9 and 18,
 ///                             silu 4 and 9, tanh 1 and 3, gated_silu 5 and 12, gated_gelu 10 and 21,
-///                             rotary 3, dropout 2, batch_norm as layer_norm
+///                             relu_squared 2 and 3, rotary 3, dropout 2, batch_norm as layer_norm
 ///   attention: 2 scores (qk + v) in products forward, twice that backward (without computing the scores
 ///   anew), and 5 and 4 a score for the softmax; scores = samples heads queries seen
 ///

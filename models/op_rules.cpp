@@ -148,6 +148,8 @@ constexpr auto kRules = std::to_array<OpRule>({
     {"gelu_tanh", backward_input, "n", each<18, 2, 1>},
     {"silu", forward, "n", each<4, 1, 1>},
     {"silu", backward_input, "n", each<9, 2, 1>},
+    {"relu_squared", forward, "n", each<2, 1, 1>},
+    {"relu_squared", backward_input, "n", each<3, 2, 1>},
     {"tanh", forward, "n", each<1, 1, 1>},
     {"tanh", backward_input, "n", each<3, 2, 1>},
     {"gated_silu", forward, "n", each<5, 2, 1>},

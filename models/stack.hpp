@@ -22,6 +22,10 @@ struct Stack {
   bool master_weights = true;   ///< fp32 weights beside those of 16 bits and less
   Bytes first_bucket{1 << 20};  ///< of gradients; PyTorch's own
   Bytes bucket{25 << 20};       ///< of the others
+  /// What a process takes of its device's memory beside tensors: the CUDA context, loaded kernels,
+  /// communicators' buffers. In no peak and no reserved figure, but a device must have room for it; 0: nobody
+  /// told, measure it as what nvidia-smi shows beyond torch.cuda.memory_reserved.
+  Bytes context_bytes{};
   std::string source{};
 };
 

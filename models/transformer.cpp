@@ -130,6 +130,7 @@ class TransformerWriter {
       if (is_new) {
         TransformerAttention own = attention;
         if (!first) own.distance_buckets = 0;
+        if (entries[i].plain_heads) own.rotary = own.head_norms = false;
         writer_.begin_block(class_name(name, entries, entries[i], first), BlockRole::layer);
         layers().layer(entries[i], own, encoder);
         at->second = writer_.current_block();
@@ -153,6 +154,7 @@ class TransformerWriter {
     if (layer.window > 0 && differs(&TransformerLayer::window)) {
       name += fmt::format("_{}", layer.window);
     }
+    if (differs(&TransformerLayer::plain_heads)) name += layer.plain_heads ? "_plain" : "_rotary";
     if (!layer.experts && differs(&TransformerLayer::mlp_features)) {
       name += fmt::format("_{}", layer.mlp_features);
     }

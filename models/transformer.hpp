@@ -14,6 +14,7 @@ struct TransformerLayer {
   std::int64_t window = 0;        ///< a query sees so many keys at most; 0: all
   bool experts = false;           ///< a mixture of experts in the place of the MLP
   std::int64_t mlp_features = 0;  ///< inside the MLP; unread where there are experts
+  bool plain_heads = false;  ///< neither rotary nor norms on the heads, whatever the others have
   friend auto operator<=>(const TransformerLayer&, const TransformerLayer&) = default;
 };
 
@@ -32,6 +33,7 @@ struct TransformerAttention {
   bool rotary = false;
   bool qkv_bias = true, output_bias = true;
   bool head_norms = false;            ///< a norm on the queries and keys of each head
+  bool head_norm_gain = true;         ///< Llama 4's have none
   std::int64_t distance_buckets = 0;  ///< T5: rows of the first layer's learned bias; 0: none
   std::optional<LatentAttention> latent{};
 };

@@ -23,14 +23,14 @@ Positions times(const Positions& rows, std::int64_t copies) {
 }  // namespace
 
 LayerId TransformerLayerWriter::norm(const std::string& name, LayerId x, std::int64_t features,
-                                     std::int64_t groups) {
+                                     const NormShape& shape) {
   Layer layer{.name = name,
               .kind = shape_.norm == Norm::rms_norm ? LayerKind::rms_norm : LayerKind::layer_norm,
               .in_features = features,
               .out_features = features,
               .bias = shape_.norm == Norm::layer_norm,
               .positions = rows_};
-  if (groups > 1) layer.shape = NormShape{groups};
+  if (shape.groups > 1 || !shape.gain) layer.shape = shape;
   return writer_.add(std::move(layer), {x});
 }
 
@@ -141,7 +141,9 @@ LayerId TransformerLayerWriter::heads_of(const std::string& name, LayerId x, std
                                          const TransformerAttention& attention) {
   const std::int64_t features = heads * attention.qk_features;
   x = linear(name, x, shape_.hidden, features, attention.qkv_bias);
-  if (attention.head_norms) x = norm(name + "_norm", x, features, heads);
+  if (attention.head_norms) {
+    x = norm(name + "_norm", x, features, {.groups = heads, .gain = attention.head_norm_gain});
+  }
   if (attention.rotary) x = unary(name + "_rotary", LayerKind::rotary, x, features);
   return x;
 }

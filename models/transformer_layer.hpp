@@ -14,7 +14,8 @@ class TransformerLayerWriter {
   TransformerLayerWriter(const TransformerShape& shape, GraphWriter& writer, Positions rows)
       : shape_(shape), writer_(writer), rows_(rows) {}
 
-  LayerId norm(const std::string& name, LayerId x, std::int64_t features, std::int64_t groups = 1);
+  LayerId norm(const std::string& name, LayerId x, std::int64_t features,
+               const NormShape& shape = {});
   LayerId linear(const std::string& name, LayerId x, std::int64_t in, std::int64_t out, bool bias);
   /// As wide as what it reads.
   LayerId unary(const std::string& name, LayerKind kind, LayerId x, std::int64_t features);

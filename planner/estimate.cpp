@@ -6,6 +6,7 @@
 #include "planner/folded_step.hpp"
 #include "planner/partition.hpp"
 #include "planner/pipeline_schedule.hpp"
+#include "planner/scattered_step.hpp"
 
 namespace foreplan {
 namespace {
@@ -67,7 +68,8 @@ void fill_memory(const Task& task, const TaskGraph& graph, const Timeline& timel
       const StageMemory here = stage_memory(stage, memory[device]);
       if (i == 0 || here.peak > fullest.peak) fullest = here;
       const DeviceId id{static_cast<std::int32_t>(device)};
-      if (here.peak > task.cluster.device(id).memory) result.feasible = false;
+      const Bytes needed = here.peak + task.stack.context_bytes;
+      if (needed > task.cluster.device(id).memory) result.feasible = false;
     }
     result.stages.push_back(fullest);
     result.peak_memory = std::max(result.peak_memory, fullest.peak);
@@ -157,13 +159,25 @@ Estimate summarise(const Task& task, const Strategy& strategy, const TaskGraph& 
   return result;
 }
 
+void add_reserved(const TaskGraph& graph, const Timeline& timeline, Estimate& estimate) {
+  const std::vector<ReservedMemory> memory = reserved_memory(graph, timeline);
+  const auto per_stage = memory.size() / estimate.stages.size();
+  for (std::size_t i = 0; i < memory.size(); ++i) {
+    std::optional<Bytes>& most = estimate.stages[i / per_stage].reserved;
+    most = std::max(most.value_or(Bytes{}), memory[i].peak_reserved);
+  }
+}
+
 bool is_lowered(const Task& task, const Strategy& strategy) {
   const double devices = static_cast<double>(strategy.dp) * strategy.tp * strategy.pp;
   return is_executable(task.model) && can_run(strategy) && task.precision == DType::fp32 &&
-         task.slow.empty() && devices <= kMostLoweredDevices;
+         task.slow.empty() && !task.collectives && devices <= kMostLoweredDevices;
 }
 
 Estimate estimate(const Task& task, const Strategy& strategy) {
+  if (strategy.replication == Replication::dataparallel) {
+    return ScatteredStep(task, strategy).estimate();
+  }
   if (!is_lowered(task, strategy)) return FoldedStep(task, strategy).estimate(task.costs);
   const Strategy whole = complete(task, strategy);
   const TaskGraph graph = lower(task.model, whole, task.global_batch, lowering_options(task));

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -26,6 +27,8 @@ struct Task {
   SequenceLengths lengths{};      ///< of the samples, where they have tokens
   DType precision = DType::fp32;  ///< of parameters and activations
   Stack stack{};
+  /// Folded: of all collectives that it can do; empty: each the one that takes least.
+  std::optional<CollectiveAlgorithm> collectives{};
   /// Devices whose compute takes so many times as long.
   std::vector<std::pair<DeviceId, double>> slow{};
 };
@@ -38,6 +41,10 @@ std::string_view name(Limit limit);
 struct StageMemory {
   int stage = 0;
   Bytes peak, parameters, gradients, optimizer, activations, buffers;
+  Bytes optimizer_on_host{};  ///< what offload moved there
+  /// What a caching allocator holds at most (sim/caching_allocator.hpp), where it was asked for. Neither
+  /// CUDA context nor communicators are in it (Stack::context_bytes).
+  std::optional<Bytes> reserved{};
 };
 
 /// The forecast of one strategy.
@@ -82,5 +89,9 @@ Estimate estimate(const Task& task, const Strategy& strategy);
 /// The same for a graph already lowered and simulated; `strategy` is complete.
 Estimate summarise(const Task& task, const Strategy& strategy, const TaskGraph& graph,
                    const Timeline& timeline);
+
+/// Fills in StageMemory::reserved from a graph already lowered and simulated: of each stage the most that
+/// one of its devices reserves.
+void add_reserved(const TaskGraph& graph, const Timeline& timeline, Estimate& estimate);
 
 }  // namespace foreplan

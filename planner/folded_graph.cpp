@@ -109,7 +109,7 @@ class FoldedStep::GraphWriter {
     const bool ends = action.kind == Kind::backward || action.kind == Kind::backward_weight;
     if (action.kind == Kind::forward) {
       kept_[{at, action.micro_batch}] =
-          builder_.add_buffer({.device = DeviceId{s}, .bytes = step_.saved(at)});
+          builder_.add_buffer({.device = DeviceId{s}, .bytes = step_.held(at)});
       spec.allocates.push_back(kept_[{at, action.micro_batch}]);
     }
     if (ends) spec.frees.push_back(kept_[{at, action.micro_batch}]);

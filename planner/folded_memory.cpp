@@ -57,9 +57,28 @@ StageMemory FoldedStep::memory_of(int stage, const std::vector<Bytes>& activatio
                      .optimizer = Bytes{shared(strategy_.zero >= 1) * state_bytes},
                      .activations = activations[static_cast<std::size_t>(stage)],
                      .buffers = transient(stage)};
+  if (offloads(Offload::optimizer)) {
+    // Two buckets' worth is on the device, one at work and one on its way.
+    const std::int64_t at_work = 2 * task_.stack.bucket.count / task_.stack.gradient_bytes;
+    memory.optimizer_on_host = memory.optimizer;
+    memory.optimizer = std::min(memory.optimizer, Bytes{at_work * state_bytes});
+  }
   memory.peak =
       memory.parameters + memory.gradients + memory.optimizer + memory.activations + memory.buffers;
   return memory;
+}
+
+/// Offloaded, a stage holds what one micro-batch is at work on and what is on its way.
+void FoldedStep::limit_to_moving(std::vector<Bytes>& activations,
+                                 const std::vector<ChunkMemory>& chunks) const {
+  std::vector<Bytes> largest(activations.size());
+  for (std::size_t j = 0; j < chunks.size(); ++j) {
+    Bytes& stage = largest[static_cast<std::size_t>(stage_of(shape_, static_cast<int>(j)))];
+    stage = std::max(stage, chunks[j].activations);
+  }
+  for (std::size_t s = 0; s < activations.size(); ++s) {
+    activations[s] = std::min(activations[s], 2 * largest[s]);
+  }
 }
 
 void FoldedStep::plan_memory() {
@@ -68,13 +87,15 @@ void FoldedStep::plan_memory() {
     const Bytes bytes = saved(j);
     chunks.push_back({.activations = bytes, .for_weight = bytes});
   }
-  const std::vector<Bytes> activations = evaluator_.peak_memory(chunks);
+  std::vector<Bytes> activations = evaluator_.peak_memory(chunks);
+  if (offloads(Offload::activations)) limit_to_moving(activations, chunks);
   base_.strategy = strategy_;
   base_.tasks = evaluator_.actions();
   for (int s = 0; s < shape_.stages; ++s) {
     const StageMemory memory = memory_of(s, activations);
+    const Bytes needed = memory.peak + task_.stack.context_bytes;
     for (const Replica& replica : replicas_) {
-      if (memory.peak > spec(replica[static_cast<std::size_t>(s)]).memory) base_.feasible = false;
+      if (needed > spec(replica[static_cast<std::size_t>(s)]).memory) base_.feasible = false;
     }
     base_.peak_memory = std::max(base_.peak_memory, memory.peak);
     base_.stages.push_back(memory);

@@ -13,7 +13,7 @@ Duration FoldedStep::hop_time(int from, int to) const {
   const Bytes mine = cut ? Bytes{(bytes.count + strategy_.tp - 1) / strategy_.tp} : bytes;
   Duration time = groups_.stage_hop(stage_of(shape_, from), stage_of(shape_, to), mine);
   if (cut && !strategy_.sp) {
-    time += exchange_time(CollectiveKind::all_gather, bytes, groups_.of(Axis::tensor));
+    time += groups_.time(CollectiveKind::all_gather, bytes, groups_.of(Axis::tensor));
   }
   return time;
 }
@@ -54,7 +54,7 @@ void FoldedStep::plan_ends() {
     if (a == b || parameters == 0) return;
     const Bytes bytes{parameters * task_.stack.gradient_bytes};
     const GroupPlacement pair = groups_.stages(static_cast<int>(a), static_cast<int>(b));
-    shared_.push_back({a, b, exchange_time(CollectiveKind::all_reduce, bytes, pair)});
+    shared_.push_back({a, b, groups_.time(CollectiveKind::all_reduce, bytes, pair)});
   };
   share(0, p - 1, tied_);
   for (std::size_t s = 0; shape_.schedule == Schedule::dualpipe && s < p / 2; ++s) {

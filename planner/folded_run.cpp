@@ -11,6 +11,8 @@ class FoldedStep::Pricer {
   Pricer(const FoldedStep& step, const DeviceKind& kind, const CostModel& costs)
       : step_(step), kind_(kind), costs_(costs), units_(3 * step.works_.size()) {}
 
+  const DeviceSpec& device() const { return step_.spec(kind_); }
+
   const PricedUnit& unit(const Piece& piece) {
     const std::size_t place = 3 * piece.unit_class + static_cast<std::size_t>(piece.recompute);
     if (!units_[place]) units_[place] = priced(piece);
@@ -64,7 +66,20 @@ FoldedStep::Chunk FoldedStep::price_chunk(std::size_t virtual_stage, Pricer& pri
   std::reverse(chunk.last.times.begin(), chunk.last.times.end());
   chunk.computing = chunk.cost.whole() - chunk.exchanging;
   if (sharded) walk(chunk, forward, backward);
+  if (offloads(Offload::activations)) {
+    move_activations(chunk, saved(static_cast<int>(virtual_stage)), pricer.device());
+  }
   return chunk;
+}
+
+/// What forward keeps goes to the host beside forward and comes back beside backward.
+void FoldedStep::move_activations(Chunk& chunk, Bytes kept, const DeviceSpec& device) const {
+  const Duration move = kept / device.host_bandwidth;
+  const Duration before = chunk.cost.whole();
+  chunk.cost.forward = std::max(chunk.cost.forward, move);
+  const Duration backward = chunk.cost.backward_input + chunk.cost.backward_weight;
+  chunk.cost.backward_input += std::max(Duration::zero(), move - backward);
+  chunk.exchanging += chunk.cost.whole() - before;
 }
 
 /// With zero >= 2 parameters come and gradients go with every micro-batch.
@@ -154,6 +169,10 @@ Duration FoldedStep::optimizer_time(std::size_t stage, const CostModel& costs) c
     Duration time{};
     for (const Op& op : updates_[stage])
       time += costs.compute_time(op, device) + costs.dispatch(device);
+    if (offloads(Offload::optimizer)) {
+      // The state comes and goes beside the update, each way on its own.
+      time = std::max(time, base_.stages[stage].optimizer_on_host / device.host_bandwidth);
+    }
     slowest = std::max(slowest, time);
   }
   return slowest;
@@ -174,9 +193,11 @@ std::vector<FoldedStep::StageEnd> FoldedStep::ends_of(const std::vector<StageTim
                                                       const CostModel& costs) const {
   std::vector<StageEnd> ends;
   for (const StageTimes& stage : stages) {
-    const Duration ready =
-        std::max(stage.finish, gradients_done(stage.last, task_.stack.overlap_gradients));
-    ends.push_back({.finish = stage.finish, .ready = ready, .exchanging = ready - stage.finish});
+    const AggregatedGradients gradients =
+        gradients_done(stage.last, task_.stack.overlap_gradients, costs.overlap());
+    const Duration finish = std::max(stage.finish, gradients.finish);
+    const Duration ready = std::max(finish, gradients.ready);
+    ends.push_back({.finish = finish, .ready = ready, .exchanging = ready - stage.finish});
   }
   for (const SharedGradients& share : shared_) {
     StageEnd &a = ends[share.a], &b = ends[share.b];

@@ -75,7 +75,7 @@ FoldedStep::FoldedStep(const Task& task, const Strategy& strategy)
       batch_(split_batch(strategy_, task.global_batch)),
       shape_(pipeline_shape(strategy_, static_cast<int>(batch_.micro_batches))),
       evaluator_(shape_),
-      groups_(task.cluster, strategy_),
+      groups_(task.cluster, strategy_, task.collectives),
       chain_(unit_chain(task.model)) {
   check();
   lay_out_stages();
@@ -99,12 +99,17 @@ void FoldedStep::check() const {
 
 std::vector<FoldedStep::Piece> FoldedStep::pieces_of(const std::vector<UnitRun>& runs) const {
   std::vector<Piece> pieces;
+  const auto add = [&](std::size_t unit_class, std::int32_t count, Recompute recompute) {
+    if (count > 0) pieces.push_back({unit_class, count, recompute});
+  };
+  std::int32_t recomputed = strategy_.recompute_layers.value_or(chain_.layers);
   for (const UnitRun& run : runs) {
     const auto unit_class = static_cast<std::size_t>(run.unit_class);
     const bool layer = chain_.classes[unit_class].role == BlockRole::layer;
-    pieces.push_back({.unit_class = unit_class,
-                      .count = run.count,
-                      .recompute = layer ? strategy_.recompute : Recompute::none});
+    const std::int32_t again = layer ? std::min(run.count, recomputed) : 0;
+    recomputed -= again;
+    add(unit_class, again, strategy_.recompute);
+    add(unit_class, run.count - again, Recompute::none);
   }
   return pieces;
 }
@@ -131,7 +136,7 @@ void FoldedStep::lower_units() {
   for (const UnitClass& unit : chain_.classes) {
     UnitWork work = lower_unit(task_.model, unit.range, setting);
     for (Exchange& exchange : work.exchanges) {
-      exchange.time = exchange_time(exchange.kind, exchange.bytes, groups_.of(exchange.axis));
+      exchange.time = groups_.time(exchange.kind, exchange.bytes, groups_.of(exchange.axis));
     }
     works_.push_back(std::move(work));
   }

@@ -1,6 +1,7 @@
 #include "planner/gradient_sync.hpp"
 
 #include <algorithm>
+#include <cmath>
 
 namespace foreplan {
 namespace {
@@ -25,7 +26,7 @@ class BucketPlan {
     }
     if (work.expert_parameters == 0) return;
     const Bytes experts{work.expert_parameters * stack_.gradient_bytes};
-    sends_.push_back({unit, exchange_time(kind_, experts, groups_.expert_data())});
+    sends_.push_back({unit, groups_.time(kind_, experts, groups_.expert_data())});
   }
 
   std::vector<BucketSend> finish(std::size_t last) && {
@@ -36,7 +37,7 @@ class BucketPlan {
  private:
   void send(std::size_t unit, Bytes bytes) {
     // Most buckets are alike.
-    if (bytes != last_bytes_) last_time_ = exchange_time(kind_, bytes, groups_.data());
+    if (bytes != last_bytes_) last_time_ = groups_.time(kind_, bytes, groups_.data());
     last_bytes_ = bytes;
     const bool more = !sends_.empty() && sends_.back().unit == unit;
     if (more)
@@ -54,6 +55,46 @@ class BucketPlan {
   Duration last_time_{};
 };
 
+/// Backward and the wire beside it. The wire's queue is `busy` long from `now` on where they meet.
+class Lanes {
+ public:
+  explicit Lanes(const CostModel::Overlap& overlap) : overlap_(overlap) {}
+
+  Duration now() const { return now_; }
+  Duration wire() const { return wire_; }
+  /// By how much the last chunk's backward ends later than it would alone.
+  Duration slowed() const { return slowed_; }
+
+  void begin(Duration start) {
+    now_ = start;
+    slowed_ = {};
+  }
+
+  /// Backward goes on for `time`, slower while the wire is busy; so does the wire meanwhile.
+  void compute(Duration time) {
+    const bool apart = (overlap_.compute == 1 && overlap_.communication == 1) || wire_ <= now_;
+    if (apart) {
+      now_ += time;
+      return;
+    }
+    const double busy = static_cast<double>((wire_ - now_).count());
+    const double work = static_cast<double>(time.count());
+    const double together = std::min(busy * overlap_.communication, work * overlap_.compute);
+    const double rest = work - together / overlap_.compute;
+    const double left = busy - together / overlap_.communication;
+    const Duration passed(std::llround(together + rest));
+    slowed_ += passed - time;
+    wire_ = now_ + Duration(std::llround(together + left));
+    now_ += passed;
+  }
+
+  void send(Duration time, Duration ready) { wire_ = std::max(wire_, ready) + time; }
+
+ private:
+  CostModel::Overlap overlap_;
+  Duration now_{}, wire_{}, slowed_{};
+};
+
 }  // namespace
 
 std::vector<BucketSend> plan_buckets(const std::vector<const UnitWork*>& units,
@@ -65,18 +106,22 @@ std::vector<BucketSend> plan_buckets(const std::vector<const UnitWork*>& units,
   return std::move(plan).finish(units.size() - 1);
 }
 
-Duration gradients_done(const std::vector<LastBackward>& chunks, bool overlapped) {
-  Duration last{}, wire{};
+AggregatedGradients gradients_done(const std::vector<LastBackward>& chunks, bool overlapped,
+                                   const CostModel::Overlap& overlap) {
+  Lanes lanes(overlapped ? overlap : CostModel::Overlap{});
+  Duration last{};
   for (const LastBackward& chunk : chunks) last = std::max(last, chunk.finish);
   for (const LastBackward& chunk : chunks) {
-    Duration ready = chunk.start;
+    lanes.begin(chunk.start);
     std::size_t done = 0;
     for (const BucketSend& send : *chunk.buckets) {
-      for (; done <= send.unit; ++done) ready += chunk.times[done];
-      wire = std::max(wire, overlapped ? ready : last) + send.time;
+      for (; done <= send.unit; ++done) lanes.compute(chunk.times[done]);
+      lanes.send(send.time, overlapped ? lanes.now() : last);
     }
+    for (; done < chunk.times.size(); ++done) lanes.compute(chunk.times[done]);
   }
-  return std::max(last, wire);
+  const Duration late = lanes.slowed();
+  return {.finish = last + late, .ready = std::max(last + late, lanes.wire())};
 }
 
 std::int64_t own_parameters(const StageState& state, const Strategy& strategy,
@@ -98,7 +143,7 @@ Duration gather_updated(const StageState& state, const Strategy& strategy, const
 Duration over_replicas(const UnitWork& unit, CollectiveKind kind, std::int64_t size,
                        const RankGroups& groups) {
   const auto time = [&](std::int64_t parameters, const GroupPlacement& group) {
-    return parameters > 0 ? exchange_time(kind, Bytes{parameters * size}, group) : Duration{};
+    return parameters > 0 ? groups.time(kind, Bytes{parameters * size}, group) : Duration{};
   };
   return time(unit.dense_parameters, groups.data()) +
          time(unit.expert_parameters, groups.expert_data());

@@ -8,6 +8,7 @@
 #include "planner/rank_groups.hpp"
 #include "planner/strategy.hpp"
 #include "planner/unit_work.hpp"
+#include "sim/cost_model.hpp"
 
 namespace foreplan {
 
@@ -34,13 +35,22 @@ struct LastBackward {
   const std::vector<BucketSend>* buckets = nullptr;
 };
 
+/// What comes of a stage's last backwards.
+struct AggregatedGradients {
+  Duration finish{};  ///< backward, which buckets beside it may have slowed down
+  Duration ready{};   ///< all gradients are aggregated
+};
+
 /// When a stage's gradients are aggregated.
 ///
 /// Bucket j can go once it is full at r_j, and one goes behind the other:
 ///   overlapped:  T = max_j (r_j + sum_{i >= j} AR_i)       otherwise:  T = finish + sum AR_i
+/// While both run, backward takes `overlap.compute` times as long and a bucket `overlap.communication`
+/// times; what lies between a stage's last backwards is not slowed.
 /// Source: Li et al., PyTorch Distributed, VLDB 13(12), 2020.
 /// @param chunks  in order of start
-Duration gradients_done(const std::vector<LastBackward>& chunks, bool overlapped);
+AggregatedGradients gradients_done(const std::vector<LastBackward>& chunks, bool overlapped,
+                                   const CostModel::Overlap& overlap);
 
 /// A stage's parameters on one rank, nothing sharded.
 struct StageState {

@@ -29,7 +29,8 @@ Json stage_json(const StageMemory& stage) {
           {"gradient_bytes", stage.gradients.count},
           {"optimizer_bytes", stage.optimizer.count},
           {"activation_bytes", stage.activations.count},
-          {"buffer_bytes", stage.buffers.count}};
+          {"buffer_bytes", stage.buffers.count},
+          {"reserved_bytes", stage.reserved ? Json(stage.reserved->count) : Json()}};
 }
 
 int size_of(JsonObject& object, const char* key) {
@@ -58,6 +59,10 @@ Json to_json(const Strategy& strategy) {
   json["zero"] = strategy.zero;
   json["sp"] = strategy.sp;
   json["recompute"] = name(strategy.recompute);
+  json["recompute_layers"] =
+      strategy.recompute_layers ? Json(*strategy.recompute_layers) : Json(nullptr);
+  json["offload"] = name(strategy.offload);
+  json["replication"] = name(strategy.replication);
   json["schedule"] = name(strategy.schedule);
   json["layers"] = strategy.layers;
   return json;
@@ -81,8 +86,17 @@ Strategy strategy_from_json(const JsonValue& value) {
   }
   if (const auto sp = object.optional("sp")) strategy.sp = sp->boolean();
   if (const auto recompute = object.optional("recompute")) {
-    strategy.recompute =
-        named(*recompute, std::array{Recompute::none, Recompute::selective, Recompute::full});
+    strategy.recompute = named(*recompute, kRecomputes);
+  }
+  const auto recompute_layers = object.optional("recompute_layers");
+  if (recompute_layers && !recompute_layers->is_null()) {
+    strategy.recompute_layers = static_cast<int>(recompute_layers->integer(0, 1'000'000));
+  }
+  if (const auto offload = object.optional("offload")) {
+    strategy.offload = named(*offload, kOffloads);
+  }
+  if (const auto replication = object.optional("replication")) {
+    strategy.replication = named(*replication, kReplications);
   }
   if (const auto schedule = object.optional("schedule")) {
     strategy.schedule = named(*schedule, kSchedules);

@@ -48,13 +48,18 @@ NodeFacts node_facts(const Cluster& cluster) {
   return facts;
 }
 
-Duration exchange_time(CollectiveKind kind, Bytes bytes, const GroupPlacement& placement) {
+Duration RankGroups::time(CollectiveKind kind, Bytes bytes, const GroupPlacement& placement) const {
   if (placement.grid.ranks() <= 1) return {};
+  if (algorithm_ && !collective_refusal(kind, *algorithm_, placement.grid, {})) {
+    return collective_time(kind, *algorithm_, bytes, placement);
+  }
   return best_algorithm(kind, bytes, placement).time;
 }
 
-RankGroups::RankGroups(const Cluster& cluster, const Strategy& strategy)
+RankGroups::RankGroups(const Cluster& cluster, const Strategy& strategy,
+                       std::optional<CollectiveAlgorithm> algorithm)
     : cluster_(cluster),
+      algorithm_(algorithm),
       block_(strategy.tp * strategy.cp * strategy.dp),
       shorthand_(!cluster.node_groups().empty()) {
   if (shorthand_) nodes_ = node_facts(cluster);

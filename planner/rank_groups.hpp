@@ -1,5 +1,7 @@
 #pragma once
 
+#include <optional>
+
 #include "planner/strategy.hpp"
 #include "planner/unit_work.hpp"
 #include "sim/cluster.hpp"
@@ -14,8 +16,10 @@ namespace foreplan {
 /// groups are neighbours among the ranks of cp and dp.
 class RankGroups {
  public:
+  /// @param algorithm  of all collectives that it can do; empty, and for the others: the one that takes least
   /// @throws Error(invalid_argument) if ep does not divide cp dp
-  RankGroups(const Cluster& cluster, const Strategy& strategy);
+  RankGroups(const Cluster& cluster, const Strategy& strategy,
+             std::optional<CollectiveAlgorithm> algorithm = {});
 
   const GroupPlacement& of(Axis axis) const;
   /// Ranks that hold the same parameters: of all layers but experts; of the experts.
@@ -23,6 +27,12 @@ class RankGroups {
   const GroupPlacement& expert_data() const { return expert_data_; }
   int data_ranks() const { return data_ranks_; }
   int expert_data_ranks() const { return expert_data_ranks_; }
+
+  /// The time of a collective; nothing for a single rank.
+  Duration time(CollectiveKind kind, Bytes bytes, const GroupPlacement& placement) const;
+  Duration time(CollectiveKind kind, Bytes bytes, Axis axis) const {
+    return time(kind, bytes, of(axis));
+  }
 
   /// A message from each device of a stage to its like on another, all at once.
   Duration stage_hop(int from, int to, Bytes bytes) const;
@@ -33,6 +43,7 @@ class RankGroups {
   GroupPlacement place(int size, int stride) const;
 
   const Cluster& cluster_;
+  std::optional<CollectiveAlgorithm> algorithm_;
   int block_ = 1;  ///< devices of a stage
   bool shorthand_ = false;
   NodeFacts nodes_;
@@ -42,8 +53,5 @@ class RankGroups {
 
 /// The nodes of a cluster given in shorthand; of several kinds the slowest in each respect.
 NodeFacts node_facts(const Cluster& cluster);
-
-/// The time of the best algorithm; nothing for a single rank.
-Duration exchange_time(CollectiveKind kind, Bytes bytes, const GroupPlacement& placement);
 
 }  // namespace foreplan

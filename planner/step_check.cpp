@@ -37,6 +37,9 @@ void check_purpose(const OpGraph& model, const Strategy& strategy) {
   if (strategy.zero < 0 || strategy.zero > 3) {
     reject(fmt::format("strategy: zero: expected 0 to 3, got {}", strategy.zero));
   }
+  if (strategy.recompute_layers && strategy.recompute != Recompute::full) {
+    reject("strategy: recompute_layers needs recompute=full");
+  }
   if (strategy.sp && strategy.tp == 1) reject("strategy: sp=1 needs tp > 1");
   if (strategy.vpp > 1 && strategy.pp == 1) {
     reject(fmt::format("strategy: vpp={} needs pp > 1", strategy.vpp));
@@ -55,6 +58,15 @@ void check_purpose(const OpGraph& model, const Strategy& strategy) {
   if (strategy.recompute == Recompute::selective && !attention) {
     reject(fmt::format("strategy: recompute=selective repeats attention, but {} has none",
                        model.name()));
+  }
+}
+
+void check_offload(const Task& task, const Strategy& strategy) {
+  if (strategy.offload == Offload::none) return;
+  for (const DeviceSpec& device : task.cluster.specs()) {
+    if (device.host_bandwidth.bytes_per_s > 0) continue;
+    reject(fmt::format("strategy: offload={}: device '{}' does not tell its bandwidth to the host",
+                       name(strategy.offload), device.name));
   }
 }
 
@@ -97,6 +109,7 @@ void check_stack(const Stack& stack) {
 void check_step(const Task& task, const Strategy& strategy) {
   check_sizes(task, strategy);
   check_purpose(task.model, strategy);
+  check_offload(task, strategy);
   check_lengths(task);
   check_slow(task);
   check_stack(task.stack);

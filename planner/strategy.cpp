@@ -18,7 +18,8 @@ namespace foreplan {
 namespace {
 
 constexpr std::string_view kKeys =
-    "dp, tp, pp, vpp, cp, ep, micro_batch, zero, sp, recompute, schedule, layers";
+    "dp, tp, pp, vpp, cp, ep, micro_batch, zero, sp, recompute, recompute_layers, offload, "
+    "replication, schedule, layers";
 
 constexpr std::size_t kMostCharacters = 1000;  ///< of a key and its value
 
@@ -50,21 +51,17 @@ std::vector<int> parse_layers(std::string_view value) {
   return layers;
 }
 
-Schedule parse_schedule(std::string_view value) {
+/// The one of `kinds` that `value` names.
+template <typename Kinds>
+typename Kinds::value_type parse_kind(std::string_view key, std::string_view value,
+                                      const Kinds& kinds) {
   std::vector<std::string_view> names;
-  for (const Schedule schedule : kSchedules) {
-    if (value == name(schedule)) return schedule;
-    names.push_back(name(schedule));
-  }
-  reject(fmt::format("strategy: schedule: expected one of {}, got '{}'", fmt::join(names, ", "),
-                     value));
-}
-
-Recompute parse_recompute(std::string_view value) {
-  for (const Recompute kind : {Recompute::none, Recompute::selective, Recompute::full}) {
+  for (const auto kind : kinds) {
     if (value == name(kind)) return kind;
+    names.push_back(name(kind));
   }
-  reject(fmt::format("strategy: recompute: expected none, selective or full, got '{}'", value));
+  reject(fmt::format("strategy: {}: expected one of {}, got '{}'", key, fmt::join(names, ", "),
+                     value));
 }
 
 using SizeKey = std::pair<std::string_view, int Strategy::*>;
@@ -89,9 +86,15 @@ void set(Strategy& strategy, std::string_view key, std::string_view value) {
   } else if (key == "sp") {
     strategy.sp = parse_flag(key, value);
   } else if (key == "recompute") {
-    strategy.recompute = parse_recompute(value);
+    strategy.recompute = parse_kind(key, value, kRecomputes);
+  } else if (key == "recompute_layers") {
+    strategy.recompute_layers = static_cast<int>(parse_integer(key, value, 0));
+  } else if (key == "offload") {
+    strategy.offload = parse_kind(key, value, kOffloads);
+  } else if (key == "replication") {
+    strategy.replication = parse_kind(key, value, kReplications);
   } else if (key == "schedule") {
-    strategy.schedule = parse_schedule(value);
+    strategy.schedule = parse_kind(key, value, kSchedules);
   } else if (key == "layers") {
     strategy.layers = parse_layers(value);
   } else {
@@ -107,6 +110,8 @@ std::optional<std::string> not_lowered(const Strategy& strategy) {
   if (strategy.zero != 0) return "zero > 0 (sharded data parallelism)";
   if (strategy.sp) return "sp=1 (sequence parallelism)";
   if (strategy.recompute != Recompute::none) return "recompute";
+  if (strategy.offload != Offload::none) return "offload";
+  if (strategy.replication != Replication::ddp) return "replication=dataparallel";
   return std::nullopt;
 }
 
@@ -179,6 +184,24 @@ std::string_view name(Schedule schedule) {
   return "?";
 }
 
+std::string_view name(Offload offload) {
+  switch (offload) {
+    case Offload::none:
+      return "none";
+    case Offload::optimizer:
+      return "optimizer";
+    case Offload::activations:
+      return "activations";
+    case Offload::all:
+      return "all";
+  }
+  return "?";
+}
+
+std::string_view name(Replication replication) {
+  return replication == Replication::ddp ? "ddp" : "dataparallel";
+}
+
 std::string_view name(Recompute recompute) {
   switch (recompute) {
     case Recompute::none:
@@ -198,8 +221,9 @@ Strategy parse_strategy(std::string_view text) {
     const std::size_t end = std::min(text.find(',', begin), text.size());
     const std::string_view part = text.substr(begin, end - begin);
     if (printable(part, kMostCharacters) != part) {
-      reject(fmt::format("strategy: expected key=value of at most {} printable characters, got '{}'",
-                         kMostCharacters, printable(part, 60)));
+      reject(
+          fmt::format("strategy: expected key=value of at most {} printable characters, got '{}'",
+                      kMostCharacters, printable(part, 60)));
     }
     const std::size_t equals = part.find('=');
     if (equals == std::string_view::npos) {
@@ -226,6 +250,15 @@ std::string format(const Strategy& strategy) {
   if (strategy.sp) parts.emplace_back("sp=1");
   if (strategy.recompute != Recompute::none) {
     parts.push_back(fmt::format("recompute={}", name(strategy.recompute)));
+  }
+  if (strategy.recompute_layers) {
+    parts.push_back(fmt::format("recompute_layers={}", *strategy.recompute_layers));
+  }
+  if (strategy.offload != Offload::none) {
+    parts.push_back(fmt::format("offload={}", name(strategy.offload)));
+  }
+  if (strategy.replication != Replication::ddp) {
+    parts.push_back(fmt::format("replication={}", name(strategy.replication)));
   }
   if (strategy.pp > 1) parts.push_back(fmt::format("schedule={}", name(strategy.schedule)));
   if (strategy.layers.size() > 1) {

@@ -27,15 +27,30 @@ inline constexpr std::array kSchedules{
 std::string_view name(Schedule schedule);
 
 enum class Recompute : std::uint8_t { none, selective, full };
+inline constexpr std::array kRecomputes{Recompute::none, Recompute::selective, Recompute::full};
 std::string_view name(Recompute recompute);
+
+/// What lies in the host's memory while it is not in use.
+enum class Offload : std::uint8_t { none, optimizer, activations, all };
+inline constexpr std::array kOffloads{Offload::none, Offload::optimizer, Offload::activations,
+                                      Offload::all};
+std::string_view name(Offload offload);
+
+/// How replicas come by their parameters and agree on gradients.
+enum class Replication : std::uint8_t {
+  ddp,           ///< each keeps its own; buckets of gradients are all-reduced; Li et al., VLDB 2020
+  dataparallel,  ///< PyTorch's DataParallel: device 0 scatters, broadcasts, gathers, reduces each step
+};
+inline constexpr std::array kReplications{Replication::ddp, Replication::dataparallel};
+std::string_view name(Replication replication);
 
 /// How a training step is laid out over devices.
 ///
 /// Device of data-parallel rank d, stage s and tensor-parallel rank t: t + tp (d + dp s).
 struct Strategy {
-  int dp = 1;  ///< data-parallel ranks: each takes an equal share of the global batch
-  int tp = 1;  ///< ranks that share each layer: W cut by columns, then by rows
-  int pp = 1;  ///< stages
+  int dp = 1;   ///< data-parallel ranks: each takes an equal share of the global batch
+  int tp = 1;   ///< ranks that share each layer: W cut by columns, then by rows
+  int pp = 1;   ///< stages
   int vpp = 1;  ///< chunks a stage; with 1F1B more than one is interleaved
   int cp = 1;
   int ep = 1;
@@ -44,6 +59,10 @@ struct Strategy {
   int zero = 0;
   bool sp = false;
   Recompute recompute = Recompute::none;
+  /// full: so many layers of each virtual stage are recomputed, its first ones. Empty: all.
+  std::optional<int> recompute_layers{};
+  Offload offload = Offload::none;
+  Replication replication = Replication::ddp;
   Schedule schedule = Schedule::one_f_one_b;
   /// Layers of each stage, of each virtual stage where these have chunks, the loss not counted. Empty: the
   /// planner's choice.

@@ -28,6 +28,7 @@ bool splittable(const Layer& layer) {
     case LayerKind::gelu:
     case LayerKind::gelu_tanh:
     case LayerKind::silu:
+    case LayerKind::relu_squared:
     case LayerKind::tanh:
     case LayerKind::gated_silu:
     case LayerKind::gated_gelu:

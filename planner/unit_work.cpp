@@ -274,6 +274,7 @@ class UnitLowering {
       // Scores are of the rank's queries with the keys of all ranks of cp.
       if (of_scores) bytes = bytes * setting_.cp;
       bytes = Bytes{part(bytes.count, shares(item))};
+      work_.items.push_back({.bytes = bytes, .recomputed_selectively = of_scores});
       work_.saved += bytes;
       if (!of_scores) work_.saved_selectively += bytes;
     }

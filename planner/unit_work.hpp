@@ -49,6 +49,12 @@ struct LayerWork {
   bool recomputed_selectively = false;
 };
 
+/// Memory that forward leaves for backward.
+struct SavedBytes {
+  Bytes bytes;
+  bool recomputed_selectively = false;
+};
+
 /// What one rank does in a unit for a micro-batch, and what it keeps: lowered once, priced many times.
 struct UnitWork {
   std::vector<LayerWork> layers;
@@ -56,6 +62,7 @@ struct UnitWork {
   std::int64_t dense_parameters = 0;   ///< of this rank
   std::int64_t expert_parameters = 0;  ///< of this rank; shared among fewer replicas
   std::int64_t tied_parameters = 0;    ///< of a table that lies in another unit
+  std::vector<SavedBytes> items;       ///< of `saved`, in the order in which forward makes them
   Bytes saved;                         ///< activations until backward, nothing recomputed
   Bytes saved_selectively;             ///< the same where attention is recomputed
   Bytes entering;                      ///< what full recomputation keeps

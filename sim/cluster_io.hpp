@@ -31,4 +31,9 @@ using DeviceLookup = std::function<DeviceSpec(const std::string& name)>;
 /// @throws Error(invalid_argument) naming file and place
 Cluster read_cluster(const std::filesystem::path& path, const DeviceLookup& devices, int nodes = 0);
 
+/// The cluster that the shorthand of one kind of node describes; `node.spec` is unread.
+/// @throws Error(invalid_argument) if several nodes have no NIC, or as Cluster's constructor does
+Cluster make_cluster(std::string name, const DeviceSpec& device, const NodeGroup& node,
+                     const Fabric& fabric);
+
 }  // namespace foreplan

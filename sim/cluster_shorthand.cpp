@@ -124,6 +124,13 @@ class NodeBuilder {
   int nodes_ = 0;
 };
 
+void build_nodes(Cluster::Parts& parts, bool has_fabric) {
+  NodeBuilder builder(parts, has_fabric);
+  for (const NodeGroup& group : parts.node_groups) {
+    for (int i = 0; i < group.nodes; ++i) builder.add(group);
+  }
+}
+
 /// @return the nodes of all entries together
 std::int64_t read_nodes(const std::vector<JsonValue>& values, int nodes, Cluster::Parts& parts,
                         DeviceTable& devices) {
@@ -159,10 +166,20 @@ void read_shorthand(JsonObject& root, int nodes, Cluster::Parts& parts, DeviceTa
            ": expected the key \"nic\" where there are several nodes, got none");
   }
   parts.fabric = read_fabric(root.optional("fabric"));
-  NodeBuilder builder(parts, all_nodes > 1);
-  for (const NodeGroup& group : parts.node_groups) {
-    for (int i = 0; i < group.nodes; ++i) builder.add(group);
-  }
+  build_nodes(parts, all_nodes > 1);
+}
+
+Cluster make_cluster(std::string name, const DeviceSpec& device, const NodeGroup& node,
+                     const Fabric& fabric) {
+  if (node.nodes > 1 && !node.nic) reject("cluster " + name + ": several nodes need NICs");
+  Cluster::Parts parts;
+  parts.specs = {device};
+  parts.node_groups = {node};
+  parts.node_groups.front().spec = 0;
+  parts.fabric = fabric;
+  parts.source = device.source;
+  build_nodes(parts, node.nodes > 1);
+  return Cluster(std::move(name), std::move(parts));
 }
 
 }  // namespace foreplan

@@ -57,6 +57,12 @@ class CostModel {
   /// What `op`, which alone takes `time`, wants of its processor. Without better knowledge: all
   /// multiprocessors, and the bandwidth that its traffic takes.
   virtual Demand demand(const Op& op, const DeviceSpec& spec, Duration time) const;
+  /// How much compute and communication that run side by side slow each other down: time beside the
+  /// other over time alone, >= 1.
+  struct Overlap {
+    double compute = 1, communication = 1;
+  };
+  virtual Overlap overlap() const { return {}; }
   /// Whether `demand` is known well enough to slow down streams of one device that overlap.
   virtual bool knows_demand() const { return false; }
 };

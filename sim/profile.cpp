@@ -172,6 +172,17 @@ Duration ProfileModel::dispatch(const DeviceSpec&) const { return profile_.dispa
 
 Duration ProfileModel::handover() const { return profile_.handover.mean; }
 
+CostModel::Overlap ProfileModel::overlap() const {
+  if (profile_.interference.empty()) return {};
+  Overlap sum{.compute = 0, .communication = 0};
+  for (const Interference& entry : profile_.interference) {
+    sum.compute += std::max(1.0, entry.slowdown);
+    sum.communication += std::max(1.0, entry.communication_slowdown);
+  }
+  const auto n = static_cast<double>(profile_.interference.size());
+  return {.compute = sum.compute / n, .communication = sum.communication / n};
+}
+
 IssueCost ProfileModel::issue() const {
   if (!profile_.issue) return {};
   return {.task = profile_.issue->task.mean,

@@ -159,15 +159,53 @@ class Track {
           arrow(timeline_.start[transfer], ",\"bp\":\"e\""));
   }
 
+  void write_counter(std::size_t device, Duration at, std::string_view name,
+                     const std::string& values) {
+    event("C", DeviceId{static_cast<std::int32_t>(device)}, 0,
+          fmt::format("\"ts\":{},\"name\":\"{}\",\"args\":{{{}}}", microseconds(at), name, values));
+  }
+
+  /// Three counters: all that is in use, the same by category (those that the device ever has), and what
+  /// a caching allocator reserves for it.
   void write_memory() {
     const std::vector<DeviceMemory> memory = memory_timeline(graph_, timeline_);
+    const std::vector<ReservedMemory> reserved = reserved_memory(graph_, timeline_);
+    const auto bytes = [](Bytes count) { return fmt::format("\"bytes\":{}", count.count); };
     for (std::size_t device = 0; device < memory.size(); ++device) {
+      const std::vector<BufferCategory> used = categories_of(memory[device]);
       for (const DeviceMemory::Point& point : memory[device].points) {
-        event("C", DeviceId{static_cast<std::int32_t>(device)}, 0,
-              fmt::format("\"ts\":{},\"name\":\"memory\",\"args\":{{\"bytes\":{}}}",
-                          microseconds(point.at), point.in_use.count));
+        write_counter(device, point.at, "memory", bytes(point.in_use));
+        if (!used.empty()) {
+          write_counter(device, point.at, "memory by category", by_category(point, used));
+        }
+      }
+      for (const ReservedMemory::Point& point : reserved[device].points) {
+        write_counter(device, point.at, "memory reserved", bytes(point.reserved));
       }
     }
+  }
+
+  static std::vector<BufferCategory> categories_of(const DeviceMemory& memory) {
+    std::vector<BufferCategory> used;
+    for (int c = 0; c < kBufferCategories; ++c) {
+      const auto has = [&](const DeviceMemory::Point& point) {
+        return point.by_category[static_cast<std::size_t>(c)] != Bytes{};
+      };
+      if (std::any_of(memory.points.begin(), memory.points.end(), has)) {
+        used.push_back(static_cast<BufferCategory>(c));
+      }
+    }
+    return used;
+  }
+
+  static std::string by_category(const DeviceMemory::Point& point,
+                                 const std::vector<BufferCategory>& used) {
+    std::string values;
+    for (const BufferCategory c : used) {
+      values += fmt::format("{}\"{}\":{}", values.empty() ? "" : ",", name(c),
+                            point.by_category[static_cast<std::size_t>(c)].count);
+    }
+    return values;
   }
 
   const TaskGraph& graph_;

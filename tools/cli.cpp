@@ -74,6 +74,21 @@ void add_backend(CLI::App* command, std::string& backend) {
   command->add_option("--backend", backend, "host or cuda")->capture_default_str();
 }
 
+void add_disturbance(CLI::App* command, Disturbance& told) {
+  command->add_option("--slow", told.slow,
+                      "DEVICE:FACTOR, as 3:1.3: its compute takes so many times as long");
+  command
+      ->add_option("--jitter", told.jitter,
+                   "vary how long tasks take, as 0.05: by this deviation, in many runs")
+      ->check(positive_number());
+  command->add_option("--runs", told.runs, "runs with jitter")
+      ->check(whole_number(1, 1'000'000))
+      ->capture_default_str();
+  command->add_option("--seed", told.seed, "of the jitter")
+      ->check(whole_number(0, std::numeric_limits<std::int64_t>::max()))
+      ->capture_default_str();
+}
+
 struct Commands {
   EstimateCommand estimate;
   PlanCommand plan;
@@ -85,6 +100,7 @@ struct Commands {
   ValidateCommand validate;
   CompareCommand compare;
   DevicesCommand devices;
+  PublishedCommand published;
 };
 
 void add_forecasting(CLI::App& app, Commands& c, std::ostream& out) {
@@ -109,8 +125,11 @@ void add_forecasting(CLI::App& app, Commands& c, std::ostream& out) {
       ->add_option("--precision", c.estimate.precision,
                    "fp32, tf32, fp16, bf16, fp8; auto: fp32 for what runs here, else bf16 or fp16")
       ->capture_default_str();
-  estimate->add_option("--slow", c.estimate.slow,
-                       "DEVICE:FACTOR, a device that takes so much longer");
+  estimate
+      ->add_option("--collectives", c.estimate.collectives,
+                   "ring, tree, ...; auto: each by what it costs (folded forecasts)")
+      ->capture_default_str();
+  add_disturbance(estimate, c.estimate.disturbance);
   add_profile(estimate, c.estimate.profile);
   estimate->add_option("--trace", c.estimate.trace, "write the step as Chrome trace events");
   estimate->add_option("-o,--output", c.estimate.output,
@@ -138,18 +157,7 @@ void add_forecasting(CLI::App& app, Commands& c, std::ostream& out) {
   add_cluster(simulate, c.simulate.cluster);
   add_profile(simulate, c.simulate.profile);
   simulate->add_option("--trace", c.simulate.trace, "write it as Chrome trace events");
-  simulate->add_option("--slow", c.simulate.slow,
-                       "DEVICE:FACTOR, as 3:1.3: its compute takes so many times as long");
-  simulate
-      ->add_option("--jitter", c.simulate.jitter,
-                   "vary how long tasks take, as 0.05: by this deviation, in many runs")
-      ->check(positive_number());
-  simulate->add_option("--runs", c.simulate.runs, "runs with jitter")
-      ->check(whole_number(1, 1'000'000))
-      ->capture_default_str();
-  simulate->add_option("--seed", c.simulate.seed, "of the jitter")
-      ->check(whole_number(0, std::numeric_limits<std::int64_t>::max()))
-      ->capture_default_str();
+  add_disturbance(simulate, c.simulate.disturbance);
   simulate->callback([&] { run_simulate(c.simulate, out); });
 
   CLI::App* list = add_command(app, "list", "What is shipped, with its key numbers and sources",
@@ -231,6 +239,14 @@ void add_measuring(CLI::App& app, Commands& c, std::ostream& out) {
       ->check(whole_number(1))
       ->capture_default_str();
   compare->callback([&] { run_compare(c.compare, out); });
+
+  CLI::App* published = add_command(app, "published", "Forecast what others measured and published",
+                                    "--split test", c.published);
+  published->add_option("DIR", c.published.folder, "a folder of rows; default: those shipped");
+  published->add_option("--split", c.published.split, "fit, test or all: whose errors are told")
+      ->capture_default_str();
+  published->add_flag("--markdown", c.published.markdown, "print Markdown tables");
+  published->callback([&] { run_published(c.published, out); });
 
   CLI::App* devices =
       add_command(app, "devices", "What this machine has to train on, or why not", "", c.devices);

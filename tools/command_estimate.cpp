@@ -1,7 +1,7 @@
 #include <fmt/format.h>
 
-#include <charconv>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <ostream>
 #include <string>
 #include <utility>
@@ -13,6 +13,7 @@
 #include "tools/commands.hpp"
 #include "tools/estimate_text.hpp"
 #include "tools/forecast.hpp"
+#include "tools/peak_text.hpp"
 #include "tools/resources.hpp"
 
 namespace foreplan {
@@ -45,28 +46,43 @@ DType precision_of(const EstimateCommand& command, const OpGraph& model, const C
   return DType::fp32;
 }
 
+std::optional<CollectiveAlgorithm> collectives_of(const EstimateCommand& command) {
+  if (command.collectives == "auto") return std::nullopt;
+  std::string known = "auto";
+  for (int i = 0; i < kCollectiveAlgorithms; ++i) {
+    const auto algorithm = static_cast<CollectiveAlgorithm>(i);
+    if (command.collectives == name(algorithm)) return algorithm;
+    known += fmt::format(", {}", name(algorithm));
+  }
+  reject(fmt::format("--collectives: expected {}, got '{}'", known, command.collectives));
+}
+
 Optimizer optimizer_of(const EstimateCommand& command, const OpGraph& model) {
   if (command.optimizer != "auto") return optimizer_named(command.optimizer);
   return is_executable(model) ? Optimizer::sgd : Optimizer::adam;
 }
 
-/// "3:1.3"
-std::pair<DeviceId, double> slow_device(const std::string& text, const Cluster& cluster) {
-  const char* const end = text.data() + text.size();
-  int device = -1;
-  const auto [colon, error] = std::from_chars(text.data(), end, device);
-  double factor = 0;
-  const bool pair = error == std::errc{} && colon != end && *colon == ':';
-  const auto rest =
-      pair ? std::from_chars(colon + 1, end, factor) : std::from_chars_result{end, {}};
-  if (!pair || rest.ec != std::errc{} || rest.ptr != end || !(factor > 0) || factor > 1e6) {
-    reject(fmt::format("--slow: expected DEVICE:FACTOR such as 3:1.3, got '{}'", text));
-  }
-  if (device < 0 || device >= cluster.devices()) {
+/// @throws Error(invalid_argument) unless the cluster has the device
+std::pair<DeviceId, double> checked_slow(const std::string& text, const Cluster& cluster) {
+  const SlowDevice slow = slow_device(text);
+  const auto number = static_cast<std::int32_t>(slow.device);
+  if (number < 0 || number >= cluster.devices()) {
     reject(fmt::format("--slow: expected a device from 0 to {}, got {}", cluster.devices() - 1,
-                       device));
+                       number));
   }
-  return {DeviceId{device}, factor};
+  if (!(slow.factor > 0 && slow.factor < 1e6)) {
+    reject(fmt::format("--slow: expected a factor above 0 and below 1e6, got {}", slow.factor));
+  }
+  return {slow.device, slow.factor};
+}
+
+std::optional<MakespanSample> with_jitter(const Disturbance& told, const Forecast& forecast,
+                                          const Cluster& cluster) {
+  if (told.jitter <= 0) return std::nullopt;
+  if (forecast.replicas == 0) {
+    return simulate_jitter(forecast.graph, forecast.costs, cluster, told.chance(), told.runs);
+  }
+  return replicated_jitter(forecast.graph, forecast.costs, told, forecast.replicas);
 }
 
 }  // namespace
@@ -81,8 +97,11 @@ void run_estimate(const EstimateCommand& command, std::ostream& out) {
             .global_batch = command.global_batch,
             .optimizer = optimizer_of(command, model),
             .lengths = lengths_of(command, model),
-            .precision = precision_of(command, model, cluster)};
-  for (const std::string& slow : command.slow) task.slow.push_back(slow_device(slow, cluster));
+            .precision = precision_of(command, model, cluster),
+            .collectives = collectives_of(command)};
+  for (const std::string& slow : command.disturbance.slow) {
+    task.slow.push_back(checked_slow(slow, cluster));
+  }
   const Forecast result = forecast(task, parse_strategy(command.strategy));
   if (!command.trace.empty()) {
     write_file(command.trace, to_trace(result.graph, result.timeline));
@@ -90,11 +109,15 @@ void run_estimate(const EstimateCommand& command, std::ostream& out) {
   if (!command.output.empty()) {
     write_file(command.output, to_json(as_measurement(task, result)));
   }
+  const std::optional<MakespanSample> sample = with_jitter(command.disturbance, result, cluster);
   if (command.json) {
-    out << to_json(result.estimate).dump(2) << "\n";
-  } else {
-    out << describe(result.estimate, task.global_batch);
+    nlohmann::ordered_json json = to_json(result.estimate);
+    if (sample) json["jitter"] = jitter_json(command.disturbance, *sample);
+    out << json.dump(2) << "\n";
+    return;
   }
+  out << describe(result.estimate, task.global_batch) << "\n" << describe_peak(result);
+  if (sample) out << "\n" << jitter_text(command.disturbance, *sample);
 }
 
 }  // namespace foreplan

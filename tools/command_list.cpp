@@ -3,8 +3,8 @@
 #include <nlohmann/json.hpp>
 #include <ostream>
 
+#include "models/stack_io.hpp"
 #include "sim/error.hpp"
-#include "sim/json_reader.hpp"
 #include "sim/json_text.hpp"
 #include "tools/commands.hpp"
 #include "tools/hardware_text.hpp"
@@ -72,10 +72,9 @@ Listing list_clusters(std::size_t most) {
 Listing list_stacks(std::size_t most) {
   Listing list{.table = TextTable({"stack", "source"})};
   for (const std::string& name : shipped_names("stacks")) {
-    const JsonDocument document = JsonDocument::read(find_resource("stacks", name));
-    const auto source = document.root("stack").optional("source");
-    list.rows.push_back({{"name", name}, {"source", source ? source->text() : ""}});
-    list.table.add({name, source ? printable(source->text(), most) : ""});
+    const Stack stack = read_stack(find_resource("stacks", name));
+    list.rows.push_back({{"name", name}, {"source", stack.source}});
+    list.table.add({name, printable(stack.source, most)});
   }
   return list;
 }

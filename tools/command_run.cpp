@@ -80,6 +80,7 @@ class TrainingRun {
       out << summary_json(measured, error).dump(2) << "\n";
       return;
     }
+    if (command_.backend == "cuda") out << "on " << measured.device << "\n";
     out << fmt::format(
         "accuracy {:.2f} % on {} held-out samples\nstep measured {} (median {}, {} steps), "
         "forecast "

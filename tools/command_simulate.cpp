@@ -1,7 +1,5 @@
 #include <fmt/format.h>
 
-#include <array>
-#include <charconv>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <ostream>
@@ -14,6 +12,7 @@
 #include "sim/task_graph_io.hpp"
 #include "sim/timeline_io.hpp"
 #include "tools/commands.hpp"
+#include "tools/disturbance.hpp"
 #include "tools/outputs.hpp"
 #include "tools/resources.hpp"
 #include "tools/text_table.hpp"
@@ -23,62 +22,25 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr std::array<int, 4> kPercentiles = {5, 50, 95, 99};
-
 /// What is printed.
 struct Simulated {
   SimulationResult result;
   std::optional<MakespanSample> sample;  ///< with jitter
 };
 
-/// Reads "3:1.3".
-SlowDevice slow_device(const std::string& text) {
-  SlowDevice slow;
-  const char* end = text.data() + text.size();
-  std::int32_t device = 0;
-  const auto [colon, bad_device] = std::from_chars(text.data(), end, device);
-  if (bad_device == std::errc() && colon != end && *colon == ':') {
-    const auto [rest, bad_factor] = std::from_chars(colon + 1, end, slow.factor);
-    slow.device = DeviceId{device};
-    if (bad_factor == std::errc() && rest == end) return slow;
-  }
-  reject(fmt::format("--slow: expected DEVICE:FACTOR, as 3:1.3, got '{}'", text));
-}
-
 Simulated simulate_as_told(const SimulateCommand& command, const TaskGraph& graph,
                            const Cluster& cluster) {
   const std::unique_ptr<CostModel> model = load_costs(command.profile);
   Costs costs = at_place(command.graph, [&] { return cost(graph, cluster, *model); });
-  for (const std::string& slow : command.slow) slow_down(costs, graph, slow_device(slow));
+  const Disturbance& told = command.disturbance;
+  for (const std::string& slow : told.slow) slow_down(costs, graph, slow_device(slow));
   return at_place(command.graph, [&] {
     Simulated simulated{simulate(graph, costs, cluster), {}};
-    if (command.jitter > 0) {
-      const Jitter jitter{command.jitter, command.seed};
-      simulated.sample = simulate_jitter(graph, costs, cluster, jitter, command.runs);
+    if (told.jitter > 0) {
+      simulated.sample = simulate_jitter(graph, costs, cluster, told.chance(), told.runs);
     }
     return simulated;
   });
-}
-
-Json jitter_json(const SimulateCommand& command, const MakespanSample& sample) {
-  Json json{{"deviation", command.jitter},
-            {"seed", command.seed},
-            {"runs", command.runs},
-            {"mean_s", seconds(sample.mean())}};
-  for (const int percent : kPercentiles) {
-    json[fmt::format("p{}_s", percent)] = seconds(sample.percentile(percent));
-  }
-  json["max_s"] = seconds(sample.percentile(100));
-  return json;
-}
-
-std::string jitter_text(const SimulateCommand& command, const MakespanSample& sample) {
-  std::string text = fmt::format("with jitter {:g}, {} runs: mean {}", command.jitter, command.runs,
-                                 format(sample.mean()));
-  for (const int percent : kPercentiles) {
-    text += fmt::format(", p{} {}", percent, format(sample.percentile(percent)));
-  }
-  return text + fmt::format(", longest {}\n", format(sample.percentile(100)));
 }
 
 Json links_json(const Cluster& cluster, const SimulationResult& result) {
@@ -130,12 +92,12 @@ void run_simulate(const SimulateCommand& command, std::ostream& out) {
   if (!command.trace.empty()) write_file(command.trace, to_trace(file.graph, result.timeline));
   if (command.json) {
     Json json = simulated_json(file, cluster, result);
-    if (simulated.sample) json["jitter"] = jitter_json(command, *simulated.sample);
+    if (simulated.sample) json["jitter"] = jitter_json(command.disturbance, *simulated.sample);
     out << json.dump(2) << "\n";
     return;
   }
   out << fmt::format("makespan {}\n", format(makespan(result.timeline)));
-  if (simulated.sample) out << jitter_text(command, *simulated.sample);
+  if (simulated.sample) out << jitter_text(command.disturbance, *simulated.sample);
   print_tables(file, result, out);
 }
 

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "sim/cost_model.hpp"
+#include "tools/disturbance.hpp"
 
 namespace foreplan {
 
@@ -15,8 +16,8 @@ namespace foreplan {
 
 struct EstimateCommand {
   std::string model, cluster = "host", strategy, profile, trace, output, optimizer = "auto";
-  std::string precision = "auto";
-  std::vector<std::string> slow{};  ///< "3:1.3": device 3 takes 1.3 times as long
+  std::string precision = "auto", collectives = "auto";
+  Disturbance disturbance{};
   std::int64_t global_batch = 0;
   std::int64_t sequence = 0, target_sequence = 0;  ///< tokens; 0: the model's own
   bool json = false;
@@ -34,10 +35,7 @@ void run_plan(const PlanCommand& command, std::ostream& out);
 
 struct SimulateCommand {
   std::string graph, cluster = "host", profile, trace;
-  std::vector<std::string> slow;  ///< "device:factor"
-  double jitter = 0;              ///< deviation of the factor of each task; 0: none
-  int runs = 100;
-  std::uint64_t seed = 1;
+  Disturbance disturbance{};
   bool json = false;
 };
 void run_simulate(const SimulateCommand& command, std::ostream& out);
@@ -91,6 +89,13 @@ struct CompareCommand {
   bool json = false;
 };
 void run_compare(const CompareCommand& command, std::ostream& out);
+
+struct PublishedCommand {
+  std::string folder;         ///< of rows; empty: those that are shipped
+  std::string split = "all";  ///< fit, test or all
+  bool json = false, markdown = false;
+};
+void run_published(const PublishedCommand& command, std::ostream& out);
 
 struct DevicesCommand {
   bool json = false;

@@ -1,9 +1,12 @@
 #include "tools/forecast.hpp"
 
+#include <algorithm>
 #include <utility>
+#include <vector>
 
 #include "planner/folded_step.hpp"
 #include "planner/plan_io.hpp"
+#include "planner/scattered_step.hpp"
 #include "sim/json_reader.hpp"
 #include "tools/commands.hpp"
 #include "tools/outputs.hpp"
@@ -24,13 +27,31 @@ Measurement forecast_of(const PlanToRun& plan) {
   return as_measurement(task, forecast(task, plan.strategy));
 }
 
+Forecast replayed(Estimate estimate, FoldedGraph folded) {
+  Timeline timeline = replay(folded.graph, folded.costs);
+  const int replicas = estimate.strategy.dp;
+  return {.estimate = std::move(estimate),
+          .graph = std::move(folded.graph),
+          .costs = std::move(folded.costs),
+          .timeline = std::move(timeline),
+          .replicas = replicas};
+}
+
 Forecast folded_forecast(const Task& task, const Strategy& strategy) {
+  if (strategy.replication == Replication::dataparallel) {
+    const ScatteredStep step(task, strategy);
+    Forecast result = replayed(step.estimate(), step.graph());
+    result.replicas = 1;  // device 0 waits for all in every part
+    return result;
+  }
   const FoldedStep step(task, strategy);
-  FoldedGraph folded = step.graph(task.costs);
-  Forecast result{.estimate = step.estimate(task.costs), .graph = {}, .timeline = {}};
-  result.timeline = replay(folded.graph, folded.costs);
-  result.graph = std::move(folded.graph);
-  return result;
+  Estimate estimate = step.estimate(task.costs);
+  std::vector<StageMemory>& stages = estimate.stages;
+  const auto fullest =
+      std::max_element(stages.begin(), stages.end(),
+                       [](const StageMemory& a, const StageMemory& b) { return a.peak < b.peak; });
+  fullest->reserved = step.allocator_stats(fullest->stage).peak_reserved;
+  return replayed(std::move(estimate), step.graph(task.costs));
 }
 
 }  // namespace
@@ -40,9 +61,10 @@ Forecast forecast(const Task& task, const Strategy& strategy) {
   const Strategy whole = complete(task, strategy);
   Forecast result;
   result.graph = lower(task.model, whole, task.global_batch, lowering_options(task));
-  const Costs costs = cost(result.graph, task.cluster, task.costs);
-  result.timeline = simulate(result.graph, costs, task.cluster).timeline;
+  result.costs = cost(result.graph, task.cluster, task.costs);
+  result.timeline = simulate(result.graph, result.costs, task.cluster).timeline;
   result.estimate = summarise(task, whole, result.graph, result.timeline);
+  add_reserved(result.graph, result.timeline, result.estimate);
   return result;
 }
 

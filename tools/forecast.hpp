@@ -11,9 +11,13 @@ namespace foreplan {
 struct Forecast {
   Estimate estimate;
   TaskGraph graph;
+  Costs costs;
   Timeline timeline;
+  int replicas = 0;  ///< folded: how many do what the graph's devices do; 0: nothing is folded
 };
 
+/// What a caching allocator reserves is told of the stage whose peak is the highest (ties: the first), and of
+/// the others too where every device is lowered.
 /// @throws Error(invalid_argument) as check(strategy, ...) does
 Forecast forecast(const Task& task, const Strategy& strategy);
 

@@ -1,9 +1,9 @@
 # `cmake --install BUILD --prefix DIR --strip` makes a folder that can be moved to another machine: the command,
-# the plugins, the shipped files, the tests where they were built, and every shared library that a bare machine
+# the plugins, the shipped files, the tests of profiler, runtime and GPUs where they were built, and every shared library that a bare machine
 # with glibc 2.36 (and, for GPUs, a driver and CUDA 13) would lack.
 
 set(not_bundled
-    "^ld-linux" "^libc\\.so" "^libm\\.so" "^libpthread\\.so" "^libdl\\.so" "^librt\\.so"
+    "^ld-linux" "^libc\\.so" "^libm\\.so" "^libpthread\\.so" "^libdl\\.so" "^librt\\.so" "^libutil\\.so"
     # CUDA's own, of the machine: too large to carry, and tied to its driver.
     "^libcublas" "^libcuda\\.so" "^libnvidia" "^libnvrtc")
 set(bundle_folders /lib /usr/lib /usr/local/lib)
@@ -12,7 +12,8 @@ if(FOREPLAN_CUDA_FOUND)
 endif()
 
 set(installed_programs foreplan)
-foreach(tests sim_tests models_tests planner_tests profiler_tests runtime_tests cuda_emulated_tests cuda_gpu_tests)
+# The tests of what runs on the machine that the bundle is for; the others say the same everywhere.
+foreach(tests profiler_tests runtime_tests cuda_gpu_tests)
   if(TARGET ${tests})
     list(APPEND installed_programs ${tests})
   endif()
@@ -36,7 +37,7 @@ endforeach()
 install(TARGETS ${installed_programs} ${installed_plugins}
         RUNTIME_DEPENDENCIES PRE_EXCLUDE_REGEXES ${not_bundled} DIRECTORIES ${bundle_folders}
         RUNTIME DESTINATION bin LIBRARY DESTINATION lib)
-install(DIRECTORY models/zoo models/devices models/clusters DESTINATION share/foreplan
+install(DIRECTORY models/zoo models/devices models/clusters models/stacks models/published DESTINATION share/foreplan
         FILES_MATCHING PATTERN "*.json")
 install(PROGRAMS tools/gpu_check DESTINATION bin)
 install(FILES README.md LICENSE DESTINATION share/foreplan)

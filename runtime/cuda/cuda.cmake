@@ -41,6 +41,8 @@ set(CMAKE_CUDA20_EXTENSION_COMPILE_OPTION "-std=c++20")
 set(CMAKE_CUDA20_COMPILE_FEATURES cuda_std_20)
 list(APPEND CMAKE_CUDA_COMPILE_FEATURES cuda_std_20)
 set(CMAKE_CUDA_FLAGS_RELEASE "-O3 -DNDEBUG")
+# A sixth of the default's size for code of three architectures.
+string(APPEND CMAKE_CUDA_FLAGS " --compress-mode=size")
 
 file(GLOB foreplan_cuda_sources CONFIGURE_DEPENDS runtime/cuda/*.cpp runtime/cuda/*.cu)
 file(GLOB foreplan_cupti_sources CONFIGURE_DEPENDS profiler/cupti/*.cpp)

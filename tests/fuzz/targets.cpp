@@ -10,6 +10,8 @@
 
 #include "models/model_io.hpp"
 #include "models/op_cost.hpp"
+#include "models/published.hpp"
+#include "models/stack_io.hpp"
 #include "planner/plan_io.hpp"
 #include "planner/strategy.hpp"
 #include "sim/cluster_io.hpp"
@@ -97,6 +99,8 @@ constexpr auto kTargets = std::to_array<Target>({
     {"profile", read_one_profile, ""},
     {"measurement", read_one_measurement, ""},
     {"plan", [](const std::string& path, std::string_view) { read_plan(path); }, ""},
+    {"published", [](const std::string& path, std::string_view) { read_published(path); }, ""},
+    {"stack", [](const std::string& path, std::string_view) { read_stack(path); }, "models/stacks"},
     {"strategy", read_strategy, "", false},
     {"json", [](const std::string& path, std::string_view) { JsonDocument::read(path); }, ""},
 });

@@ -123,5 +123,34 @@ TEST(SavedItems, KeepATensorOnceHoweverManyNeedIt) {
   EXPECT_EQ(tensors, 5 * 4 * (16 * 8 + 16 * 8 + 32));
 }
 
+// A linear to 6 features, an activation, a linear: the last keeps the activation's output; relu needs
+// nothing more, relu_squared the first linear's output as well. 5 samples of 4 bytes.
+TEST(SavedItems, KeepTheInputOfASquaredReluBesideItsOutput) {
+  const auto tensors = [](LayerKind activation) {
+    OpGraphParts parts{
+        .name = "mlp",
+        .input_features = 3,
+        .input_positions = {},
+        .layers = {{.name = "up", .kind = LayerKind::linear, .in_features = 3, .out_features = 6},
+                   {.name = "act", .kind = activation, .in_features = 6, .out_features = 6},
+                   {.name = "down", .kind = LayerKind::linear, .in_features = 6, .out_features = 2},
+                   {.name = "loss",
+                    .kind = LayerKind::softmax_cross_entropy,
+                    .in_features = 2,
+                    .out_features = 1}},
+        .inputs = {{kModelInput}, {LayerId{0}}, {LayerId{1}}, {LayerId{2}}},
+        .blocks = {},
+        .runs = {}};
+    const OpGraph graph{std::move(parts)};
+    std::int64_t bytes = 0;
+    for (const SavedItem& item : saved_items(graph, LayerId{0}, LayerId{3}, {.samples = 5})) {
+      if (item.kind == Kind::tensor) bytes += item.bytes.count;
+    }
+    return bytes;
+  };
+  EXPECT_EQ(tensors(LayerKind::relu), 5 * 4 * 6);
+  EXPECT_EQ(tensors(LayerKind::relu_squared), 5 * 4 * (6 + 6));
+}
+
 }  // namespace
 }  // namespace foreplan

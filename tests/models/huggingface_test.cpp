@@ -33,10 +33,13 @@ const std::vector<std::pair<std::string, std::string>> kFamilies = {
     {"gpt_neo", "gpt-neo-2.7b"},
     {"gpt_neox", "gpt-neox-20b"},
     {"gptj", "gpt-j-6b"},
+    {"grok-1", "grok-1"},
     {"llama", "llama3-8b"},
+    {"llama4_text", "llama4-maverick"},
     {"mistral", "mistral-7b"},
     {"mixtral", "mixtral-8x7b"},
     {"mpt", "mpt-7b"},
+    {"nemotron", "nemotron4-15b"},
     {"opt", "opt-125m"},
     {"phi", "phi-2"},
     {"phi3", "phi-3-mini"},
@@ -236,6 +239,113 @@ TEST(Huggingface, PutsExpertsWhereTheFamilyHasThem) {
     experts.push_back(layer.experts);
   }
   EXPECT_THAT(experts, ElementsAre(false, true, false, false, false, true));
+}
+
+// NemotronConfig: relu2, neither biases nor ties, as many key-value heads as heads, hidden over heads
+// features in each. nvidia/Minitron-8B-Base has 48 heads of 128 on a width of 4096, which 48 does not divide.
+TEST(Huggingface, ReadsNemotronWithTheDefaultsOfItsClass) {
+  Json config = small_llama("nemotron");
+  TransformerShape shape = shape_of_config(config);
+  EXPECT_EQ(shape.norm, TransformerShape::Norm::layer_norm);
+  EXPECT_EQ(shape.mlp.activation, LayerKind::relu_squared);
+  EXPECT_EQ(shape.attention.kv_heads, 8);
+  EXPECT_EQ(shape.attention.qk_features, 8);
+  EXPECT_TRUE(shape.attention.rotary);
+  EXPECT_FALSE(shape.attention.qkv_bias || shape.attention.output_bias || shape.mlp.bias);
+  EXPECT_FALSE(shape.head.tied || shape.dropouts.attention || shape.dropouts.residual);
+  config.update({{"hidden_size", 60}, {"num_key_value_heads", 2}, {"mlp_bias", true}});
+  EXPECT_THAT(complaint(config), HasSubstr("expected a width that divides into its 8 heads"));
+  config["head_dim"] = 16;
+  shape = shape_of_config(config);
+  EXPECT_EQ(shape.attention.v_features, 16);
+  EXPECT_EQ(shape.attention.kv_heads, 2);
+  EXPECT_TRUE(shape.mlp.bias);
+  // Two tables of 100 * 60, a norm; 4 layers: norms 4 * 60, q and output 2 * 60 * 128, k and v
+  // 2 * 60 * 32, MLP 2 * 60 * 96 + 96 + 60.
+  EXPECT_EQ(graph_of(config).parameter_count(),
+            12'000 + 120 + 4 * (240 + 15'360 + 3'840 + 11'520 + 156));
+  config["mlp_bias"] = "no";
+  EXPECT_THAT(complaint(config), HasSubstr("/mlp_bias: expected true or false, got \"no\""));
+}
+
+Json small_llama4() {
+  Json config = small_llama("llama4_text");
+  config.update({{"intermediate_size_mlp", 160},
+                 {"num_local_experts", 4},
+                 {"num_experts_per_tok", 1},
+                 {"head_dim", 8},
+                 {"num_key_value_heads", 2}});
+  return config;
+}
+
+std::string layers_of(const Json& config) {
+  std::string found;
+  for (const TransformerLayer& layer : shape_of_config(config).layers) {
+    found += layer.experts ? 'e' : 'd';
+    found += layer.plain_heads ? 'p' : 'r';
+    found += layer.window > 0 ? "w " : "f ";
+  }
+  return found;
+}
+
+// Llama4TextConfig: experts on every layer; every fourth layer not turned, and without a chunk.
+TEST(Huggingface, PutsExpertsAndChunksWhereLlama4HasThem) {
+  Json config = small_llama4();
+  EXPECT_EQ(layers_of(config), "erw erw erw epf ");
+  EXPECT_THAT(windows(config), ElementsAre(8192, 8192, 8192, 0));
+  config["interleave_moe_layer_step"] = 2;
+  EXPECT_EQ(layers_of(config), "drw erw drw epf ");
+  config["moe_layers"] = {0};
+  config["no_rope_layers"] = {1, 0, 1, 1};
+  EXPECT_EQ(layers_of(config), "erw dpf drw drw ");
+  config["no_rope_layers"] = Json::array();
+  config["attention_chunk_size"] = nullptr;
+  EXPECT_EQ(layers_of(config), "erf drf drf dpf ");
+  config["attention_chunk_size"] = 16;
+  config["layer_types"] = {"full_attention", "chunked_attention", "full_attention",
+                           "full_attention"};
+  EXPECT_THAT(windows(config), ElementsAre(0, 16, 0, 0));
+  config["layer_types"][0] = "sliding_attention";
+  EXPECT_THAT(complaint(config), HasSubstr("/layer_types/0: expected \"chunked_attention\" or "));
+  config = small_llama4();
+  config["no_rope_layers"] = {1, 1};
+  EXPECT_THAT(complaint(config), HasSubstr("/no_rope_layers: expected 4 entries, one a layer"));
+  config["no_rope_layers"] = {1, 1, 2, 1};
+  EXPECT_THAT(complaint(config), HasSubstr("/no_rope_layers/2: expected an integer from 0 to 1"));
+  config = small_llama4();
+  config["moe_layers"] = {4};
+  EXPECT_THAT(complaint(config), HasSubstr("/moe_layers/0: expected an integer from 0 to 3"));
+  config["moe_layers"] = nullptr;
+  config["interleave_moe_layer_step"] = 0;
+  EXPECT_THAT(complaint(config), HasSubstr("/interleave_moe_layer_step: expected an integer"));
+}
+
+// The norms on queries and keys have no gain, and stand only where the heads are turned.
+TEST(Huggingface, GivesLlama4NormsWithoutAGain) {
+  Json config = small_llama4();
+  const OpGraph graph = graph_of(config);
+  std::vector<std::string> norms;
+  for (std::size_t i = 0; i < graph.size(); ++i) {
+    const Layer& layer = graph.layer(LayerId{static_cast<std::int32_t>(i)});
+    if (layer.name.find("query_norm") == std::string::npos) continue;
+    norms.push_back(layer.name);
+    EXPECT_EQ(std::get<NormShape>(layer.shape).groups, 8);
+    EXPECT_TRUE(parameters_of(layer, LayerId{static_cast<std::int32_t>(i)}).empty());
+  }
+  EXPECT_THAT(norms, ElementsAre("layer_window_8192_rotary.query_norm"));
+  config["use_qk_norm"] = false;
+  EXPECT_EQ(graph_of(config).parameter_count(), graph.parameter_count());
+}
+
+// The library's Mixtral has two norms a layer, Grok-1 four: 4 layers of 2 * 64 more.
+TEST(Huggingface, GivesGrok1ANormBehindEachBranchToo) {
+  Json config = small_llama("grok-1");
+  config.update({{"num_experts", 4}, {"num_experts_per_tok", 2}, {"num_key_value_heads", 8}});
+  Json mixtral = config;
+  mixtral.update({{"model_type", "mixtral"}, {"tie_word_embeddings", true}});
+  EXPECT_EQ(graph_of(config).parameter_count(), graph_of(mixtral).parameter_count() + 4 * 2 * 64);
+  EXPECT_EQ(shape_of_config(config).mlp.activation, LayerKind::gated_gelu);
+  EXPECT_TRUE(shape_of_config(config).head.tied);
 }
 
 TEST(Huggingface, RefusesActivationsAndValuesThatItCannotBuild) {

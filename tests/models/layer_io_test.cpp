@@ -53,6 +53,9 @@ TEST_F(LayerFile, ReadsBackWhatIsWritten) {
          {"name": "g", "type": "gated_silu", "inputs": ["u", "a"]},
          {"name": "g2", "type": "gated_gelu", "inputs": ["u", "g"]},
          {"name": "t", "type": "tanh"}, {"name": "s", "type": "silu"},
+         {"name": "r2", "type": "relu_squared"},
+         {"name": "n", "type": "rms_norm", "gain": false, "groups": 4},
+         {"name": "n1", "type": "rms_norm", "gain": false},
          {"name": "gt", "type": "gelu_tanh"}, {"name": "d", "type": "dropout"},
          {"name": "first", "type": "select"},
          {"name": "head", "type": "linear", "out_features": 10, "bias": false, "tied_to": "e"})")));

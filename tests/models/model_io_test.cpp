@@ -99,7 +99,8 @@ TEST_F(ModelFile, IsRefusedForInputsThatAreWrong) {
 TEST_F(ModelFile, IsRefusedForTypesThatAreUnknown) {
   EXPECT_EQ(complaint(model(R"({"name": "f", "type": "conv"})")),
             "/layers/0/type: expected linear, conv2d, batch_norm, layer_norm, rms_norm, max_pool, "
-            "average_pool, flatten, add, concat, relu, gelu, gelu_tanh, silu, tanh, gated_silu, "
+            "average_pool, flatten, add, concat, relu, gelu, gelu_tanh, silu, relu_squared, tanh, "
+            "gated_silu, "
             "gated_gelu, dropout, embedding, position_embedding, class_token, rotary, attention or "
             "select, got \"conv\"");
   EXPECT_THAT(complaint(model(R"({"name": "f", "type": "expert_linear"})")),

@@ -214,6 +214,19 @@ TEST(MakeOp, CountsGatesAndMasksByHand) {
   EXPECT_EQ(bf16("dropout", Pass::forward).traffic, Bytes{20 * 2 + 10});
 }
 
+// max(x, 0)^2, n = 10 in bf16: a comparison and a product; backward 2 max(x, 0) dy: a comparison and two
+// products. x in and y out; x and dy in, dx out.
+TEST(MakeOp, CountsSquaredReluByHand) {
+  const auto relu_squared = [](Pass pass) {
+    return make_op({.op = "relu_squared", .pass = pass, .shape = {10}, .dtype = DType::bf16});
+  };
+  EXPECT_EQ(relu_squared(Pass::forward).flops.count, 20);
+  EXPECT_EQ(relu_squared(Pass::forward).traffic, Bytes{20 * 2});
+  EXPECT_EQ(relu_squared(Pass::backward_input).flops.count, 30);
+  EXPECT_EQ(relu_squared(Pass::backward_input).traffic, Bytes{30 * 2});
+  EXPECT_THROW(relu_squared(Pass::backward_weight), Error);
+}
+
 // 4 experts, 6 rows of 3 in all, 5 out: 2*6*3*5; x 18, W 4*15, y 30.
 TEST(MakeOp, ReadsTheWeightsOfEveryExpert) {
   const Op op = fp32("expert_linear", Pass::forward, {4, 6, 3, 5});

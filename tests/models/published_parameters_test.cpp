@@ -90,6 +90,8 @@ constexpr Published kPublished[] = {
     {"phi-1.5", 1'418'270'720, kApi},
     {"phi-2", 2'779'683'840, kApi},
     {"phi-3-mini", 3'821'079'552, kKeras},
+    // Of the whole network, 401,583,781,376, less its vision encoder, adapter and projector.
+    {"llama4-maverick", 401'583'781'376 - 871'932'416, kApi},
     {"deepseek-v2-lite", 15'706'484'224, kApi},
     {"deepseek-v2", 235'741'434'880, kApi},
     {"bert-base", 109'482'240, kLoaded, true},
@@ -131,6 +133,27 @@ TEST(PublishedParameters, OfDeepseekV3FollowFromItsShape) {
   const std::int64_t all = 61 * attention + 3 * dense + 58 * experts + 2 * 129280 * h + h;
   EXPECT_EQ(zoo("deepseek-v3").parameter_count(), all);
   EXPECT_EQ((all + 500'000'000) / 1'000'000'000, 671);
+}
+
+// NVIDIA/dgxc-benchmarking gives 15.6B. A layer: q and output 2 * 6144^2, k and v 2 * 6144 * 1024, MLP
+// 2 * 6144 * 24576, two norms of gain and shift; two tables of 256000 rows; the last norm. Of 340B the
+// same with heads of 18432 / 96 = 192.
+TEST(PublishedParameters, OfNemotron4FollowFromItsShape) {
+  const auto formula = [](std::int64_t layers, std::int64_t h, std::int64_t kv, std::int64_t ffn) {
+    return layers * (2 * h * h + 2 * h * kv + 2 * h * ffn + 4 * h) + 2 * 256000 * h + 2 * h;
+  };
+  EXPECT_EQ(zoo("nemotron4-15b").parameter_count(), formula(32, 6144, 8 * 128, 24576));
+  EXPECT_EQ(zoo("nemotron4-15b").parameter_count(), 15'628'775'424);
+  EXPECT_EQ(zoo("nemotron4-340b").parameter_count(), formula(96, 18432, 8 * 192, 73728));
+}
+
+// xAI gives 314B, by hand 316B. A layer: q and output 2 * 6144^2, k and v 2 * 6144 * 1024, 8 experts of
+// 3 * 6144 * 32768 with a router, four norms; one table of 131072 rows; the last norm.
+TEST(PublishedParameters, OfGrok1FollowFromItsShape) {
+  const std::int64_t h = 6144;
+  const std::int64_t layer = 2 * h * h + 2 * h * 1024 + 8 * 3 * h * 32768 + 8 * h + 4 * h;
+  EXPECT_EQ(64 * layer + 131072 * h + h, 315'684'820'992);
+  EXPECT_EQ(zoo("grok-1").parameter_count(), 315'684'820'992);
 }
 
 // Zhang et al. give 175B. A layer: 12 h^2 + 13 h; tables of 50272 and 2050 rows; the last norm.

@@ -32,13 +32,12 @@ double peak(const std::string& name, DType dtype) {
 }
 
 TEST(ShippedDevices, AreAllThere) {
-  for (const char* name : {"v100-sxm2-16gb", "v100-sxm2-32gb", "v100-sxm3-32gb",
-                           "a100-sxm-40gb",  "a100-sxm-80gb",  "a100-pcie-40gb",
-                           "a100-pcie-80gb", "h100-sxm-80gb",  "h100-pcie-80gb",
-                           "h100-nvl-94gb",  "h200-sxm-141gb", "gh200-96gb",
-                           "b200-sxm-180gb", "gb200-186gb",    "l40s",
-                           "a10g",           "rtx-3090",       "rtx-4090",
-                           "mi250x-gcd",     "mi300x",         "host"}) {
+  for (const char* name :
+       {"v100-sxm2-16gb", "v100-sxm2-32gb", "v100-sxm3-32gb", "a100-sxm-40gb",  "a100-sxm-80gb",
+        "a100-pcie-40gb", "a100-pcie-80gb", "h100-sxm-80gb",  "h100-pcie-80gb", "h100-nvl-94gb",
+        "h200-sxm-141gb", "gh200-96gb",     "b200-sxm-180gb", "gb200-186gb",    "l40s",
+        "a10g",           "rtx-3090",       "rtx-4090",       "mi250x-gcd",     "mi300x",
+        "host",           "h100-sxm-96gb",  "b300-sxm-288gb", "gb300-279gb"}) {
     EXPECT_EQ(device(name).name, name);
   }
 }

@@ -309,6 +309,66 @@ TEST(FoldedStep, WaitsForASlowDevice) {
   EXPECT_EQ(slow.step_time - even.step_time, even.breakdown.compute);
 }
 
+// Of the four layers two are recomputed: those keep s b h only, the others all of s b h (34 + 5 a s / h).
+TEST(FoldedStep, RecomputesAsManyLayersAsAsked) {
+  const OpGraph gpt = hand_made_gpt({.layers = 4});
+  const Cluster cluster = node(1);
+  const LinkModel costs;
+  const Task task{.model = gpt,
+                  .cluster = cluster,
+                  .costs = costs,
+                  .global_batch = 1,
+                  .lengths = {.source = 4},
+                  .precision = DType::fp16};
+  const auto with = [&](std::optional<int> layers) {
+    return FoldedStep(task, {.recompute = Recompute::full, .recompute_layers = layers})
+        .estimate(costs);
+  };
+  const Estimate none = with(0), two = with(2), all = with({});
+  EXPECT_EQ(none.step_time, FoldedStep(task, {}).estimate(costs).step_time);
+  EXPECT_EQ(2 * (two.step_time - none.step_time), all.step_time - none.step_time);
+  EXPECT_EQ(2 * (none.stages[0].activations - two.stages[0].activations),
+            none.stages[0].activations - all.stages[0].activations);
+  // FLOPs that were done: utilisation times time.
+  EXPECT_GT(all.hfu * seconds(all.step_time), two.hfu * seconds(two.step_time));
+  EXPECT_THAT(complaint(task, {.recompute_layers = 2}), HasSubstr("needs recompute=full"));
+}
+
+// 12 bytes of each parameter go to the host and come back at 1 GB/s while the optimizer runs; the state of
+// two buckets of 25 MiB stays. Activations leave beside forward and return beside backward.
+TEST(FoldedStep, OffloadsToTheHost) {
+  const OpGraph gpt = hand_made_gpt({.layers = 4});
+  DeviceSpec device = big_device();
+  device.host_bandwidth = {1e6};
+  const Cluster cluster("one", {device}, {{.id = "d0", .kind = VertexKind::device, .spec = 0}}, {});
+  const LinkModel costs;
+  const Task task{.model = gpt,
+                  .cluster = cluster,
+                  .costs = costs,
+                  .global_batch = 8,
+                  .optimizer = Optimizer::adam,
+                  .lengths = {.source = 4},
+                  .precision = DType::fp16};
+  const Estimate kept = FoldedStep(task, {.micro_batch = 2}).estimate(costs);
+  const Estimate state =
+      FoldedStep(task, {.micro_batch = 2, .offload = Offload::optimizer}).estimate(costs);
+  const Bytes moved{12 * gpt.parameter_count()};
+  EXPECT_EQ(state.stages[0].optimizer_on_host, moved);
+  EXPECT_EQ(state.breakdown.optimizer, moved / Bandwidth{1e6});
+  const Estimate activations =
+      FoldedStep(task, {.micro_batch = 2, .offload = Offload::activations}).estimate(costs);
+  const Duration move = kept.stages[0].activations / Bandwidth{1e6};
+  EXPECT_GT(move, kept.step_time);
+  EXPECT_EQ(activations.step_time - activations.breakdown.optimizer, 4 * 2 * move);
+  EXPECT_THAT(complaint({.model = gpt,
+                         .cluster = node(1),
+                         .costs = costs,
+                         .global_batch = 8,
+                         .lengths = {.source = 4}},
+                        {.offload = Offload::all}),
+              HasSubstr("does not tell its bandwidth to the host"));
+}
+
 TEST(FoldedStep, RefusesWhatCannotBeLaidOut) {
   const OpGraph gpt = hand_made_gpt({});
   const Cluster cluster = node(8);
@@ -320,15 +380,14 @@ TEST(FoldedStep, RefusesWhatCannotBeLaidOut) {
                   .lengths = {.source = 6}};
   EXPECT_THAT(complaint(task, {.tp = 4}),
               HasSubstr("tp=4 does not divide the 2 heads of layer 'attention'"));
-  EXPECT_THAT(complaint(task, {.dp = 16}),
-              HasSubstr("dp=16 does not divide the global batch of 8"));
+  EXPECT_THAT(complaint(task, {.dp = 3}), HasSubstr("dp=3 does not divide the global batch of 8"));
   EXPECT_THAT(complaint(task, {.dp = 8, .tp = 2}),
               HasSubstr("needs 16 devices, the cluster has 8"));
   EXPECT_THAT(complaint(task, {.pp = 4}), HasSubstr("4 stages, but the network has only 2 layers"));
   EXPECT_THAT(complaint(task, {.cp = 4}),
               HasSubstr("cp=4 does not divide the sequence of 6 tokens"));
   EXPECT_THAT(complaint(task, {.sp = true}), HasSubstr("sp=1 needs tp > 1"));
-  EXPECT_THAT(complaint(task, {.ep = 3}), HasSubstr("ep=3 does not divide cp dp = 1"));
+  EXPECT_THAT(complaint(task, {.ep = 3}), HasSubstr("ep=3: gpt has no experts"));
 }
 
 }  // namespace

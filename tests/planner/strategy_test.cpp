@@ -105,7 +105,7 @@ TEST(ParseStrategy, RefusesWhatItDoesNotUnderstand) {
        "strategy: schedule: expected one of gpipe, 1f1b, interleaved, zb-h1, zb-h2, zb-v, "
        "dualpipe, "
        "got 'pipedream'"},
-      {"recompute=some", "strategy: recompute: expected none, selective or full, got 'some'"},
+      {"recompute=some", "strategy: recompute: expected one of none, selective, full, got 'some'"},
       {"layers=", "strategy: layers: expected a whole number >= 1, got ''"},
       {"layers=4+", "strategy: layers: expected a whole number >= 1, got ''"},
       {"layers=4+0", "strategy: layers: expected a whole number >= 1, got '0'"},

@@ -356,6 +356,31 @@ TEST(ReadShorthand, TellsThePlaceOfWhatIsWrong) {
             "c.json: expected the key \"nodes\", got none");
 }
 
+// The same cluster as the shorthand of JoinsDevicesBlocksNodesAndFabric, whose fabric is not divided: 2 us
+// inside a node, 2 + 2 x 5 + 1 us between nodes.
+TEST(MakeCluster, IsWhatItsShorthandSays) {
+  const NodeGroup node{.nodes = 2,
+                       .devices_per_node = 4,
+                       .intra = LinkFacts{300_GBps, 2us},
+                       .nics_per_node = 2,
+                       .nic = LinkFacts{25_GBps, 5us}};
+  const Cluster cluster = make_cluster("made", looked_up("gpu"), node, {.latency = 1us});
+  EXPECT_EQ(cluster.name(), "made");
+  ASSERT_EQ(cluster.devices(), 8);
+  EXPECT_EQ(latency(cluster, 0, 3), 2us);
+  EXPECT_EQ(latency(cluster, 0, 4), 13us);
+  EXPECT_EQ(bandwidth(cluster, 0, 1), 300e9);
+  EXPECT_EQ(bandwidth(cluster, 0, 4), 25e9);
+  EXPECT_THAT(shared(cluster, {0, 4}, {1, 6}), SizeIs(1));  // 0 and 1 leave by the same NIC
+  ASSERT_THAT(cluster.node_groups(), SizeIs(1));
+  EXPECT_EQ(cluster.node_groups()[0].spec, 0);
+}
+
+TEST(MakeCluster, NeedsNicsBetweenNodes) {
+  const NodeGroup node{.nodes = 2, .devices_per_node = 4, .intra = LinkFacts{300_GBps, 2us}};
+  EXPECT_THROW(make_cluster("made", looked_up("gpu"), node, {}), Error);
+}
+
 // Blocks of two devices a processor; the second node's processors are not the first's.
 TEST(ReadCluster, SharesProcessorsInBlocks) {
   json document = shorthand_json();

@@ -243,6 +243,7 @@ TEST(ModelSchema, KnowsConfigsInThePlaceOfLayers) {
 TEST(Schemas, DescribeTheFilesThatAreShipped) {
   for (const auto& [kind, folder] : {std::pair<std::string, std::string>{"device", "devices"},
                                      {"cluster", "clusters"},
+                                     {"stack", "stacks"},
                                      {"model", "zoo"}}) {
     const Schema schema(kind);
     for (const auto& entry :

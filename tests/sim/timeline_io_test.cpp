@@ -110,15 +110,44 @@ TEST(ToTrace, NamesProcessesAndThreads) {
                                  "1 copy_in", "1 device 1"));
 }
 
-// 100 bytes from 0 to the end of the transfer at 5.000001 us.
+using Counter = std::map<double, std::int64_t>;
+
+Counter counter(const std::string& trace, const std::string& name, const std::string& key) {
+  Counter values;
+  for (const json& event : events(trace, "C")) {
+    if (event["pid"] == 0 && event["name"] == name) values[event["ts"]] = event["args"].at(key);
+  }
+  return values;
+}
+
+// 100 bytes from 0 to the end of the transfer at 5.000001 us, of a segment of 2 MiB that stays.
 TEST(ToTrace, CountsTheMemoryOfADevice) {
   const Scene made = scene();
-  std::map<double, std::int64_t> memory;
-  for (const json& event : events(to_trace(made.graph, made.timeline), "C")) {
-    EXPECT_EQ(event["name"], "memory");
-    if (event["pid"] == 0) memory[event["ts"]] = event["args"]["bytes"];
+  const std::string trace = to_trace(made.graph, made.timeline);
+  EXPECT_EQ(counter(trace, "memory", "bytes"), (Counter{{0.0, 100}, {5.000001, 0}}));
+  EXPECT_EQ(counter(trace, "memory reserved", "bytes"), (Counter{{0.0, 2 << 20}}));
+}
+
+// 7 bytes of parameters all the time beside 100 of activations; the categories without memory are left out.
+TEST(ToTrace, CountsTheMemoryOfADeviceByCategory) {
+  TaskGraphBuilder builder(1);
+  builder.add_buffer({.bytes = 7_B, .category = BufferCategory::parameter, .persistent = true});
+  const BufferId buffer = builder.add_buffer({.bytes = 100_B});
+  const OpId op =
+      builder.add_op({.key = {.op = "relu", .shape = {25}}, .flops = {}, .traffic = {}});
+  builder.add({.op = op});
+  builder.add({.op = op, .allocates = {buffer}, .frees = {buffer}});
+  const TaskGraph graph = std::move(builder).build();
+  const std::string trace = to_trace(graph, {{0us, 1us}, {1us, 3us}});
+  EXPECT_EQ(counter(trace, "memory by category", "parameter"),
+            (Counter{{0.0, 7}, {1.0, 7}, {3.0, 7}}));
+  EXPECT_EQ(counter(trace, "memory by category", "activation"),
+            (Counter{{0.0, 0}, {1.0, 100}, {3.0, 0}}));
+  for (const json& event : events(trace, "C")) {
+    if (event["name"] == "memory by category") {
+      EXPECT_THAT(event["args"], SizeIs(2));
+    }
   }
-  EXPECT_EQ(memory, (std::map<double, std::int64_t>{{0.0, 100}, {5.000001, 0}}));
 }
 
 TEST(ToTrace, LaysForecastAndMeasuredSideBySide) {

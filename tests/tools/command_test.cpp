@@ -122,8 +122,9 @@ TEST(Command, EstimatesWithTheKeysThatOthersRelyOn) {
   ASSERT_EQ(json["memory"]["stages"].size(), 2U);
   for (const Json& stage : json["memory"]["stages"]) {
     expect_keys(stage, {"stage", "peak_bytes", "parameter_bytes", "gradient_bytes",
-                        "optimizer_bytes", "activation_bytes", "buffer_bytes"});
+                        "optimizer_bytes", "activation_bytes", "buffer_bytes", "reserved_bytes"});
     EXPECT_LE(stage["peak_bytes"].get<double>(), json["memory"]["peak_bytes"].get<double>());
+    EXPECT_GE(stage["reserved_bytes"].get<double>(), stage["peak_bytes"].get<double>());
   }
   EXPECT_TRUE(json["tokens_per_s"].is_null());
   EXPECT_EQ(json["strategy"]["dp"], 2);

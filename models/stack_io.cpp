@@ -1,0 +1,48 @@
+#include "models/stack_io.hpp"
+
+#include "sim/json_reader.hpp"
+
+namespace foreplan {
+namespace {
+
+void read_flag(JsonObject& object, const char* key, bool& flag) {
+  if (const auto value = object.optional(key)) flag = value->boolean();
+}
+
+void read_bucket(JsonObject& object, const char* key, Bytes& bytes) {
+  constexpr std::int64_t kMost = std::int64_t{1} << 50;
+  if (const auto value = object.optional(key)) bytes = Bytes{value->integer(1, kMost)};
+}
+
+int read_gradient_bytes(const JsonValue& value) {
+  const std::int64_t bytes = value.integer(1, 8);
+  if ((bytes & (bytes - 1)) != 0) value.expected("1, 2, 4 or 8");
+  return static_cast<int>(bytes);
+}
+
+}  // namespace
+
+Stack read_stack(const std::filesystem::path& path) {
+  const JsonDocument document = JsonDocument::read(path);
+  JsonObject root = document.root("stack");
+  Stack stack;
+  stack.name = root.required("name").text();
+  stack.source = root.required("source").text();
+  read_flag(root, "fused_attention", stack.fused_attention);
+  read_flag(root, "overlap_gradients", stack.overlap_gradients);
+  read_flag(root, "overlap_parameters", stack.overlap_parameters);
+  read_flag(root, "overlap_tensor", stack.overlap_tensor);
+  read_flag(root, "prefetch_parameters", stack.prefetch_parameters);
+  read_flag(root, "clip_gradients", stack.clip_gradients);
+  read_flag(root, "scatter_activations", stack.scatter_activations);
+  read_flag(root, "master_weights", stack.master_weights);
+  if (const auto bytes = root.optional("gradient_bytes")) {
+    stack.gradient_bytes = read_gradient_bytes(*bytes);
+  }
+  read_bucket(root, "first_bucket_bytes", stack.first_bucket);
+  read_bucket(root, "bucket_bytes", stack.bucket);
+  root.finish();
+  return stack;
+}
+
+}  // namespace foreplan

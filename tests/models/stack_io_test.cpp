@@ -1,0 +1,78 @@
+#include "models/stack_io.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <fstream>
+
+#include "sim/error.hpp"
+
+namespace foreplan {
+namespace {
+
+namespace fs = std::filesystem;
+using ::testing::HasSubstr;
+
+Stack read(const std::string& keys) {
+  const fs::path path = fs::path(::testing::TempDir()) /
+                        (std::string("foreplan_stack_") +
+                         ::testing::UnitTest::GetInstance()->current_test_info()->name() + ".json");
+  std::ofstream(path) << R"({"schema": "foreplan.stack/1", "name": "n", "source": "s")" + keys +
+                             "}";
+  const Stack stack = read_stack(path);
+  fs::remove(path);
+  return stack;
+}
+
+std::string complaint(const std::string& keys) {
+  try {
+    read(keys);
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "no complaint";
+}
+
+TEST(StackFile, KeepsDefaultsOfWhatIsLeftOut) {
+  const Stack stack = read("");
+  EXPECT_EQ(stack.name, "n");
+  EXPECT_EQ(stack.source, "s");
+  EXPECT_EQ(stack.fused_attention, Stack{}.fused_attention);
+  EXPECT_EQ(stack.gradient_bytes, Stack{}.gradient_bytes);
+  EXPECT_EQ(stack.bucket, Stack{}.bucket);
+}
+
+TEST(StackFile, TellsEveryFeature) {
+  const Stack stack = read(R"(, "fused_attention": false, "overlap_gradients": false,
+    "overlap_parameters": true, "overlap_tensor": false, "prefetch_parameters": false,
+    "clip_gradients": false, "scatter_activations": false, "master_weights": false,
+    "gradient_bytes": 2, "first_bucket_bytes": 3, "bucket_bytes": 5)");
+  EXPECT_FALSE(stack.fused_attention || stack.overlap_gradients || stack.overlap_tensor);
+  EXPECT_FALSE(stack.prefetch_parameters || stack.clip_gradients || stack.scatter_activations);
+  EXPECT_FALSE(stack.master_weights);
+  EXPECT_TRUE(stack.overlap_parameters);
+  EXPECT_EQ(stack.gradient_bytes, 2);
+  EXPECT_EQ(stack.first_bucket, 3_B);
+  EXPECT_EQ(stack.bucket, 5_B);
+}
+
+TEST(StackFile, RefusesWhatItDoesNotKnow) {
+  EXPECT_THAT(complaint(R"(, "speed": 2)"), HasSubstr("/speed: expected one of"));
+  EXPECT_THAT(complaint(R"(, "gradient_bytes": 3)"), HasSubstr("/gradient_bytes: expected 1, 2"));
+  EXPECT_THAT(complaint(R"(, "bucket_bytes": 0)"), HasSubstr("/bucket_bytes: "));
+  EXPECT_THAT(complaint(R"(, "overlap_tensor": "yes")"), HasSubstr("expected true or false"));
+}
+
+TEST(ShippedStacks, AreReadUnderTheirOwnNames) {
+  int stacks = 0;
+  for (const auto& entry : fs::directory_iterator(FOREPLAN_SOURCE_DIR "/models/stacks")) {
+    const Stack stack = read_stack(entry.path());
+    EXPECT_EQ(stack.name, entry.path().stem());
+    EXPECT_FALSE(stack.source.empty()) << stack.name;
+    ++stacks;
+  }
+  EXPECT_GE(stacks, 15);
+}
+
+}  // namespace
+}  // namespace foreplan

@@ -1,0 +1,107 @@
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "tests/tools/command_files.hpp"
+#include "tests/tools/run_command.hpp"
+
+namespace foreplan {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+std::vector<std::string> gpt2(const std::string& strategy, std::vector<std::string> more = {}) {
+  std::vector<std::string> words{"estimate",       "gpt2", "--cluster",  "dgx-a100x2",
+                                 "--global-batch", "64",   "--strategy", strategy,
+                                 "--seq",          "1024"};
+  words.insert(words.end(), more.begin(), more.end());
+  return words;
+}
+
+// Under data sheets no device does more than its peak: with the FLOPs of GPT-2's step, 64 samples of 1024
+// tokens, 72 b s L h^2 (1 + s / 6h + V / 12Lh), mfu times devices times peak times the step is those FLOPs.
+TEST(EstimateCommand, ForecastsATransformer) {
+  const Json json = expect_done(gpt2("dp=4,tp=2,pp=2,micro_batch=4", {"--json"})).json();
+  const double step = json["step_time_s"].get<double>();
+  const double flops =
+      72.0 * 64 * 1024 * 12 * 768 * 768 * (1 + 1024.0 / (6 * 768) + 50257.0 / (12 * 12 * 768));
+  EXPECT_NEAR(json["mfu"].get<double>() * 16 * 312e12 * step / flops, 1, 1e-9);
+  EXPECT_LT(json["mfu"].get<double>(), 1);
+  EXPECT_NEAR(json["tokens_per_s"].get<double>(), 64 * 1024 / step, 1e-6 * 64 * 1024 / step);
+  EXPECT_EQ(json["strategy"]["layers"], Json({6, 6}));
+  double parts = 0;
+  for (const auto& [name, seconds] : json["breakdown"].items()) parts += seconds.get<double>();
+  EXPECT_NEAR(parts, step, 1e-9);
+}
+
+TEST(EstimateCommand, WritesATraceOfAFoldedStep) {
+  const CommandFolder folder;
+  expect_done(gpt2("dp=4,pp=4,vpp=3,micro_batch=4", {"--trace", folder.path("trace.json")}));
+  const Json trace = Json::parse(folder.read("trace.json"));
+  // 4 stages of 3 chunks, 4 micro-batches, forward and backward: 96 spans at least.
+  int spans = 0;
+  for (const Json& event : trace["traceEvents"]) spans += event["ph"] == "X" ? 1 : 0;
+  EXPECT_GE(spans, 96);
+}
+
+TEST(EstimateCommand, SaysHowManyTokensItNeeds) {
+  expect_complaint(
+      run_command({"estimate", "gpt2", "--cluster", "dgx-a100", "--global-batch", "8"}), 2,
+      {"--seq", "gpt2 reads tokens"});
+  expect_complaint(run_command({"estimate", "resnet50", "--cluster", "dgx-a100", "--global-batch",
+                                "8", "--seq", "16"}),
+                   2, {"--seq", "resnet50 reads no tokens"});
+  expect_complaint(run_command(gpt2("dp=1", {"--precision", "int3"})), 2,
+                   {"--precision: expected auto, fp32", "'int3'"});
+}
+
+// Chance is seeded; the slowest of 16 replicas is slower than the step without chance.
+TEST(EstimateCommand, RunsManyTimesWithJitter) {
+  const auto jitter = [](const char* seed) {
+    const std::vector<std::string> more{"--json", "--jitter", "0.05", "--runs",
+                                        "20",     "--seed",   seed};
+    return expect_done(gpt2("dp=16,micro_batch=1", more)).json();
+  };
+  const Json json = jitter("3");
+  EXPECT_GT(json["jitter"]["p50_s"].get<double>(), json["step_time_s"].get<double>());
+  EXPECT_EQ(json["jitter"]["runs"], 20);
+  EXPECT_EQ(jitter("3"), json);
+  EXPECT_NE(jitter("4")["jitter"], json["jitter"]);
+}
+
+// Each collective by what it costs is never slower than all by one algorithm.
+TEST(EstimateCommand, TakesCollectivesByCostOrByName) {
+  const auto step = [](const char* collectives) {
+    return expect_done(gpt2("dp=4,tp=4,micro_batch=4", {"--json", "--collectives", collectives}))
+        .json()["step_time_s"]
+        .get<double>();
+  };
+  const double best = step("auto");
+  for (const char* name : {"ring", "direct", "tree", "halving_doubling", "hierarchical"}) {
+    EXPECT_LE(best, step(name)) << name;
+  }
+  EXPECT_LT(step("ring"), step("tree"));
+  expect_complaint(run_command(gpt2("dp=2", {"--collectives", "star"})), 2,
+                   {"--collectives: expected auto, ring, direct, tree", "'star'"});
+}
+
+TEST(EstimateCommand, WaitsForASlowDevice) {
+  const double even = expect_done(gpt2("dp=16", {"--json"})).json()["step_time_s"].get<double>();
+  const double slow =
+      expect_done(gpt2("dp=16", {"--json", "--slow", "5:1.5"})).json()["step_time_s"].get<double>();
+  EXPECT_GT(slow, 1.3 * even);
+  expect_complaint(run_command(gpt2("dp=16", {"--slow", "16:2"})), 2,
+                   {"--slow: expected a device from 0 to 15, got 16"});
+}
+
+TEST(EstimateCommand, ForecastsPytorchsDataParallel) {
+  const auto step = [](const char* strategy) {
+    return expect_done(gpt2(strategy, {"--json"})).json()["step_time_s"].get<double>();
+  };
+  EXPECT_GT(step("dp=16,replication=dataparallel"), step("dp=16"));
+}
+
+}  // namespace
+}  // namespace foreplan

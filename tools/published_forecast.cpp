@@ -1,0 +1,214 @@
+#include "tools/published_forecast.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "models/stack_io.hpp"
+#include "planner/folded_step.hpp"
+#include "sim/cluster_io.hpp"
+#include "sim/error.hpp"
+#include "tools/published_model.hpp"
+#include "tools/published_strategy.hpp"
+#include "tools/resources.hpp"
+
+namespace foreplan {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// Megatron-LM pads the vocabulary so that each rank of tp has a multiple of 128 rows.
+constexpr std::int64_t kVocabularyRows = 128;
+
+/// GPUs of a domain that one job of several takes: as many as its number divides.
+int power_of_two_below(int value) {
+  int power = 1;
+  while (power * 2 <= value) power *= 2;
+  return power;
+}
+
+/// The nodes of a row as its cluster has them: NVLink domains.
+NodeGroup nodes_of(const PublishedRow& row, const PublishedHardware::Gpu& gpu) {
+  const auto gpus = static_cast<int>(std::min<std::int64_t>(*row.hardware.gpus, 1'000'000));
+  int per_node = static_cast<int>(row.hardware.gpus_per_node);
+  if (gpu.nvlink_domain > 0) {
+    per_node = gpus <= gpu.nvlink_domain ? gpus : power_of_two_below(gpu.nvlink_domain);
+  }
+  NodeGroup group;
+  group.nodes = (gpus + per_node - 1) / per_node;
+  group.devices_per_node = per_node;
+  return group;
+}
+
+void check_row(const PublishedRow& row) {
+  if (row.trust == Trust::analytic) reject("analytic: the value of a formula, not measured");
+  if (!row.hardware.gpus) reject("hardware.gpus is not told");
+  if (!row.step_time_s() && !row.measured_bytes() && !row.out_of_memory) {
+    reject("no time of a step and no memory was measured");
+  }
+}
+
+/// Equal keys are equal networks.
+std::string shape_key(const PublishedRow::Model& m) {
+  const auto text = [](const std::optional<std::int64_t>& v) { return v.value_or(-1); };
+  const PublishedExperts e = m.experts.value_or(PublishedExperts{});
+  return fmt::format("{}/{}/{}/{}/{}/{}/{}/{}/{}/{}/{}/{}/{}/{}/{}/{}/{}/{}", m.kind, m.name,
+                     text(m.layers), text(m.hidden), text(m.heads), text(m.kv_heads),
+                     text(m.head_features), text(m.mlp_features), text(m.vocabulary),
+                     text(m.sequence), m.gated_mlp.value_or(false), text(e.experts), text(e.top_k),
+                     text(e.features), text(e.shared_experts), text(e.dense_layers), e.interleave,
+                     e.attention);
+}
+
+std::optional<double> over(double forecast, std::optional<double> measured) {
+  if (!measured || !(*measured > 0)) return std::nullopt;
+  return forecast / *measured - 1;
+}
+
+}  // namespace
+
+std::optional<double> PublishedForecast::error() const {
+  return over(seconds(estimate.step_time), measured_s());
+}
+
+std::optional<double> PublishedForecast::memory_error() const {
+  const std::optional<std::int64_t> bytes = row.measured_bytes();
+  if (!bytes || row.out_of_memory) return std::nullopt;
+  return over(static_cast<double>(estimate.peak_memory.count), static_cast<double>(*bytes));
+}
+
+std::optional<double> PublishedForecast::measured_mfu() const {
+  const auto measured = measured_s();
+  if (!measured || !(estimate.mfu > 0)) return std::nullopt;
+  return estimate.mfu * seconds(estimate.step_time) / *measured;
+}
+
+PublishedForecaster::PublishedForecaster(const fs::path& tables, const CostModel& costs)
+    : costs_(costs),
+      hardware_(read_published_hardware(tables / "hardware.json")),
+      sources_(read_published_sources(tables / "sources.json")),
+      split_(read_published_split(tables / "split.json")) {}
+
+PublishedForecaster::~PublishedForecaster() = default;
+
+const Cluster& PublishedForecaster::cluster_of(const PublishedRow& row,
+                                               std::vector<std::string>& assumed) {
+  const auto gpu = hardware_.gpus.find(row.hardware.gpu);
+  if (gpu == hardware_.gpus.end()) {
+    reject(fmt::format("hardware.gpu: hardware.json has no '{}'", row.hardware.gpu));
+  }
+  NodeGroup group = nodes_of(row, gpu->second);
+  const auto network = hardware_.networks.find(row.hardware.interconnect);
+  const bool told = network != hardware_.networks.end();
+  if (group.nodes > 1 && !told) assumed.push_back("network");
+  const std::string key = fmt::format("{}/{}/{}x{}", gpu->first, told ? network->first : "",
+                                      group.nodes, group.devices_per_node);
+  std::unique_ptr<Cluster>& cluster = clusters_[key];
+  if (cluster) return *cluster;
+  const std::string& name = gpu->second.device;
+  auto device = devices_.find(name);
+  if (device == devices_.end()) device = devices_.emplace(name, load_device(name)).first;
+  const PublishedHardware::Nics nics = told ? network->second : gpu->second.nics;
+  group.intra = LinkFacts{device->second.link_bandwidth, hardware_.intra_latency};
+  group.nics_per_node = std::min(nics.per_node, group.devices_per_node);
+  group.nic = LinkFacts{nics.bandwidth, hardware_.nic_latency};
+  const Fabric fabric{.oversubscription = 1, .latency = hardware_.fabric_latency};
+  cluster = std::make_unique<Cluster>(make_cluster(name, device->second, group, fabric));
+  return *cluster;
+}
+
+const OpGraph& PublishedForecaster::model_of(const PublishedRow& row, const PublishedSource& facts,
+                                             std::int64_t vocabulary_multiple) {
+  const std::string key =
+      fmt::format("{}/{}/{}/{}/{}", shape_key(row.model), vocabulary_multiple, facts.dropout,
+                  facts.alibi, facts.tied ? 1 + int{*facts.tied} : 0);
+  std::unique_ptr<OpGraph>& model = models_[key];
+  if (!model) {
+    model = std::make_unique<OpGraph>(published_model(row, facts, sources_, vocabulary_multiple));
+  }
+  return *model;
+}
+
+const Stack& PublishedForecaster::stack_of(const PublishedSource& facts) {
+  const auto known = stacks_.find(facts.stack);
+  if (known != stacks_.end()) return known->second;
+  Stack stack = facts.stack.empty() ? Stack{} : read_stack(find_resource("stacks", facts.stack));
+  return stacks_.emplace(facts.stack, std::move(stack)).first->second;
+}
+
+/// Where recomputation is not told: the least with which the forecast fits, else all.
+Estimate PublishedForecaster::estimate(const PublishedRow& row, const Task& task, Strategy strategy,
+                                       std::vector<std::string>& assumed) const {
+  if (const auto told = published_recompute(row)) {
+    strategy.recompute = *told;
+    return FoldedStep(task, strategy).estimate(costs_);
+  }
+  assumed.push_back("recompute");
+  for (const Recompute recompute : {Recompute::none, Recompute::selective, Recompute::full}) {
+    strategy.recompute = recompute;
+    const FoldedStep step(task, strategy);
+    Estimate estimate = step.estimate(costs_);
+    if (estimate.feasible || !row.hardware.gpu_memory_gb || recompute == Recompute::full) {
+      return estimate;
+    }
+  }
+  return {};
+}
+
+PublishedForecast PublishedForecaster::forecast(const PublishedRow& row,
+                                                const std::string& source) {
+  check_row(row);
+  PublishedForecast result{.row = row,
+                           .source = source,
+                           .device = {},
+                           .fit = split_.fits(source, row),
+                           .estimate = {},
+                           .assumed = {},
+                           .memory_told = row.hardware.gpu_memory_gb.has_value()};
+  const PublishedSource* const known = sources_.find(source, row);
+  if (known == nullptr) result.assumed.push_back("stack");
+  const PublishedSource facts = known != nullptr ? *known : PublishedSource{};
+  const Optimizer optimizer = published_optimizer(row, result.assumed);
+  const DType precision = published_precision(row);
+  const Strategy strategy = published_strategy(row, facts, result.assumed);
+  const std::int64_t padding = strategy.tp > 1 ? kVocabularyRows * strategy.tp : 1;
+  const OpGraph& model = model_of(row, facts, padding);
+  const std::int64_t tokens = row.model.sequence.value_or(1);
+  const Task task{.model = model,
+                  .cluster = cluster_of(row, result.assumed),
+                  .costs = costs_,
+                  .global_batch = *row.training.global_batch,
+                  .optimizer = optimizer,
+                  .lengths = {.source = tokens, .target = tokens},
+                  .precision = precision,
+                  .stack = stack_of(facts)};
+  result.device = task.cluster.device(DeviceId{0}).name;
+  result.estimate = estimate(row, task, strategy, result.assumed);
+  return result;
+}
+
+PublishedRecord forecast_published(const fs::path& folder, PublishedForecaster& forecaster) {
+  std::vector<fs::path> files;
+  std::error_code code;
+  for (const auto& entry : fs::directory_iterator(folder, code)) {
+    const fs::path& path = entry.path();
+    if (path.extension() == ".json" && !is_published_table(path)) files.push_back(path);
+  }
+  if (files.empty()) reject(fmt::format("{}: expected a folder with *.json", folder.string()));
+  std::sort(files.begin(), files.end());
+  PublishedRecord record;
+  for (const fs::path& file : files) {
+    const std::string source = file.stem().string();
+    for (const PublishedRow& row : read_published(file)) {
+      try {
+        record.rows.push_back(forecaster.forecast(row, source));
+      } catch (const Error& error) {
+        if (error.code() != ErrorCode::invalid_argument) throw;
+        record.skipped.push_back({row.id, source, error.what()});
+      }
+    }
+  }
+  return record;
+}
+
+}  // namespace foreplan

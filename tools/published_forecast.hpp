@@ -1,0 +1,81 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "models/published.hpp"
+#include "planner/estimate.hpp"
+#include "tools/published_tables.hpp"
+
+namespace foreplan {
+
+/// A row and what was forecast for it.
+struct PublishedForecast {
+  PublishedRow row;
+  std::string source;  ///< name of the row's file
+  std::string device;  ///< name of its kind
+  bool fit = false;    ///< constants may be fitted on it
+  Estimate estimate;
+  /// What the row does not tell and a rule of docs/published.md gave: "recompute", "network", ...
+  std::vector<std::string> assumed;
+  bool memory_told = false;  ///< of the GPU: whether the run fits can be judged
+
+  std::optional<double> measured_s() const { return row.step_time_s(); }
+  /// forecast / measured - 1; empty where no time was measured.
+  std::optional<double> error() const;
+  std::optional<double> memory_error() const;
+  /// Of a row that ran out of memory: whether the forecast says so too.
+  bool right_about_memory() const { return !estimate.feasible; }
+  /// The share of the devices' peak that the model's FLOPs in the measured time are.
+  std::optional<double> measured_mfu() const;
+};
+
+struct PublishedSkip {
+  std::string id, source, reason;
+};
+
+struct PublishedRecord {
+  std::vector<PublishedForecast> rows;
+  std::vector<PublishedSkip> skipped;
+};
+
+/// Turns rows into forecasts by the rules of docs/published.md, which say what stands in for what a row
+/// does not tell. Networks and clusters are built once each.
+class PublishedForecaster {
+ public:
+  /// @param tables  the folder of hardware.json, sources.json and split.json
+  PublishedForecaster(const std::filesystem::path& tables, const CostModel& costs);
+  ~PublishedForecaster();
+
+  /// @throws Error(invalid_argument) with the reason where the row lacks something or cannot be laid out
+  PublishedForecast forecast(const PublishedRow& row, const std::string& source);
+
+ private:
+  const Cluster& cluster_of(const PublishedRow& row, std::vector<std::string>& assumed);
+  const OpGraph& model_of(const PublishedRow& row, const PublishedSource& facts,
+                          std::int64_t vocabulary_multiple);
+  const Stack& stack_of(const PublishedSource& facts);
+  Estimate estimate(const PublishedRow& row, const Task& task, Strategy strategy,
+                    std::vector<std::string>& assumed) const;
+
+  const CostModel& costs_;
+  PublishedHardware hardware_;
+  PublishedSources sources_;
+  PublishedSplit split_;
+  std::map<std::string, DeviceSpec> devices_;
+  std::map<std::string, std::unique_ptr<Cluster>> clusters_;
+  std::map<std::string, std::unique_ptr<OpGraph>> models_;
+  std::map<std::string, Stack> stacks_;
+};
+
+/// Forecasts every row of every file of rows in `folder`, in the order of names.
+/// @throws Error(invalid_argument) if a file is broken or there is none
+PublishedRecord forecast_published(const std::filesystem::path& folder,
+                                   PublishedForecaster& forecaster);
+
+}  // namespace foreplan

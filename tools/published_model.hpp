@@ -1,0 +1,21 @@
+#pragma once
+
+#include <string>
+
+#include "models/op_graph.hpp"
+#include "models/published.hpp"
+#include "tools/published_tables.hpp"
+
+namespace foreplan {
+
+/// The network of a row, from its shape; of a name that no shape tells, from the zoo.
+///
+/// kind gpt: norms with gain and shift, biases, GELU, a table of positions, tied head (Nemotron: rotary
+/// positions, no biases, untied); llama and moe: RMS norms, rotary positions, a gated MLP or experts,
+/// untied; bert: masked words and sentence pairs. What a source does otherwise stands in `facts`.
+/// @param vocabulary_multiple  the vocabulary is padded to a multiple of this
+/// @throws Error(invalid_argument) naming the field that is missing, or the kind that is not known
+OpGraph published_model(const PublishedRow& row, const PublishedSource& facts,
+                        const PublishedSources& sources, std::int64_t vocabulary_multiple);
+
+}  // namespace foreplan
