@@ -144,7 +144,9 @@ TEST(ToTrace, CountsTheMemoryOfADeviceByCategory) {
   EXPECT_EQ(counter(trace, "memory by category", "activation"),
             (Counter{{0.0, 0}, {1.0, 100}, {3.0, 0}}));
   for (const json& event : events(trace, "C")) {
-    if (event["name"] == "memory by category") EXPECT_THAT(event["args"], SizeIs(2));
+    if (event["name"] == "memory by category") {
+      EXPECT_THAT(event["args"], SizeIs(2));
+    }
   }
 }
 
