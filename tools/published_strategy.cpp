@@ -67,6 +67,9 @@ int zero_stage(const PublishedRow& row, const Strategy& strategy) {
 
 void check_schedule(const PublishedRow& row) {
   const std::string& text = row.parallel.schedule;
+  if (has(text, "interleaved") && !row.parallel.vpp) {
+    reject("parallel.vpp is not told, though the schedule is interleaved");
+  }
   if (text.empty() || has(text, "1f1b") || has(text, "1F1B")) return;
   reject(fmt::format("parallel.schedule: not understood: '{}'", text));
 }

@@ -86,6 +86,10 @@ TEST(PublishedStrategy, RefusesWhatContradictsItself) {
   wrong = row();
   wrong.parallel.schedule = "all at once";
   EXPECT_THAT(complaint(wrong), HasSubstr("parallel.schedule: not understood"));
+  wrong.parallel.schedule = "interleaved-1f1b";
+  EXPECT_EQ(complaint(wrong), "no complaint");
+  wrong.parallel.vpp.reset();
+  EXPECT_THAT(complaint(wrong), HasSubstr("parallel.vpp is not told"));
 }
 
 TEST(PublishedStrategy, TellsWhatItAssumed) {
