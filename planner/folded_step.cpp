@@ -14,6 +14,9 @@ namespace {
 /// Fills in what follows from the rest, and refuses what cannot be split.
 Strategy completed(const Task& task, Strategy strategy) {
   check_step(task, strategy);
+  if (strategy.replication != Replication::ddp) {
+    reject(fmt::format("strategy: replication={} is not folded", name(strategy.replication)));
+  }
   const BatchSplit batch = split_batch(strategy, task.global_batch);
   strategy.micro_batch = batch.micro_batch;
   const UnitChain chain = unit_chain(task.model);

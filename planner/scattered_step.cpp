@@ -6,6 +6,7 @@
 #include <string>
 
 #include "models/op_cost.hpp"
+#include "planner/step_check.hpp"
 #include "sim/error.hpp"
 
 namespace foreplan {
@@ -14,13 +15,14 @@ namespace {
 LayerId before(LayerId id) { return LayerId{static_cast<std::int32_t>(id) - 1}; }
 
 Strategy completed(const Task& task, Strategy strategy) {
-  const bool plain = strategy.tp * strategy.pp * strategy.vpp * strategy.cp * strategy.ep == 1 &&
-                     strategy.zero == 0 && !strategy.sp && strategy.recompute == Recompute::none &&
-                     strategy.offload == Offload::none;
+  check_step(task, strategy);
+  const Strategy& s = strategy;
+  const bool plain = std::max({s.tp, s.pp, s.vpp, s.cp, s.ep}) == 1 && s.zero == 0 && !s.sp &&
+                     s.recompute == Recompute::none && s.offload == Offload::none &&
+                     s.layers.empty();
   if (!plain) reject("strategy: replication=dataparallel goes with dp alone");
-  if (strategy.dp > task.cluster.devices()) {
-    reject(fmt::format("strategy: {} needs {} devices, the cluster has {}", format(strategy),
-                       strategy.dp, task.cluster.devices()));
+  if (task.cluster.specs().size() > 1 || !task.slow.empty()) {
+    reject("strategy: replication=dataparallel is forecast for devices that are all alike");
   }
   const BatchSplit batch = split_batch(strategy, task.global_batch);
   if (batch.micro_batches != 1) {

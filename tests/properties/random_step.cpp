@@ -161,6 +161,10 @@ class Draw {
     strategy_.sp = strategy_.tp > 1 ? dice_.once_in(2) : dice_.once_in(20);
     strategy_.recompute =
         dice_.one_of({Recompute::none, Recompute::none, Recompute::selective, Recompute::full});
+    const bool by_layers = dice_.once_in(strategy_.recompute == Recompute::full ? 3 : 60);
+    if (by_layers) strategy_.recompute_layers = static_cast<int>(dice_.below(6)) - 1;
+    if (dice_.once_in(6)) strategy_.offload = kOffloads[static_cast<std::size_t>(dice_.below(4))];
+    if (dice_.once_in(30)) only_replicas();
     batch();
     rest_of_task();
   }
@@ -206,6 +210,12 @@ class Draw {
     if (dice_.once_in(4)) strategy_.layers = random_layers(dice_, parts, layers_of(task_.model));
   }
 
+  /// PyTorch's DataParallel, mostly with nothing beside it.
+  void only_replicas() {
+    if (!dice_.once_in(4)) strategy_ = {.dp = strategy_.dp};
+    strategy_.replication = Replication::dataparallel;
+  }
+
   void wild() {
     const int value = dice_.one_of({0, -1, 1'000'000'000, 1 << 20, 65, 1000});
     if (dice_.once_in(8)) {
@@ -234,6 +244,9 @@ class Draw {
         dice_.one_of({DType::fp32, DType::tf32, DType::fp16, DType::bf16, DType::fp8});
     const bool known = task_.cluster.device(DeviceId{0}).peak.count(task_.precision) != 0;
     if (!known && !dice_.once_in(10)) task_.precision = DType::fp32;
+    if (dice_.once_in(6)) {
+      task_.collectives = static_cast<CollectiveAlgorithm>(dice_.below(kCollectiveAlgorithms));
+    }
     stack();
     for (std::int64_t i = dice_.once_in(6) ? 1 + dice_.below(2) : 0; i > 0; --i) {
       const std::int64_t out = dice_.once_in(20) ? 5 : 0;
