@@ -106,6 +106,9 @@ TEST(PublishedStrategy, TellsWhatItAssumed) {
 TEST(PublishedStrategy, ReadsZeroFromStageShardsOrOptimizer) {
   PublishedRow sharded = row();
   EXPECT_EQ(strategy(sharded).zero, 0);
+  PublishedSource distributed;
+  distributed.zero = 1;
+  EXPECT_EQ(strategy(sharded, distributed).zero, 1);
   sharded.training.optimizer = "adam (distributed optimizer)";
   EXPECT_EQ(strategy(sharded).zero, 1);
   sharded.parallel.fsdp_shard_size = 8;
