@@ -125,6 +125,8 @@ void add_forecasting(CLI::App& app, Commands& c, std::ostream& out) {
       ->add_option("--precision", c.estimate.precision,
                    "fp32, tf32, fp16, bf16, fp8; auto: fp32 for what runs here, else bf16 or fp16")
       ->capture_default_str();
+  estimate->add_option("--stack", c.estimate.stack,
+                       "the software that trains: a shipped name or a file (folded forecasts)");
   estimate
       ->add_option("--collectives", c.estimate.collectives,
                    "ring, tree, ...; auto: each by what it costs (folded forecasts)")

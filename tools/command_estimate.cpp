@@ -98,6 +98,7 @@ void run_estimate(const EstimateCommand& command, std::ostream& out) {
             .optimizer = optimizer_of(command, model),
             .lengths = lengths_of(command, model),
             .precision = precision_of(command, model, cluster),
+            .stack = load_stack(command.stack),
             .collectives = collectives_of(command)};
   for (const std::string& slow : command.disturbance.slow) {
     task.slow.push_back(checked_slow(slow, cluster));

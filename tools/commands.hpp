@@ -16,7 +16,7 @@ namespace foreplan {
 
 struct EstimateCommand {
   std::string model, cluster = "host", strategy, profile, trace, output, optimizer = "auto";
-  std::string precision = "auto", collectives = "auto";
+  std::string precision = "auto", collectives = "auto", stack;
   Disturbance disturbance{};
   std::int64_t global_batch = 0;
   std::int64_t sequence = 0, target_sequence = 0;  ///< tokens; 0: the model's own

@@ -1,6 +1,6 @@
 # `cmake --install BUILD --prefix DIR --strip` makes a folder that can be moved to another machine: the command,
-# the plugins, the shipped files, the tests of profiler, runtime and GPUs where they were built, and every shared library that a bare machine
-# with glibc 2.36 (and, for GPUs, a driver and CUDA 13) would lack.
+# the plugins, the shipped files, the tests that want a GPU where they were built, and every shared library that a
+# bare machine with glibc 2.36 (and, for GPUs, a driver and CUDA 13) would lack.
 
 set(not_bundled
     "^ld-linux" "^libc\\.so" "^libm\\.so" "^libpthread\\.so" "^libdl\\.so" "^librt\\.so" "^libutil\\.so"
@@ -12,8 +12,8 @@ if(FOREPLAN_CUDA_FOUND)
 endif()
 
 set(installed_programs foreplan)
-# The tests of what runs on the machine that the bundle is for; the others say the same everywhere.
-foreach(tests profiler_tests runtime_tests cuda_gpu_tests)
+# The tests of what the machine that the bundle is for has; the others say the same everywhere.
+foreach(tests cuda_gpu_tests)
   if(TARGET ${tests})
     list(APPEND installed_programs ${tests})
   endif()

@@ -51,7 +51,8 @@ std::int64_t micro_batch(const PublishedRow& row, int dp) {
 }
 
 /// FSDP of a told size without a stage keeps parameters between forward and backward.
-int zero_stage(const PublishedRow& row, const Strategy& strategy) {
+int zero_stage(const PublishedRow& row, const PublishedSource& facts, const Strategy& strategy,
+               std::vector<std::string>& assumed) {
   const PublishedRow::Parallel& parallel = row.parallel;
   const std::int64_t shards = parallel.fsdp_shard_size.value_or(0);
   if (shards > 1 && shards != strategy.dp && shards != std::int64_t{strategy.dp} * strategy.cp) {
@@ -62,11 +63,16 @@ int zero_stage(const PublishedRow& row, const Strategy& strategy) {
   }
   if (parallel.zero_stage) return static_cast<int>(std::min<std::int64_t>(*parallel.zero_stage, 4));
   if (shards > 1) return 2;
-  return has(row.training.optimizer, "distributed") ? 1 : 0;
+  if (has(row.training.optimizer, "distributed")) return 1;
+  if (facts.zero > 0) assumed.push_back("zero");
+  return facts.zero;
 }
 
 void check_schedule(const PublishedRow& row) {
   const std::string& text = row.parallel.schedule;
+  if (has(text, "interleaved") && !row.parallel.vpp) {
+    reject("parallel.vpp is not told, though the schedule is interleaved");
+  }
   if (text.empty() || has(text, "1f1b") || has(text, "1F1B")) return;
   reject(fmt::format("parallel.schedule: not understood: '{}'", text));
 }
@@ -84,7 +90,7 @@ Strategy published_strategy(const PublishedRow& row, const PublishedSource& fact
                     .ep = ranks(parallel.ep.value_or(1), "parallel.ep")};
   check_ranks(row, strategy);
   strategy.micro_batch = micro_batch(row, strategy.dp);
-  strategy.zero = zero_stage(row, strategy);
+  strategy.zero = zero_stage(row, facts, strategy, assumed);
   strategy.sp = strategy.tp > 1 && parallel.sp.value_or(facts.sp);
   if (strategy.tp > 1 && !parallel.sp) assumed.push_back("sp");
   if (strategy.pp > 1) check_schedule(row);

@@ -129,6 +129,35 @@ void add_choices(const RowList& timed, PublishedSummary& summary) {
   if (summary.choices > 0) summary.regret = sum / static_cast<double>(summary.choices);
 }
 
+/// Rows of one key differ in data parallelism and the batch that grows with it.
+std::string scaling_key(const PublishedForecast& row) {
+  Strategy strategy = row.estimate.strategy;
+  strategy.dp = 1;
+  const PublishedRow& r = row.row;
+  return fmt::format("{}/{}/{}/{}/{}/{}/{}", row.source, r.model.name, r.model.layers.value_or(0),
+                     r.model.sequence.value_or(0), r.hardware.gpu, r.training.precision,
+                     format(strategy));
+}
+
+void add_speedups(const RowList& timed, PublishedSummary& summary) {
+  std::map<std::string, RowList> sets;
+  for (const PublishedForecast* row : timed) sets[scaling_key(*row)].push_back(row);
+  double sum = 0;
+  for (auto& [key, rows] : sets) {
+    std::stable_sort(rows.begin(), rows.end(), [](const auto* a, const auto* b) {
+      return a->estimate.strategy.dp < b->estimate.strategy.dp;
+    });
+    const PublishedForecast& first = *rows.front();
+    for (const PublishedForecast* row : rows) {
+      if (row->estimate.strategy.dp == first.estimate.strategy.dp) continue;
+      // Batches cancel: what is left is how much longer a step takes, forecast over measured.
+      sum += std::abs((1 + *first.error()) / (1 + *row->error()) - 1);
+      ++summary.speedups;
+    }
+  }
+  if (summary.speedups > 0) summary.speedup_mape = sum / static_cast<double>(summary.speedups);
+}
+
 void add_memory(const RowList& rows, PublishedSummary& summary) {
   double sum = 0, bias = 0;
   for (const PublishedForecast* row : rows) {
@@ -165,6 +194,7 @@ PublishedSummary summary_of(std::string source, const RowList& rows, const AllSh
                    .by_source = naive_mape(timed, shares.by_source, source_of),
                    .in_sample = naive_mape(timed, shares.in_sample, source_of)};
   add_choices(timed, summary);
+  add_speedups(timed, summary);
   add_memory(rows, summary);
   return summary;
 }

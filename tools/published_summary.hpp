@@ -31,6 +31,10 @@ struct PublishedSummary {
   double regret =
       0;  ///< of the layout forecast fastest, over the fastest measured; mean of the sets
   double max_regret = 0;  ///< the largest
+  /// Rows that differ from one on fewer GPUs in dp and batch alone, and the mean |error| of how many times as
+  /// many samples a second they reach.
+  std::int64_t speedups = 0;
+  double speedup_mape = 0;
   std::int64_t memory_rows = 0;
   double memory_mape = 0, memory_bias = 0;
   std::int64_t out_of_memory = 0;  ///< rows that ran out of memory

@@ -47,6 +47,8 @@ PublishedSource read_source(JsonObject object) {
                          .stack = object.required("stack").text()};
   if (const auto dropout = object.optional("dropout")) source.dropout = dropout->boolean();
   if (const auto sp = object.optional("sp")) source.sp = sp->boolean();
+  if (const auto zero = object.optional("zero"))
+    source.zero = static_cast<int>(zero->integer(0, 3));
   if (const auto tied = object.optional("tied")) source.tied = tied->boolean();
   if (const auto positions = object.optional("positions")) {
     source.alibi = positions->text() == "alibi";

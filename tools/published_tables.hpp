@@ -40,6 +40,7 @@ struct PublishedSource {
   std::string stack;      ///< of models/stacks
   bool dropout = false;
   bool sp = false;     ///< sequence parallel with tp > 1, where a row does not tell
+  int zero = 0;        ///< stage, where a row does not tell
   bool alibi = false;  ///< no table of positions, and a norm behind the embedding, as BLOOM has
   std::optional<bool>
       tied{};  ///< the head's weights are the embedding's; empty: as the kind has it

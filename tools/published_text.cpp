@@ -61,6 +61,8 @@ Json summary_json(const PublishedSummary& s) {
           {"choices", s.choices},
           {"regret", s.regret},
           {"max_regret", s.max_regret},
+          {"speedups", s.speedups},
+          {"speedup_mape", s.speedup_mape},
           {"memory_rows", s.memory_rows},
           {"memory_mape", s.memory_mape},
           {"memory_bias", s.memory_bias},
@@ -77,7 +79,8 @@ std::string percent(const std::optional<double>& ratio) {
 
 TextTable time_table(const std::vector<PublishedSummary>& summaries) {
   TextTable table({"source", "rows", "MAPE %", "max %", "bias %", "Spearman", "naive, GPU %",
-                   "naive, source %", "source's own %", "choices", "regret %", "max regret %"});
+                   "naive, source %", "source's own %", "choices", "regret %", "max regret %",
+                   "speed-ups", "speed-up MAPE %"});
   for (const PublishedSummary& s : summaries) {
     if (s.rows == 0) continue;
     const bool choices = s.choices > 0;
@@ -85,7 +88,9 @@ TextTable time_table(const std::vector<PublishedSummary>& summaries) {
                signed_percent(s.bias), fmt::format("{:.3f}", s.spearman), percent(s.naive.by_gpu),
                percent(s.naive.by_source), percent(s.naive.in_sample),
                choices ? fmt::format("{}", s.choices) : "", choices ? percent(s.regret) : "",
-               choices ? percent(s.max_regret) : ""});
+               choices ? percent(s.max_regret) : "",
+               s.speedups > 0 ? fmt::format("{}", s.speedups) : "",
+               s.speedups > 0 ? percent(s.speedup_mape) : ""});
   }
   return table;
 }

@@ -9,6 +9,7 @@
 #include <string_view>
 
 #include "models/model_io.hpp"
+#include "models/stack_io.hpp"
 #include "sim/cluster_io.hpp"
 #include "sim/error.hpp"
 #include "sim/json_names.hpp"
@@ -147,6 +148,10 @@ fs::path find_resource(const std::string& kind, const std::string& name_or_file)
 
 OpGraph load_model(const std::string& name_or_file) {
   return read_model(find_resource("zoo", name_or_file));
+}
+
+Stack load_stack(const std::string& name_or_file) {
+  return name_or_file.empty() ? Stack{} : read_stack(find_resource("stacks", name_or_file));
 }
 
 DeviceSpec load_device(const std::string& name_or_file) {

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "models/op_graph.hpp"
+#include "models/stack.hpp"
 #include "sim/cluster.hpp"
 
 namespace foreplan {
@@ -26,6 +27,8 @@ bool is_file_name(const std::string& name_or_file);
 ///   of that name
 std::filesystem::path find_resource(const std::string& kind, const std::string& name_or_file);
 
+/// Empty: the default.
+Stack load_stack(const std::string& name_or_file);
 OpGraph load_model(const std::string& name_or_file);
 DeviceSpec load_device(const std::string& name_or_file);
 /// A cluster by file, by shipped name, or by shipped name and number of nodes: `dgx-a100x64` is 64

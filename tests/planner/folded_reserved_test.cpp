@@ -33,6 +33,23 @@ TEST(FoldedReserved, MatchesAHandComputedCase) {
               ::testing::ThrowsMessage<Error>("expected a stage from 0 to 0, got 1"));
 }
 
+// What a process takes beside tensors is in no peak, but has to fit beside it.
+TEST(FoldedReserved, LeavesRoomForTheContext) {
+  const OpGraph model = mlp({1024, 4096});
+  const FakeCostModel costs;
+  const auto forecast = [&](Bytes memory, Bytes context) {
+    const Cluster cluster = fake_cluster(1, fake_device(memory));
+    Task task{.model = model, .cluster = cluster, .costs = costs, .global_batch = 4};
+    task.stack.context_bytes = context;
+    return FoldedStep(task, {}).estimate(costs);
+  };
+  const Bytes peak = forecast(1_GB, 0_B).peak_memory;
+  EXPECT_TRUE(forecast(peak, 0_B).feasible);
+  EXPECT_FALSE(forecast(peak, 1_B).feasible);
+  EXPECT_TRUE(forecast(peak + 1_B, 1_B).feasible);
+  EXPECT_EQ(forecast(1_GB, 100_MB).peak_memory, peak);
+}
+
 struct Case {
   const char* strategy;
   bool recomputes =

@@ -173,6 +173,23 @@ TEST(FoldedStep, HoldsTheActivationsOfThe175BModel) {
   EXPECT_LE(rest / sbh, 31);
 }
 
+// Stages that are no power of two: 3 chunks of 2 on each of 3 stages, 9 micro-batches, 18 layers.
+TEST(FoldedStep, InterleavesOverStagesThatDivideTheMicroBatches) {
+  const OpGraph gpt = hand_made_gpt({.layers = 18});
+  const Cluster cluster = node(3);
+  const LinkModel costs;
+  const Task task{.model = gpt,
+                  .cluster = cluster,
+                  .costs = costs,
+                  .global_batch = 9,
+                  .lengths = {.source = 4}};
+  const FoldedStep step(task, {.pp = 3, .vpp = 3, .micro_batch = 1});
+  EXPECT_EQ(step.strategy().layers.size(), 9U);
+  EXPECT_GT(step.estimate(costs).step_time, Duration::zero());
+  EXPECT_THAT(complaint(task, {.pp = 3, .vpp = 3, .micro_batch = 9}),
+              HasSubstr("its 3 stages divide, got 1"));
+}
+
 // p = 4 equal stages of 2 layers, embedding free, the head at work beside the last: as for uneven stages,
 // sum f + (m - 1) max f + sum b + (m - 1) max b + 2 (p - 1) c; then the first and last stage add up the
 // gradients of the table that both hold, 16 x 8 floats at 10 GB/s.

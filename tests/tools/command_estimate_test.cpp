@@ -71,6 +71,20 @@ TEST(EstimateCommand, RunsManyTimesWithJitter) {
   EXPECT_NE(jitter("4")["jitter"], json["jitter"]);
 }
 
+// Gradients that are not aggregated beside backward are aggregated behind it.
+TEST(EstimateCommand, TakesAStack) {
+  const CommandFolder folder;
+  const std::string stack = folder.write(
+      "stack.json",
+      R"({"schema": "foreplan.stack/1", "name": "mine", "source": "a test", "overlap_gradients": false})");
+  const auto step = [](const std::vector<std::string>& more) {
+    return expect_done(gpt2("dp=16,micro_batch=1", more)).json()["step_time_s"].get<double>();
+  };
+  EXPECT_GT(step({"--json", "--stack", stack}), step({"--json"}));
+  EXPECT_GT(step({"--json", "--stack", "megatron-2021"}), 0);
+  expect_complaint(run_command(gpt2("dp=2", {"--stack", "moon"})), 2, {"no stack 'moon'"});
+}
+
 // Each collective by what it costs is never slower than all by one algorithm.
 TEST(EstimateCommand, TakesCollectivesByCostOrByName) {
   const auto step = [](const char* collectives) {

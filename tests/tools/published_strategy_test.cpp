@@ -86,6 +86,10 @@ TEST(PublishedStrategy, RefusesWhatContradictsItself) {
   wrong = row();
   wrong.parallel.schedule = "all at once";
   EXPECT_THAT(complaint(wrong), HasSubstr("parallel.schedule: not understood"));
+  wrong.parallel.schedule = "interleaved-1f1b";
+  EXPECT_EQ(complaint(wrong), "no complaint");
+  wrong.parallel.vpp.reset();
+  EXPECT_THAT(complaint(wrong), HasSubstr("parallel.vpp is not told"));
 }
 
 TEST(PublishedStrategy, TellsWhatItAssumed) {
@@ -102,6 +106,9 @@ TEST(PublishedStrategy, TellsWhatItAssumed) {
 TEST(PublishedStrategy, ReadsZeroFromStageShardsOrOptimizer) {
   PublishedRow sharded = row();
   EXPECT_EQ(strategy(sharded).zero, 0);
+  PublishedSource distributed;
+  distributed.zero = 1;
+  EXPECT_EQ(strategy(sharded, distributed).zero, 1);
   sharded.training.optimizer = "adam (distributed optimizer)";
   EXPECT_EQ(strategy(sharded).zero, 1);
   sharded.parallel.fsdp_shard_size = 8;

@@ -84,6 +84,19 @@ TEST(PublishedSummary, TellsTheRegretOfTheLayoutForecastFastest) {
   EXPECT_DOUBLE_EQ(a.max_regret, 0.25);
 }
 
+// On 2 GPUs a step of twice the batch takes 1.25 times as long, a speed-up of 1.6; forecast: as long, 2. So
+// 2 / 1.6 - 1. Another micro-batch is another set.
+TEST(PublishedSummary, ComparesSpeedUpsOverTheFewestGpus) {
+  PublishedRecord record;
+  record.rows = {row("a", 1, 2.5, 0.5, true), row("a", 1, 2, 0.5, true), row("a", 1, 9, 0.5, true)};
+  record.rows[0].estimate.strategy = {.dp = 2, .micro_batch = 4};
+  record.rows[1].estimate.strategy = {.dp = 1, .micro_batch = 4};
+  record.rows[2].estimate.strategy = {.dp = 4, .micro_batch = 8};
+  const PublishedSummary a = summarise(record, SplitPart::all).front();
+  EXPECT_EQ(a.speedups, 1);
+  EXPECT_NEAR(a.speedup_mape, 0.25, 1e-12);
+}
+
 TEST(PublishedSummary, JudgesMemoryAndWhatDidNotFit) {
   PublishedRecord record;
   record.rows = {row("a", 1, 1, 0.5, true), row("a", 1, 1, 0.5, true), row("a", 1, 1, 0.5, true)};
