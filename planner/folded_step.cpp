@@ -63,7 +63,9 @@ bool reaches_back(const OpGraph& model) {
     // A border between stages may lie before any layer, nowhere else.
     bool border = block_of(reader).role == BlockRole::layer;
     for (std::size_t run = reader; run-- > 0;) {
-      if (border && reads(block_of(reader), block_of(run))) return true;
+      // Layers of its own class that a block reads are of its own instance.
+      const bool other = runs[run].block != runs[reader].block;
+      if (border && other && reads(block_of(reader), block_of(run))) return true;
       border = border || block_of(run).role == BlockRole::layer;
     }
   }

@@ -71,6 +71,20 @@ TEST(EstimateCommand, RunsManyTimesWithJitter) {
   EXPECT_NE(jitter("4")["jitter"], json["jitter"]);
 }
 
+// Networks whose layers alternate between two classes are cut like others; a decoder that reads its encoder
+// from every layer is not.
+TEST(EstimateCommand, CutsAlternatingLayersIntoStages) {
+  const auto words = [](const char* model) {
+    return std::vector<std::string>{
+        "estimate", model,   "--cluster", "dgx-a100",   "--global-batch",
+        "64",       "--seq", "512",       "--strategy", "pp=2,dp=4,micro_batch=1",
+        "--json"};
+  };
+  EXPECT_EQ(expect_done(words("gemma2-9b")).json()["strategy"]["layers"], Json({21, 21}));
+  EXPECT_EQ(expect_done(words("gpt-neo-1.3b")).json()["strategy"]["layers"], Json({12, 12}));
+  expect_complaint(run_command(words("t5-small")), 2, {"strategy: pp=2", "reads its encoder"});
+}
+
 // Gradients that are not aggregated beside backward are aggregated behind it.
 TEST(EstimateCommand, TakesAStack) {
   const CommandFolder folder;
