@@ -62,9 +62,7 @@ class Collector {
 
   std::int64_t norm_statistics(const Layer& layer) const {
     if (layer.kind == LayerKind::batch_norm) return 2 * layer.out_features;
-    const auto* norm = std::get_if<NormShape>(&layer.shape);
-    const std::int64_t groups = norm != nullptr ? norm->groups : 1;
-    return rows(layer) * groups * (layer.kind == LayerKind::layer_norm ? 2 : 1);
+    return rows(layer) * norm_groups(layer) * (layer.kind == LayerKind::layer_norm ? 2 : 1);
   }
 
   void attention(LayerId id, const Layer& layer) {
@@ -77,7 +75,7 @@ class Collector {
       return keep(Kind::statistics, id, 4 * rows(layer) * s.heads);
     }
     const std::int64_t keys = graph_.operand_positions(id)[1].count(sizing_.lengths);
-    const std::int64_t seen = s.window > 0 ? std::min(s.window, keys) : keys;
+    const std::int64_t seen = s.seen(keys);
     const std::int64_t scores = rows(layer) * s.heads * seen;
     keep(Kind::probabilities, id, (scores * element_size(sizing_.dtype)).count);
     if (!s.dropout) return;
@@ -132,7 +130,7 @@ class Collector {
 std::vector<SavedItem> saved_items(const OpGraph& graph, LayerId first, LayerId last,
                                    const Sizing& sizing) {
   Collector collector(graph, sizing);
-  for (LayerId id = first; id <= last; id = LayerId{static_cast<std::int32_t>(id) + 1}) {
+  for (LayerId id = first; id <= last; id = layer_after(id)) {
     collector.visit(id);
   }
   return std::move(collector).items();
@@ -144,8 +142,7 @@ bool recomputed_selectively(const OpGraph& graph, const SavedItem& item) {
 }
 
 Bytes block_input(const OpGraph& graph, const Block& block, const Sizing& sizing) {
-  for (LayerId id = block.first; id <= block.last;
-       id = LayerId{static_cast<std::int32_t>(id) + 1}) {
+  for (LayerId id = block.first; id <= block.last; id = layer_after(id)) {
     const auto& inputs = graph.inputs(id);
     for (std::size_t operand = 0; operand < inputs.size(); ++operand) {
       if (inputs[operand] != kBlockInput) continue;

@@ -58,12 +58,12 @@ void add_weight(const Layer& layer, LayerId id, std::int64_t rows, std::int64_t 
   if (layer.bias) parameters.push_back({id, Role::bias, bias_rows, layer.out_features});
 }
 
+}  // namespace
+
 std::int64_t norm_groups(const Layer& layer) {
   const auto* norm = std::get_if<NormShape>(&layer.shape);
   return norm != nullptr ? norm->groups : 1;
 }
-
-}  // namespace
 
 std::string_view name(LayerKind kind) { return kKindNames[static_cast<std::size_t>(kind)]; }
 

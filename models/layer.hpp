@@ -79,6 +79,9 @@ struct AttentionShape {
   std::int64_t window = 0;     ///< a query sees so many keys at most; 0: all
   bool dropout = false;        ///< on the probabilities
   std::int64_t bias_rows = 0;  ///< T5: a learned bias [bias_rows, heads] by distance
+
+  /// How many of `keys` a query looks at.
+  std::int64_t seen(std::int64_t keys) const { return window > 0 && window < keys ? window : keys; }
 };
 
 /// conv2d and pools.
@@ -126,6 +129,9 @@ inline constexpr LayerId kModelInput{-1};  ///< as an input of a layer: the samp
 inline constexpr LayerId kBlockInput{
     -2};  ///< as an input inside a block: what the block before put out
 
+/// The layer listed behind this one.
+constexpr LayerId layer_after(LayerId id) { return LayerId{static_cast<std::int32_t>(id) + 1}; }
+
 struct Layer {
   std::string name;
   LayerKind kind{};
@@ -143,6 +149,9 @@ struct Layer {
 /// @throws Error(invalid_argument) naming the layer if it has another
 template <typename Shape>
 const Shape& shape_of(const Layer& layer);
+
+/// Groups of features that a norm normalises apart; 1 for every other layer.
+std::int64_t norm_groups(const Layer& layer);
 
 /// How many inputs a layer may have.
 struct OperandCount {

@@ -80,7 +80,7 @@ class Writer {
   void attention() {
     const auto& s = shape_of<AttentionShape>(layer_);
     const std::int64_t keys = operands_[1].count(sizing_.lengths);
-    const std::int64_t seen = s.window > 0 ? std::min(s.window, keys) : keys;
+    const std::int64_t seen = s.seen(keys);
     const std::int64_t queries = layer_.positions.count(sizing_.lengths);
     if (!sizing_.fused_attention) return unfused_attention(s, queries, seen);
     const char* op = s.causal ? "causal_attention" : "attention";
@@ -127,8 +127,7 @@ class Writer {
     switch (layer_.kind) {
       case LayerKind::layer_norm:
       case LayerKind::rms_norm: {
-        const auto* norm = std::get_if<NormShape>(&layer_.shape);
-        const std::int64_t groups = norm != nullptr ? norm->groups : 1;
+        const std::int64_t groups = norm_groups(layer_);
         return {rows_ * groups, n / groups};
       }
       case LayerKind::batch_norm:

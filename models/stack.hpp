@@ -27,6 +27,11 @@ struct Stack {
   /// told, measure it as what nvidia-smi shows beyond torch.cuda.memory_reserved.
   Bytes context_bytes{};
   std::string source{};
+
+  /// Whether parameters of `precision` have a copy in fp32.
+  bool keeps_master(DType precision) const {
+    return master_weights && element_size(precision).count < 4;
+  }
 };
 
 }  // namespace foreplan

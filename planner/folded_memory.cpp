@@ -1,14 +1,9 @@
 #include <algorithm>
 
 #include "planner/folded_step.hpp"
+#include "planner/part.hpp"
 
 namespace foreplan {
-namespace {
-
-std::int64_t part(std::int64_t whole, std::int64_t parts) { return (whole + parts - 1) / parts; }
-
-}  // namespace
-
 /// What a virtual stage keeps of one micro-batch until its backward.
 Bytes FoldedStep::saved(int virtual_stage) const {
   Bytes sum;
@@ -48,7 +43,7 @@ StageMemory FoldedStep::memory_of(int stage, const std::vector<Bytes>& activatio
     return part(state.dense, groups_.data_ranks()) +
            part(state.expert, groups_.expert_data_ranks());
   };
-  const bool master = task_.stack.master_weights && element_size(task_.precision).count < 4;
+  const bool master = task_.stack.keeps_master(task_.precision);
   const std::int64_t state_bytes = 4 * state_tensors(task_.optimizer) + (master ? 4 : 0);
   StageMemory memory{.stage = stage,
                      .peak = {},

@@ -3,6 +3,7 @@
 
 #include "models/op_cost.hpp"
 #include "planner/folded_step.hpp"
+#include "planner/part.hpp"
 
 namespace foreplan {
 
@@ -10,7 +11,7 @@ Duration FoldedStep::hop_time(int from, int to) const {
   const Piece& last = stages_[static_cast<std::size_t>(from)].back();
   const Bytes bytes = works_[last.unit_class].leaving;
   const bool cut = strategy_.tp > 1 && (strategy_.sp || task_.stack.scatter_activations);
-  const Bytes mine = cut ? Bytes{(bytes.count + strategy_.tp - 1) / strategy_.tp} : bytes;
+  const Bytes mine = cut ? Bytes{part(bytes.count, strategy_.tp)} : bytes;
   Duration time = groups_.stage_hop(stage_of(shape_, from), stage_of(shape_, to), mine);
   if (cut && !strategy_.sp) {
     time += groups_.time(CollectiveKind::all_gather, bytes, groups_.of(Axis::tensor));
@@ -63,7 +64,7 @@ void FoldedStep::plan_ends() {
   if (task_.stack.clip_gradients && p > 1) {
     norm_ = 2 * groups_.stage_hop(0, shape_.stages - 1, Bytes{4});
   }
-  const bool master = task_.stack.master_weights && element_size(task_.precision).count < 4;
+  const bool master = task_.stack.keeps_master(task_.precision);
   const std::string update = std::string(name(task_.optimizer)) + (master ? "_master" : "");
   for (const StageState& state : states_) {
     gathers_.push_back(gather_updated(state, strategy_, groups_, task_.stack, task_.precision));

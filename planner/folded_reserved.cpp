@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "planner/folded_step.hpp"
+#include "planner/part.hpp"
 #include "sim/error.hpp"
 
 namespace foreplan {
@@ -113,10 +114,6 @@ class FoldedStep::StageAllocations {
     }
     unit.parameters = (dense + expert) * number;
     return unit;
-  }
-
-  static std::int64_t part(std::int64_t whole, std::int64_t parts) {
-    return (whole + parts - 1) / parts;
   }
 
   CachingAllocator::Block allocate(Bytes bytes) {

@@ -51,8 +51,7 @@ bool reaches_back(const OpGraph& model) {
     return model.blocks()[static_cast<std::size_t>(runs[run].block)];
   };
   const auto reads = [&](const Block& block, const Block& earlier) {
-    for (LayerId id = block.first; id <= block.last;
-         id = LayerId{static_cast<std::int32_t>(id) + 1}) {
+    for (LayerId id = block.first; id <= block.last; id = layer_after(id)) {
       for (const LayerId input : model.inputs(id)) {
         if (input >= earlier.first && input <= earlier.last) return true;
       }

@@ -3,10 +3,10 @@
 #include <algorithm>
 #include <cmath>
 
+#include "planner/part.hpp"
+
 namespace foreplan {
 namespace {
-
-std::int64_t part(std::int64_t whole, std::int64_t parts) { return (whole + parts - 1) / parts; }
 
 /// Fills buckets and notes when they go.
 class BucketPlan {

@@ -4,21 +4,16 @@
 
 #include <algorithm>
 
+#include "planner/part.hpp"
 #include "sim/error.hpp"
 
 namespace foreplan {
 namespace {
 
 std::size_t place(LayerId id) { return static_cast<std::size_t>(id); }
-LayerId next(LayerId id) { return LayerId{static_cast<std::int32_t>(id) + 1}; }
 
 bool is_product(LayerKind kind) {
   return kind == LayerKind::linear || kind == LayerKind::conv2d || kind == LayerKind::expert_linear;
-}
-
-std::int64_t norm_groups(const Layer& layer) {
-  const auto* norm = std::get_if<NormShape>(&layer.shape);
-  return norm != nullptr ? norm->groups : 1;
 }
 
 /// Whether a rank can do its features or heads of the layer without the others'.
@@ -64,7 +59,7 @@ class Splitter {
         shardings_(model.size(), Sharding::replicated) {}
 
   std::vector<Sharding> split() {
-    for (LayerId id = first_; id <= last_; id = next(id)) {
+    for (LayerId id = first_; id <= last_; id = layer_after(id)) {
       shardings_[place(id)] = sharding_of(id);
       check(id);
     }
@@ -133,8 +128,6 @@ class Splitter {
   std::vector<Sharding> shardings_;
 };
 
-std::int64_t part(std::int64_t whole, int tp) { return (whole + tp - 1) / tp; }
-
 void shard_shape(Layer& layer, int tp) {
   if (auto* attention = std::get_if<AttentionShape>(&layer.shape)) {
     attention->heads /= tp;
@@ -187,7 +180,7 @@ Layer sharded(const Layer& layer, Sharding sharding, int tp) {
 std::vector<RegionEdge> entering_edges(const OpGraph& model, LayerId first, LayerId last,
                                        const std::vector<Sharding>& shardings) {
   std::vector<RegionEdge> edges;
-  for (LayerId id = first; id <= last; id = next(id)) {
+  for (LayerId id = first; id <= last; id = layer_after(id)) {
     const Sharding sharding = shardings[place(id)];
     if (!output_is_split(sharding) && sharding != Sharding::column_gather) continue;
     for (const LayerId input : model.inputs(id)) {
@@ -205,7 +198,7 @@ std::vector<RegionEdge> entering_edges(const OpGraph& model, LayerId first, Laye
 std::vector<LayerId> leaving_layers(LayerId first, LayerId last,
                                     const std::vector<Sharding>& shardings) {
   std::vector<LayerId> layers;
-  for (LayerId id = first; id <= last; id = next(id)) {
+  for (LayerId id = first; id <= last; id = layer_after(id)) {
     if (shardings[place(id)] == Sharding::row) layers.push_back(id);
   }
   return layers;

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "models/op_cost.hpp"
+#include "planner/part.hpp"
 #include "planner/tensor_split.hpp"
 #include "sim/error.hpp"
 
@@ -12,8 +13,6 @@ namespace foreplan {
 namespace {
 
 std::size_t place(LayerId id) { return static_cast<std::size_t>(id); }
-
-std::int64_t part(std::int64_t whole, std::int64_t parts) { return (whole + parts - 1) / parts; }
 
 /// Rows of a sequence that is cut into `parts`; whatever has no sequence is not cut.
 Positions times(const Positions& rows, std::int64_t factor) {
@@ -31,7 +30,7 @@ class UnitLowering {
   }
 
   UnitWork lower() {
-    for (LayerId id = range_.first; id <= range_.last; id = next(id)) add_layer(id);
+    for (LayerId id = range_.first; id <= range_.last; id = layer_after(id)) add_layer(id);
     if (setting_.tp > 1) add_tensor_exchanges();
     if (setting_.cp > 1) add_context_exchanges();
     if (setting_.ep > 1) add_expert_exchanges();
@@ -51,7 +50,6 @@ class UnitLowering {
     return shard(model, tp);
   }
 
-  static LayerId next(LayerId id) { return LayerId{static_cast<std::int32_t>(id) + 1}; }
   Sharding sharding(LayerId id) const { return shardings_[place(id)]; }
   bool inside(LayerId id) const { return id >= range_.first && id <= range_.last; }
   bool split(LayerId id) const { return id >= LayerId{0} && output_is_split(sharding(id)); }
@@ -204,7 +202,7 @@ class UnitLowering {
                bytes);
       if (setting_.sp) exchange(all_gather, Axis::tensor, Pass::backward_input, layer, bytes);
     }
-    for (LayerId id = range_.first; id <= range_.last; id = next(id)) {
+    for (LayerId id = range_.first; id <= range_.last; id = layer_after(id)) {
       if (sharding(id) != Sharding::column_gather) continue;
       exchange(all_gather, Axis::tensor, Pass::forward, id, tensor_bytes(id));
     }
@@ -213,7 +211,7 @@ class UnitLowering {
 
   /// Of each row the largest logit, the sum of exponentials and the label's logit, in fp32.
   void add_loss_exchanges() {
-    for (LayerId id = range_.first; id <= range_.last; id = next(id)) {
+    for (LayerId id = range_.first; id <= range_.last; id = layer_after(id)) {
       if (model_.layer(id).kind != LayerKind::softmax_cross_entropy) continue;
       if (sharding(id) != Sharding::split) continue;
       const std::int64_t rows = setting_.samples * model_.layer(id).positions.count(lengths(true));
@@ -227,7 +225,7 @@ class UnitLowering {
   /// Source: Liu, Zaharia and Abbeel, Ring Attention, arXiv:2310.01889.
   void add_context_exchanges() {
     using enum CollectiveKind;
-    for (LayerId id = range_.first; id <= range_.last; id = next(id)) {
+    for (LayerId id = range_.first; id <= range_.last; id = layer_after(id)) {
       const Layer& layer = model_.layer(id);
       if (layer.kind == LayerKind::conv2d) {
         reject(fmt::format("strategy: cp > 1 cannot cut layer '{}', which has no sequence",
@@ -248,7 +246,7 @@ class UnitLowering {
 
   /// Rows travel to their experts and back, forward and backward.
   void add_expert_exchanges() {
-    for (LayerId id = range_.first; id <= range_.last; id = next(id)) {
+    for (LayerId id = range_.first; id <= range_.last; id = layer_after(id)) {
       const LayerKind kind = model_.layer(id).kind;
       if (kind != LayerKind::dispatch && kind != LayerKind::combine) continue;
       const LayerId rows = kind == LayerKind::dispatch ? id : model_.inputs(id).front();
