@@ -7,6 +7,7 @@
 #include "planner/partition.hpp"
 #include "planner/pipeline_schedule.hpp"
 #include "planner/scattered_step.hpp"
+#include "planner/step_check.hpp"
 
 namespace foreplan {
 namespace {
@@ -120,13 +121,13 @@ LoweringOptions lowering_options(const Task& task) {
 }
 
 Strategy complete(const Task& task, const Strategy& strategy) {
+  check_step(task, strategy);
   check(strategy, task.model, task.cluster.devices(), task.global_batch);
   Strategy whole = strategy;
   const BatchSplit batch = split_batch(strategy, task.global_batch);
   whole.micro_batch = batch.micro_batch;
   if (whole.pp == 1) {
-    // Without stages there is nothing to order or to cut.
-    whole.schedule = Strategy{}.schedule;
+    // Without stages there is nothing to cut.
     whole.vpp = 1;
     whole.layers = {static_cast<int>(task.model.size()) - 1};
   } else if (whole.layers.empty()) {

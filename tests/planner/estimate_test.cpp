@@ -209,10 +209,11 @@ TEST(Complete, FillsInMicroBatchAndLayers) {
   EXPECT_THAT(whole.layers, ElementsAre(3));
 }
 
-TEST(Complete, ForgetsTheScheduleWhereThereAreNoStages) {
+// What would be ignored is refused, for steps that are lowered as for those that are folded.
+TEST(Complete, RefusesScheduleAndPartsWhereThereAreNoStages) {
   const Setting setting(1);
-  EXPECT_EQ(complete(setting.task(), {.schedule = Schedule::gpipe}),
-            complete(setting.task(), {.schedule = Schedule::one_f_one_b}));
+  EXPECT_THROW(complete(setting.task(), {.schedule = Schedule::gpipe}), Error);
+  EXPECT_THROW(complete(setting.task(), {.vpp = 2}), Error);
 }
 
 TEST(Complete, KeepsWhatIsTold) {
