@@ -47,6 +47,7 @@ Stack read_stack(const std::filesystem::path& path) {
   read_flag(root, "fused_loss", stack.kernels.fused_loss);
   read_flag(root, "fused_optimizer", stack.kernels.fused_optimizer);
   read_flag(root, "fused_projections", stack.kernels.fused_projections);
+  read_flag(root, "stops_recomputing", stack.kernels.stops_recomputing);
   read_flag(root, "fused_accumulation", stack.kernels.fused_accumulation);
   if (const auto time = root.optional("host_launch_s")) stack.host_launch = read_seconds(*time);
   if (const auto time = root.optional("host_step_s")) stack.host_step = read_seconds(*time);

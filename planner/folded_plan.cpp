@@ -92,7 +92,7 @@ void FoldedStep::count_flops() {
     for (const Piece& piece : pieces) {
       for (const LayerWork& layer : works_[piece.unit_class].layers) {
         const bool again =
-            piece.recompute == Recompute::full ||
+            (piece.recompute == Recompute::full && layer.recomputed) ||
             (piece.recompute == Recompute::selective && layer.recomputed_selectively);
         if (!again) continue;
         for (const Op& op : layer.ops.forward) recomputed += op.matrix.count * piece.count;

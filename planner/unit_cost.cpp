@@ -17,10 +17,12 @@ class UnitPricer {
   UnitCost price() {
     for (const LayerWork& layer : work_.layers) add(layer);
     for (const Exchange& exchange : work_.exchanges) add(exchange);
+    const Duration before = cost_.forward;
     if (pricing_.stack.host_launch > Duration::zero()) wait_for_host();
     if (pricing_.recompute == Recompute::full) {
-      cost_.recompute = cost_.forward;
-      cost_.recompute_exchange = cost_.forward_exchange;
+      // The host's time is that of the kernels that it hands out: the waits of forward come again.
+      cost_.recompute = again_ + (cost_.forward - before);
+      cost_.recompute_exchange = again_exchange_;
     }
     return cost_;
   }
@@ -69,6 +71,7 @@ class UnitPricer {
     cost_.forward += forward;
     cost_.backward_input += input_.back();
     cost_.backward_weight += weight_.back();
+    if (layer.recomputed) again_ += forward;
     if (pricing_.recompute == Recompute::selective && layer.recomputed_selectively) {
       cost_.recompute += forward;
     }
@@ -99,12 +102,15 @@ class UnitPricer {
 
   void add(const Exchange& exchange) {
     const Duration exposed = std::max(Duration::zero(), exchange.time - cover(exchange));
-    (exchange.pass == Pass::forward ? cost_.forward_exchange : cost_.backward_exchange) += exposed;
+    const bool forward = exchange.pass == Pass::forward;
+    (forward ? cost_.forward_exchange : cost_.backward_exchange) += exposed;
+    if (forward && work_.layers[place(exchange.layer)].recomputed) again_exchange_ += exposed;
   }
 
   const UnitWork& work_;
   const Pricing& pricing_;
   UnitCost cost_;
+  Duration again_{}, again_exchange_{};  ///< of forward, what full recomputation does again
   std::vector<Duration> forward_, input_, weight_;  ///< by layer
 };
 

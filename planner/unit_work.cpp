@@ -35,6 +35,7 @@ class UnitLowering {
       if (setting_.kernels.fused_projections) merge_projections();
       add_joins();
       if (setting_.accumulated_bytes > 0) accumulate_gradients();
+      if (setting_.kernels.stops_recomputing) stop_recomputing();
     }
     if (setting_.tp > 1) add_tensor_exchanges();
     if (setting_.cp > 1) add_context_exchanges();
@@ -135,6 +136,16 @@ class UnitLowering {
     }
     if (layer.tied_to && !inside(*layer.tied_to)) {
       work_.tied_parameters += layer.in_features * layer.out_features;
+    }
+  }
+
+  /// The last layers, of which backward needs no output, are not computed again.
+  void stop_recomputing() {
+    for (auto work = work_.layers.rbegin(); work != work_.layers.rend(); ++work) {
+      const LayerKind kind = model_.layer(work->layer).kind;
+      if (kind != LayerKind::linear && kind != LayerKind::add) return;
+      work->recomputed = false;
+      if (kind == LayerKind::linear) return;
     }
   }
 
@@ -241,6 +252,11 @@ class UnitLowering {
     const Sizing whole = sizing(false);
     const std::int64_t rows = whole.samples * layer.positions.count(whole.lengths);
     ops.forward.push_back(whole_op("bias_add", Pass::forward, {rows, layer.out_features}));
+    if (setting_.kernels.fused_elementwise && !is_executable(model_)) {
+      // Part of what adds the residual behind it.
+      ops.forward.back().traffic = Bytes{};
+      ops.forward.back().launches = 0;
+    }
     ops.backward_weight.push_back(
         whole_op("bias_add", Pass::backward_weight, {rows, layer.out_features}));
   }

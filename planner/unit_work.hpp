@@ -51,6 +51,7 @@ struct LayerWork {
   LayerId layer{};
   LayerOps ops;
   bool recomputed_selectively = false;
+  bool recomputed = true;  ///< by full recomputation
 };
 
 /// Memory that forward leaves for backward.
