@@ -101,6 +101,7 @@ struct Commands {
   CompareCommand compare;
   DevicesCommand devices;
   PublishedCommand published;
+  FitLinksCommand fit_links;
 };
 
 void add_forecasting(CLI::App& app, Commands& c, std::ostream& out) {
@@ -249,6 +250,11 @@ void add_measuring(CLI::App& app, Commands& c, std::ostream& out) {
       ->capture_default_str();
   published->add_flag("--markdown", c.published.markdown, "print Markdown tables");
   published->callback([&] { run_published(c.published, out); });
+
+  CLI::App* fit_links = add_command(
+      app, "fit-links", "What links reach, fitted on measured collectives", "", c.fit_links);
+  fit_links->add_option("FILE", c.fit_links.file, "measured collectives; default: those shipped");
+  fit_links->callback([&] { run_fit_links(c.fit_links, out); });
 
   CLI::App* devices =
       add_command(app, "devices", "What this machine has to train on, or why not", "", c.devices);

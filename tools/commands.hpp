@@ -97,6 +97,12 @@ struct PublishedCommand {
 };
 void run_published(const PublishedCommand& command, std::ostream& out);
 
+struct FitLinksCommand {
+  std::string file;  ///< of measured collectives; empty: those that are shipped
+  bool json = false;
+};
+void run_fit_links(const FitLinksCommand& command, std::ostream& out);
+
 struct DevicesCommand {
   bool json = false;
 };
