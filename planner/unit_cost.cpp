@@ -1,6 +1,7 @@
 #include "planner/unit_cost.hpp"
 
 #include <algorithm>
+#include <cmath>
 
 namespace foreplan {
 namespace {
@@ -96,15 +97,35 @@ class UnitPricer {
       // Two exchanges share what attention offers backward.
       return attention * (steps - 1) / steps / (forward ? 1 : 2);
     }
-    if (forward || !pricing_.stack.overlap_tensor) return {};
+    if (forward || exchange.kind == CollectiveKind::all_gather) return {};
+    if (!pricing_.stack.overlap_tensor) return {};
     return sum(weight_, exchange.beside);
   }
 
+  /// Whether it goes in parts, each beside a part of the products around it.
+  bool pipelined(const Exchange& exchange) const {
+    const bool before_weights =
+        exchange.pass != Pass::forward && exchange.kind != CollectiveKind::all_gather;
+    return exchange.axis == Axis::tensor && pricing_.stack.pipeline_tensor &&
+           pricing_.tensor_ranks > 1 && !before_weights && !exchange.beside.empty();
+  }
+
+  Duration exposed(const Exchange& exchange) const {
+    if (!pipelined(exchange)) {
+      return time_beside(exchange.time, cover(exchange), pricing_.costs.overlap(pricing_.spec));
+    }
+    const Duration first = exchange.time / pricing_.tensor_ranks;
+    const Duration products =
+        sum(exchange.pass == Pass::forward ? forward_ : input_, exchange.beside);
+    const Duration others = products - products / pricing_.tensor_ranks;
+    return first + time_beside(exchange.time - first, others, {});
+  }
+
   void add(const Exchange& exchange) {
-    const Duration exposed = std::max(Duration::zero(), exchange.time - cover(exchange));
     const bool forward = exchange.pass == Pass::forward;
-    (forward ? cost_.forward_exchange : cost_.backward_exchange) += exposed;
-    if (forward && work_.layers[place(exchange.layer)].recomputed) again_exchange_ += exposed;
+    const Duration alone = exposed(exchange);
+    (forward ? cost_.forward_exchange : cost_.backward_exchange) += alone;
+    if (forward && work_.layers[place(exchange.layer)].recomputed) again_exchange_ += alone;
   }
 
   const UnitWork& work_;
@@ -115,6 +136,16 @@ class UnitPricer {
 };
 
 }  // namespace
+
+Duration time_beside(Duration exchange, Duration compute, const CostModel::Overlap& overlap) {
+  if (overlap.compute == 1 && overlap.communication == 1) {
+    return std::max(Duration::zero(), exchange - compute);
+  }
+  const auto e = static_cast<double>(exchange.count()), w = static_cast<double>(compute.count());
+  const double together = std::min(e * overlap.communication, w * overlap.compute);
+  const double left = e - together / overlap.communication + w - together / overlap.compute;
+  return Duration(std::llround(together + left - w));
+}
 
 UnitCost price(const UnitWork& work, const Pricing& pricing) {
   return UnitPricer(work, pricing).price();
