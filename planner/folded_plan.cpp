@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <string>
 
+#include "models/kernel_features.hpp"
 #include "models/op_cost.hpp"
 #include "planner/folded_step.hpp"
 #include "planner/part.hpp"
@@ -78,6 +79,7 @@ void FoldedStep::plan_ends() {
                              .pass = Pass::optimizer,
                              .shape = {own},
                              .dtype = master ? task_.precision : DType::fp32}));
+      execute_as(task_.stack.kernels, ops.back());
     };
     if (task_.stack.clip_gradients) add("square_sum");
     add(update);
@@ -92,7 +94,7 @@ void FoldedStep::count_flops() {
     for (const Piece& piece : pieces) {
       for (const LayerWork& layer : works_[piece.unit_class].layers) {
         const bool again =
-            piece.recompute == Recompute::full ||
+            (piece.recompute == Recompute::full && layer.recomputed) ||
             (piece.recompute == Recompute::selective && layer.recomputed_selectively);
         if (!again) continue;
         for (const Op& op : layer.ops.forward) recomputed += op.matrix.count * piece.count;

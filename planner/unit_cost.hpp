@@ -36,6 +36,10 @@ struct UnitCost {
 ///
 ///   exposed = time_beside(exchange, what it may run beside)
 ///
+/// Where a thread hands out the kernels (Stack::host_launch), a pass takes as long as that at least:
+///
+///   forward = max(kernels and exchanges, their number times host_launch), and backward likewise
+///
 /// Beside: attention, for rings of keys and values (all but the first of their cp steps); the gradients
 /// of the weights, for tensor-parallel exchanges before columns backward, where the stack overlaps them. Where it
 /// pipelines tensor parallelism, the others go in tp parts, each beside the products (forward, or the gradients of

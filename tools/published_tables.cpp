@@ -51,6 +51,7 @@ PublishedSource read_source(JsonObject object) {
   PublishedSource source{.source = object.required("source").text(),
                          .id = text_or_empty(object, "id"),
                          .precision = text_or_empty(object, "precision"),
+                         .note = text_or_empty(object, "note"),
                          .stack = object.required("stack").text()};
   if (const auto dropout = object.optional("dropout")) source.dropout = dropout->boolean();
   if (const auto sp = object.optional("sp")) source.sp = sp->boolean();
@@ -83,7 +84,7 @@ PublishedSplit::Rule read_rule(JsonObject object) {
 
 bool is_published_table(const std::filesystem::path& file) {
   const std::string name = file.filename().string();
-  constexpr std::array kTables{"hardware.json", "sources.json", "split.json"};
+  constexpr std::array kTables{"calibration.json", "hardware.json", "sources.json", "split.json"};
   return std::find(kTables.begin(), kTables.end(), name) != kTables.end();
 }
 
@@ -108,6 +109,7 @@ const PublishedSource* PublishedSources::find(const std::string& source,
                                               const PublishedRow& row) const {
   const auto found = std::find_if(rows.begin(), rows.end(), [&](const PublishedSource& entry) {
     return entry.source == source && row.id.starts_with(entry.id) &&
+           row.notes.find(entry.note) != std::string::npos &&
            (entry.precision.empty() || entry.precision == row.training.precision);
   });
   return found == rows.end() ? nullptr : &*found;
