@@ -119,7 +119,8 @@ const Cluster& PublishedForecaster::cluster_of(const PublishedRow& row,
   group.nic = LinkFacts{.bandwidth = nics.bandwidth,
                         .latency = hardware_.nic_latency,
                         .efficiency = nics.efficiency,
-                        .setup = nics.setup > Duration{} ? nics.setup : spec.collective_setup};
+                        .setup = nics.setup > Duration{} ? nics.setup : spec.collective_setup,
+                        .flow = nics.flow};
   const Fabric fabric{.oversubscription = 1, .latency = hardware_.fabric_latency};
   cluster = std::make_unique<Cluster>(make_cluster(name, spec, group, fabric));
   return *cluster;
