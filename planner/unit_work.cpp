@@ -7,6 +7,8 @@
 #include "models/op_cost.hpp"
 #include "planner/part.hpp"
 #include "planner/tensor_split.hpp"
+#include "planner/unit_memory.hpp"
+#include "planner/unit_products.hpp"
 #include "sim/error.hpp"
 
 namespace foreplan {
@@ -31,11 +33,19 @@ class UnitLowering {
 
   UnitWork lower() {
     for (LayerId id = range_.first; id <= range_.last; id = layer_after(id)) add_layer(id);
+    if (setting_.stack.fused_products) fuse_products(model_, work_);
+    if (setting_.products == DType::fp8) {
+      add_casts(model_,
+                {.dtype = setting_.dtype,
+                 .cached_weights = setting_.stack.cached_fp8_weights,
+                 .saved_inputs = setting_.stack.saved_fp8_inputs},
+                work_);
+    }
     if (setting_.tp > 1) add_tensor_exchanges();
     if (setting_.cp > 1) add_context_exchanges();
     if (setting_.ep > 1) add_expert_exchanges();
-    add_saved();
-    work_.entering = entering_bytes();
+    add_memory(model_, range_, setting_, shardings_, work_);
+    if (setting_.stack.selective == SelectiveRecompute::operations) note_recomputed();
     work_.leaving = tensor_bytes(range_.last);
     return std::move(work_);
   }
@@ -81,7 +91,8 @@ class UnitLowering {
     return {.samples = setting_.samples,
             .lengths = lengths(in_split_region),
             .dtype = setting_.dtype,
-            .fused_attention = setting_.fused_attention};
+            .products = setting_.products,
+            .fused_attention = setting_.stack.fused_attention};
   }
 
   /// Whether a layer sees all the rows of the rank's context, cut by features.
@@ -111,10 +122,16 @@ class UnitLowering {
     return rows;
   }
 
+  bool fp8(LayerId id) const {
+    return setting_.products == DType::fp8 && multiplies_fp8(model_, id);
+  }
+
   void add_layer(LayerId id) {
     const Layer layer = mine(id);
+    Sizing sizing = this->sizing(in_split_region(id));
+    if (sizing.products == DType::fp8 && !fp8(id)) sizing.products.reset();
     LayerWork work{.layer = id,
-                   .ops = layer_ops(layer, operands(id), sizing(in_split_region(id))),
+                   .ops = layer_ops(layer, operands(id), sizing),
                    .recomputed_selectively = layer.kind == LayerKind::attention};
     if (sharding(id) == Sharding::row) add_bias_behind(id, work.ops);
     if (sharding(id) == Sharding::column_gather) add_gathered_columns(id, work.ops);
@@ -124,8 +141,9 @@ class UnitLowering {
     parts.bias = model_.layer(id).bias;
     for (const Parameter& parameter : parameters_of(parts, id)) {
       const bool expert = layer.kind == LayerKind::expert_linear;
-      (expert ? work_.expert_parameters : work_.dense_parameters) +=
-          parameter.rows * parameter.columns;
+      const std::int64_t numbers = parameter.rows * parameter.columns;
+      (expert ? work_.expert_parameters : work_.dense_parameters) += numbers;
+      if (fp8(id) && parameter.role == Parameter::Role::weight) work_.fp8_parameters += numbers;
     }
     if (layer.tied_to && !inside(*layer.tied_to)) {
       work_.tied_parameters += layer.in_features * layer.out_features;
@@ -257,34 +275,15 @@ class UnitLowering {
     }
   }
 
-  /// How many ranks of tp share a saved item.
-  std::int64_t shares(const SavedItem& item) const {
-    const bool tensor = item.kind == SavedItem::Kind::tensor;
-    const LayerId where = tensor ? item.producer : item.owner;
-    const bool by_features = tensor ? split(where) : in_split_region(where);
-    return by_features || setting_.sp ? setting_.tp : 1;
-  }
-
-  void add_saved() {
-    for (const SavedItem& item : saved_items(model_, range_.first, range_.last, sizing(true))) {
-      Bytes bytes = item.bytes;
-      const bool of_scores = recomputed_selectively(model_, item);
-      // Scores are of the rank's queries with the keys of all ranks of cp.
-      if (of_scores) bytes = bytes * setting_.cp;
-      bytes = Bytes{part(bytes.count, shares(item))};
-      work_.items.push_back({.bytes = bytes, .recomputed_selectively = of_scores});
-      work_.saved += bytes;
-      if (!of_scores) work_.saved_selectively += bytes;
+  /// Selective recomputation of operations: all layers but attention and every second product.
+  void note_recomputed() {
+    bool kept = true;
+    for (LayerWork& work : work_.layers) {
+      const LayerKind kind = model_.layer(work.layer).kind;
+      const bool product = kind == LayerKind::linear;
+      work.recomputed_selectively = !(product && kept) && kind != LayerKind::attention;
+      if (product) kept = !kept;
     }
-  }
-
-  Bytes entering_bytes() const {
-    const Block block{.name = {}, .first = range_.first, .last = range_.last};
-    Bytes bytes = block_input(model_, block, sizing(true));
-    if (bytes == Bytes{} && model_.flat() && range_.first > LayerId{0}) {
-      bytes = operand_bytes(range_.first, model_.inputs(range_.first).front());
-    }
-    return Bytes{part(bytes.count, setting_.sp ? setting_.tp : 1)};
   }
 
   const OpGraph& model_;
