@@ -130,10 +130,12 @@ void FoldedStep::lay_out_stages() {
 }
 
 void FoldedStep::lower_units() {
+  const bool accumulates = batch_.micro_batches > 1 && strategy_.zero < 2;
   UnitSetting setting{.samples = batch_.micro_batch,
                       .lengths = task_.lengths,
                       .dtype = task_.precision,
                       .products = task_.products,
+                      .accumulated_bytes = accumulates ? task_.stack.gradient_bytes : 0,
                       .tp = strategy_.tp,
                       .cp = strategy_.cp,
                       .ep = strategy_.ep,
@@ -145,7 +147,10 @@ void FoldedStep::lower_units() {
     setting.products = inside ? task_.products : std::nullopt;
     UnitWork work = lower_unit(task_.model, unit.range, setting);
     for (Exchange& exchange : work.exchanges) {
-      exchange.time = groups_.time(exchange.kind, exchange.bytes, groups_.of(exchange.axis));
+      exchange.time =
+          exchange.axis == Axis::expert
+              ? groups_.dispatch_time(exchange.bytes, exchange.copies, task_.stack.dispatch_once)
+              : groups_.time(exchange.kind, exchange.bytes, groups_.of(exchange.axis));
     }
     works_.push_back(std::move(work));
   }

@@ -59,7 +59,7 @@ class UnitMemory {
             .products = setting_.products,
             .saved_fp8_inputs = setting_.stack.saved_fp8_inputs,
             .fused_attention = setting_.stack.fused_attention,
-            .fused_activations = setting_.stack.fused_activations,
+            .fused_activations = setting_.stack.kernels.fused_elementwise,
             .fused_loss = setting_.stack.loss == LossKernel::fused ||
                           setting_.stack.loss == LossKernel::logits};
   }
@@ -166,7 +166,7 @@ class UnitMemory {
     for (const Parameter& parameter : parameters_of(own, id)) {
       const Bytes bytes = part(parameter.rows * parameter.columns, experts ? setting_.ep : 1) *
                           element_size(setting_.dtype);
-      if (!stack.fused_accumulation) working.backward_temporary.push_back(bytes);
+      if (!stack.kernels.fused_accumulation) working.backward_temporary.push_back(bytes);
       if (parameter.role != Parameter::Role::weight) continue;
       // Experts share one.
       const std::int64_t alike = experts ? shape_of<ExpertShape>(own).experts / setting_.ep : 1;
@@ -179,7 +179,8 @@ class UnitMemory {
 
   void add_placeholder(Bytes bytes) {
     const Stack& stack = setting_.stack;
-    if (stack.fused_accumulation && stack.placeholder_gradients) work_.placeholders += bytes;
+    if (stack.kernels.fused_accumulation && stack.placeholder_gradients)
+      work_.placeholders += bytes;
   }
 
   void add_attention(LayerId id, WorkingLayer& working) const {

@@ -7,8 +7,8 @@
 #include "models/op_cost.hpp"
 #include "planner/part.hpp"
 #include "planner/tensor_split.hpp"
+#include "planner/unit_casts.hpp"
 #include "planner/unit_memory.hpp"
-#include "planner/unit_products.hpp"
 #include "sim/error.hpp"
 
 namespace foreplan {
@@ -27,13 +27,18 @@ class UnitLowering {
       : model_(model),
         range_(range),
         setting_(setting),
-        shardings_(shardings(model, range, setting.tp)) {
+        shardings_(shardings(model, range, setting.tp, setting.ep > 1)) {
     check_lengths();
   }
 
   UnitWork lower() {
     for (LayerId id = range_.first; id <= range_.last; id = layer_after(id)) add_layer(id);
-    if (setting_.stack.fused_products) fuse_products(model_, work_);
+    if (!is_executable(model_)) {
+      if (kernels().fused_projections) merge_projections();
+      add_joins();
+      if (setting_.accumulated_bytes > 0) accumulate_gradients();
+      if (kernels().stops_recomputing) stop_recomputing();
+    }
     if (setting_.products == DType::fp8) {
       add_casts(model_,
                 {.dtype = setting_.dtype,
@@ -51,11 +56,13 @@ class UnitLowering {
   }
 
  private:
+  const KernelFeatures& kernels() const { return setting_.stack.kernels; }
   /// What runs is shared as the runtime shares it.
-  static std::vector<Sharding> shardings(const OpGraph& model, const UnitRange& range, int tp) {
-    if (!model.flat()) return split_tensors(model, range.first, range.last, tp);
+  static std::vector<Sharding> shardings(const OpGraph& model, const UnitRange& range, int tp,
+                                         bool whole_experts) {
+    if (!model.flat()) return split_tensors(model, range.first, range.last, tp, whole_experts);
     if (!is_executable(model)) {
-      return split_tensors(model, LayerId{0}, LayerId(model.size() - 1), tp);
+      return split_tensors(model, LayerId{0}, LayerId(model.size() - 1), tp, whole_experts);
     }
     return shard(model, tp);
   }
@@ -136,6 +143,7 @@ class UnitLowering {
     if (sharding(id) == Sharding::row) add_bias_behind(id, work.ops);
     if (sharding(id) == Sharding::column_gather) add_gathered_columns(id, work.ops);
     if (!model_.needs_input_gradient(id)) work.ops.backward_input.clear();
+    execute(work.ops, layer.kind == LayerKind::attention);
     work_.layers.push_back(std::move(work));
     Layer parts = layer;
     parts.bias = model_.layer(id).bias;
@@ -150,6 +158,106 @@ class UnitLowering {
     }
   }
 
+  /// The last layers, of which backward needs no output, are not computed again.
+  void stop_recomputing() {
+    for (auto work = work_.layers.rbegin(); work != work_.layers.rend(); ++work) {
+      const LayerKind kind = model_.layer(work->layer).kind;
+      if (kind != LayerKind::linear && kind != LayerKind::add) return;
+      work->recomputed = false;
+      if (kind == LayerKind::linear) return;
+    }
+  }
+
+  LayerWork& work_of(LayerId id) { return work_.layers[place(id) - place(range_.first)]; }
+
+  /// Linears with one input, the first of which does the others' work.
+  void merge_projections() {
+    for (LayerId id = range_.first; id <= range_.last; id = layer_after(id)) {
+      if (!merges(id)) continue;
+      for (LayerId other = range_.first; other < id; other = layer_after(other)) {
+        if (!merges(other) || model_.inputs(other) != model_.inputs(id)) continue;
+        if (sharding(other) != sharding(id)) continue;
+        merge(work_of(other).ops.forward, work_of(id).ops.forward);
+        merge(work_of(other).ops.backward_input, work_of(id).ops.backward_input);
+        merge(work_of(other).ops.backward_weight, work_of(id).ops.backward_weight);
+        merged_.push_back(id);
+        break;
+      }
+    }
+  }
+
+  bool merges(LayerId id) const {
+    const Layer& layer = model_.layer(id);
+    const bool alone = std::find(merged_.begin(), merged_.end(), id) == merged_.end();
+    return layer.kind == LayerKind::linear && !layer.tied_to && alone &&
+           model_.layer(id).positions == model_.operand_positions(id).front();
+  }
+
+  /// Products of one input, side by side: the columns add up.
+  void merge(std::vector<Op>& into, std::vector<Op>& from) const {
+    if (into.empty() || from.empty()) return;
+    OpKey key = into.front().key;
+    key.shape[2] += from.front().key.shape[2];
+    if (from.front().key.op == "linear") key.op = "linear";
+    into.front() = make_op(std::move(key));
+    from.erase(from.begin());
+  }
+
+  /// A tensor that several layers read gets a gradient from each; all but one are added.
+  void add_joins() {
+    for (LayerId id = range_.first; id <= range_.last; id = layer_after(id)) {
+      const std::vector<LayerId>& inputs = model_.inputs(id);
+      const bool merged = std::find(merged_.begin(), merged_.end(), id) != merged_.end();
+      for (std::size_t operand = 0; operand < inputs.size() && !merged; ++operand) {
+        if (!joins(id, inputs[operand])) continue;
+        const std::int64_t bytes = operand_bytes(id, inputs[operand]).count;
+        const std::int64_t parts = split(inputs[operand]) || setting_.sp ? setting_.tp : 1;
+        const std::int64_t size = element_size(setting_.dtype).count;
+        const std::int64_t elements = std::max<std::int64_t>(1, part(bytes / size, parts));
+        work_of(id).ops.backward_input.push_back(whole_op("add", Pass::forward, {elements}));
+      }
+    }
+  }
+
+  /// Whether an earlier layer of the unit reads the producer too.
+  bool joins(LayerId id, LayerId producer) const {
+    if (model_.layer(id).kind == LayerKind::embedding || producer == kModelInput) return false;
+    for (LayerId other = range_.first; other < id; other = layer_after(other)) {
+      const std::vector<LayerId>& inputs = model_.inputs(other);
+      const bool merged = std::find(merged_.begin(), merged_.end(), other) != merged_.end();
+      if (!merged && std::find(inputs.begin(), inputs.end(), producer) != inputs.end()) return true;
+    }
+    return false;
+  }
+
+  /// The gradients of weights are added to those of earlier micro-batches, in the product or behind it.
+  void accumulate_gradients() {
+    const std::int64_t size = element_size(setting_.dtype).count, sum = setting_.accumulated_bytes;
+    for (LayerWork& work : work_.layers) {
+      std::int64_t parameters = 0;
+      for (const Parameter& p : parameters_of(mine(work.layer), work.layer)) {
+        parameters += p.rows * p.columns;
+      }
+      std::vector<Op>& ops = work.ops.backward_weight;
+      if (parameters == 0) continue;
+      if (kernels().fused_accumulation && !ops.empty()) {
+        ops.front().traffic += Bytes{parameters * (2 * sum - size)};
+        continue;
+      }
+      ops.push_back(whole_op("accumulate", Pass::forward, {parameters}));
+      ops.back().traffic = Bytes{parameters * (size + 2 * sum)};
+    }
+  }
+
+  void execute(LayerOps& ops, bool of_attention) const {
+    KernelFeatures features = kernels();
+    // Nothing is added behind the dropout of unfused attention.
+    if (of_attention) features.fused_elementwise = false;
+    for (auto* pass : {&ops.forward, &ops.backward_input, &ops.backward_weight}) {
+      for (Op& op : *pass) execute_as(features, op);
+    }
+  }
+
   Op whole_op(const char* name, Pass pass, std::vector<std::int64_t> shape) const {
     return make_op({.op = name, .pass = pass, .shape = std::move(shape), .dtype = setting_.dtype});
   }
@@ -161,6 +269,11 @@ class UnitLowering {
     const Sizing whole = sizing(false);
     const std::int64_t rows = whole.samples * layer.positions.count(whole.lengths);
     ops.forward.push_back(whole_op("bias_add", Pass::forward, {rows, layer.out_features}));
+    if (kernels().fused_elementwise && !is_executable(model_)) {
+      // Part of what adds the residual behind it.
+      ops.forward.back().traffic = Bytes{};
+      ops.forward.back().launches = 0;
+    }
     ops.backward_weight.push_back(
         whole_op("bias_add", Pass::backward_weight, {rows, layer.out_features}));
   }
@@ -199,6 +312,7 @@ class UnitLowering {
                                .pass = pass,
                                .layer = layer,
                                .bytes = bytes,
+                               .copies = 1,
                                .beside = std::move(beside)});
   }
 
@@ -208,7 +322,7 @@ class UnitLowering {
       const LayerId layer = edge.consumers.front();
       const Bytes bytes = operand_bytes(layer, edge.producer);
       if (setting_.sp) {
-        exchange(all_gather, Axis::tensor, Pass::forward, layer, bytes);
+        exchange(all_gather, Axis::tensor, Pass::forward, layer, bytes, edge.consumers);
         exchange(reduce_scatter, Axis::tensor, Pass::backward_input, layer, bytes, edge.consumers);
       } else {
         exchange(all_reduce, Axis::tensor, Pass::backward_input, layer, bytes, edge.consumers);
@@ -216,9 +330,11 @@ class UnitLowering {
     }
     for (const LayerId layer : leaving_layers(range_.first, range_.last, shardings_)) {
       const Bytes bytes = tensor_bytes(layer);
-      exchange(setting_.sp ? reduce_scatter : all_reduce, Axis::tensor, Pass::forward, layer,
-               bytes);
-      if (setting_.sp) exchange(all_gather, Axis::tensor, Pass::backward_input, layer, bytes);
+      exchange(setting_.sp ? reduce_scatter : all_reduce, Axis::tensor, Pass::forward, layer, bytes,
+               {layer});
+      if (setting_.sp) {
+        exchange(all_gather, Axis::tensor, Pass::backward_input, layer, bytes, {layer});
+      }
     }
     for (LayerId id = range_.first; id <= range_.last; id = layer_after(id)) {
       if (sharding(id) != Sharding::column_gather) continue;
@@ -270,8 +386,10 @@ class UnitLowering {
       const LayerId rows = kind == LayerKind::dispatch ? id : model_.inputs(id).front();
       const Layer& layer = model_.layer(rows);
       const Bytes bytes = whole_bytes(layer.positions.count(lengths(false)), layer.out_features);
-      exchange(CollectiveKind::all_to_all, Axis::expert, Pass::forward, id, bytes);
-      exchange(CollectiveKind::all_to_all, Axis::expert, Pass::backward_input, id, bytes);
+      for (const Pass pass : {Pass::forward, Pass::backward_input}) {
+        exchange(CollectiveKind::all_to_all, Axis::expert, pass, id, bytes);
+        work_.exchanges.back().copies = static_cast<int>(std::get<ExpertShape>(layer.shape).top_k);
+      }
     }
   }
 
@@ -289,6 +407,7 @@ class UnitLowering {
   const OpGraph& model_;
   UnitRange range_;
   UnitSetting setting_;
+  std::vector<LayerId> merged_;  ///< their products are part of another's
   std::vector<Sharding> shardings_;
   UnitWork work_;
 };

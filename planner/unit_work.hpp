@@ -27,6 +27,8 @@ struct UnitSetting {
   SequenceLengths lengths{};
   DType dtype = DType::fp32;        ///< of what is stored
   std::optional<DType> products{};  ///< Sizing::products
+  /// Of a number of the gradients that micro-batches are added up in; 0: each is done with at once.
+  int accumulated_bytes = 0;
   int tp = 1, cp = 1, ep = 1;
   bool sp = false;
   Stack stack{};
@@ -39,8 +41,9 @@ struct Exchange {
   Pass pass{};      ///< forward, backward_input
   LayerId layer{};  ///< it belongs to
   Bytes bytes;      ///< Collective::bytes
-  /// Layers beside whose work it may run: its own attention (context), else the gradients of the weights
-  /// of those that split the tensor.
+  int copies = 1;   ///< of each row in them: an expert each (all_to_all)
+  /// Layers beside whose work it may run: its own attention (context), else those that split the tensor or
+  /// leave it; Pricing tells which of their work.
   std::vector<LayerId> beside;
   Duration time{};  ///< where the groups lie; told by whoever knows that
 };
@@ -50,6 +53,7 @@ struct LayerWork {
   LayerId layer{};
   LayerOps ops;
   bool recomputed_selectively = false;
+  bool recomputed = true;  ///< by full recomputation
 };
 
 /// Memory that forward leaves for backward.

@@ -46,7 +46,8 @@ TEST(StackFile, TellsEveryFeature) {
   const Stack stack = read(R"(, "fused_attention": false, "overlap_gradients": false,
     "overlap_parameters": true, "overlap_tensor": false, "prefetch_parameters": false,
     "clip_gradients": false, "scatter_activations": false, "master_weights": false,
-    "gradient_bytes": 2, "first_bucket_bytes": 3, "bucket_bytes": 5)");
+    "gradient_bytes": 2, "first_bucket_bytes": 3, "bucket_bytes": 5,
+    "bucket_bytes_per_rank": 7, "dispatch_once_per_node": true)");
   EXPECT_FALSE(stack.fused_attention || stack.overlap_gradients || stack.overlap_tensor);
   EXPECT_FALSE(stack.prefetch_parameters || stack.clip_gradients || stack.scatter_activations);
   EXPECT_FALSE(stack.master_weights);
@@ -54,16 +55,19 @@ TEST(StackFile, TellsEveryFeature) {
   EXPECT_EQ(stack.gradient_bytes, 2);
   EXPECT_EQ(stack.first_bucket, 3_B);
   EXPECT_EQ(stack.bucket, 5_B);
+  EXPECT_EQ(stack.bucket_per_rank, 7_B);
+  EXPECT_TRUE(stack.dispatch_once);
 }
 
 TEST(StackFile, TellsWhatLiesInMemory) {
-  const Stack stack = read(R"(, "fused_products": false, "fused_activations": false,
+  const Stack stack = read(R"(, "fused_projections": false, "fused_elementwise": false,
     "fused_accumulation": false, "cached_fp8_weights": false, "saved_fp8_inputs": false,
     "fp8_parameters": true, "fp32_parameters": true, "micro_batch_gradients": true,
     "fp32_gradient_shard": true, "placeholder_gradients": true, "weighed_stages": true,
     "loss": "torch", "selective_recompute": "operations", "gather_buffer_bytes": 7,
     "reduce_buffer_bytes": 8, "context_bytes": 9)");
-  EXPECT_FALSE(stack.fused_products || stack.fused_activations || stack.fused_accumulation);
+  EXPECT_FALSE(stack.kernels.fused_projections || stack.kernels.fused_elementwise ||
+               stack.kernels.fused_accumulation);
   EXPECT_FALSE(stack.cached_fp8_weights || stack.saved_fp8_inputs);
   EXPECT_TRUE(stack.fp8_parameters && stack.fp32_parameters && stack.micro_batch_gradients);
   EXPECT_TRUE(stack.fp32_gradient_shard && stack.placeholder_gradients && stack.weighed_stages);

@@ -74,7 +74,7 @@ TEST(FoldedStep, IsTheSumOfItsOpsOnOneDevice) {
             .costs = costs,
             .global_batch = 6,
             .lengths = {.source = 4}};
-  task.stack.fused_products = false;
+  task.stack.kernels.fused_projections = false;
   std::int64_t ops = 0;
   for (std::size_t i = 0; i < gpt.size(); ++i) {
     const LayerId id{static_cast<std::int32_t>(i)};

@@ -60,7 +60,7 @@ TEST(UnitWork, KeepsLogitsOfAFusedLoss) {
 TEST(UnitWork, KeepsEverySecondProductOfSelectedOperations) {
   UnitSetting setting{.dtype = DType::fp16};
   setting.stack.selective = SelectiveRecompute::operations;
-  setting.stack.fused_products = false;
+  setting.stack.kernels.fused_projections = false;
   const OpGraph gpt = hand_made_gpt(kTiny);
   const UnitWork work = lower_block(gpt, 1, setting);
   EXPECT_EQ(work.saved_selectively, 64_B + 64_B + 256_B + 64_B + 64_B + 32_B);
@@ -95,7 +95,7 @@ TEST(UnitWork, FusesProductsOfOneInput) {
   }
   EXPECT_EQ(layer_named(gpt, work, "up").ops.forward.size(), 1u);
   UnitSetting apart;
-  apart.stack.fused_products = false;
+  apart.stack.kernels.fused_projections = false;
   const UnitWork three = lower_block(gpt, 1, apart);
   EXPECT_THAT(layer_named(gpt, three, "k").ops.forward.front().key.shape, ElementsAre(4, 8, 8));
 }
@@ -154,7 +154,7 @@ TEST(UnitWork, StoresWeightsGradientsUnlessTheyAreAddedAtOnce) {
   UnitSetting setting{.dtype = DType::fp16};
   const OpGraph gpt = hand_made_gpt(kTiny);
   const UnitWork fused = lower_block(gpt, 1, setting);
-  setting.stack.fused_accumulation = false;
+  setting.stack.kernels.fused_accumulation = false;
   const UnitWork apart = lower_block(gpt, 1, setting);
   EXPECT_EQ(fused.saved, apart.saved);
   EXPECT_GE(apart.working.backward, fused.working.backward + 2 * 8 * 32 * 1_B);

@@ -1,8 +1,7 @@
-#include "planner/unit_products.hpp"
+#include "planner/unit_casts.hpp"
 
 #include <algorithm>
 #include <span>
-#include <utility>
 
 #include "models/op_cost.hpp"
 
@@ -19,52 +18,7 @@ Op* product_of(LayerWork& layer) {
   return found == layer.ops.forward.end() ? nullptr : &*found;
 }
 
-/// A product and nothing else in any pass.
-bool alone(const LayerOps& ops) {
-  return ops.forward.size() == 1 && ops.backward_input.size() <= 1 &&
-         ops.backward_weight.size() == 1 && is_product(ops.forward.front());
-}
-
-/// Shapes [..., n] that differ in n at most, of ops that are otherwise alike.
-bool joins(const Op& a, const Op& b) {
-  const auto& x = a.key.shape;
-  const auto& y = b.key.shape;
-  return a.key.op == b.key.op && a.key.dtype == b.key.dtype && x.size() == y.size() &&
-         std::equal(x.begin(), x.end() - 1, y.begin());
-}
-
-void widen(std::vector<Op>& into, std::vector<Op>& from) {
-  if (into.empty() || from.empty()) return;
-  OpKey key = into.front().key;
-  key.shape.back() += from.front().key.shape.back();
-  into.front() = make_op(std::move(key));
-  from.clear();
-}
-
-/// Whether `layer` joins `first`, and if so, its products do.
-bool join(LayerWork& first, LayerWork& layer) {
-  const bool alike = alone(layer.ops) && joins(first.ops.forward[0], layer.ops.forward[0]) &&
-                     first.ops.backward_input.size() == layer.ops.backward_input.size();
-  if (!alike) return false;
-  widen(first.ops.forward, layer.ops.forward);
-  widen(first.ops.backward_input, layer.ops.backward_input);
-  widen(first.ops.backward_weight, layer.ops.backward_weight);
-  return true;
-}
-
 }  // namespace
-
-void fuse_products(const OpGraph& model, UnitWork& work) {
-  for (std::size_t i = 0; i < work.layers.size(); ++i) {
-    LayerWork& first = work.layers[i];
-    if (!alone(first.ops)) continue;
-    const LayerId input = model.inputs(first.layer).front();
-    for (std::size_t j = i + 1; j < work.layers.size(); ++j) {
-      LayerWork& layer = work.layers[j];
-      if (model.inputs(layer.layer).front() == input) join(first, layer);
-    }
-  }
-}
 
 void add_casts(const OpGraph& model, const CastSetting& setting, UnitWork& work) {
   std::vector<LayerId> cast_inputs;

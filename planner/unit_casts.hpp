@@ -5,14 +5,6 @@
 
 namespace foreplan {
 
-/// Makes one product of those that multiply the same input, as Megatron-LM does of query, key and value and of
-/// gate and up: [m, k, n_1], [m, k, n_2], ... become [m, k, n_1 + n_2 + ...] in every pass, of the first layer.
-///
-/// Linear layers of one input, of experts or not, that are each a product and nothing else (a bias counts to
-/// the product) and share m, k and the number of experts. FLOPs stay, m k of traffic is read once.
-/// Source: Shoeybi et al., Megatron-LM, arXiv:1909.08053, section 3.
-void fuse_products(const OpGraph& model, UnitWork& work);
-
 /// How a stack casts to fp8.
 struct CastSetting {
   DType dtype = DType::bf16;   ///< from which
