@@ -72,6 +72,14 @@ bool reaches_back(const OpGraph& model) {
   return false;
 }
 
+/// A unit's block's name, or its layer's.
+std::string unit_name(const OpGraph& model, const UnitRange& range) {
+  for (const Block& block : model.blocks()) {
+    if (block.first == range.first && block.last == range.last) return block.name;
+  }
+  return model.layer(range.first).name;
+}
+
 }  // namespace
 
 FoldedStep::FoldedStep(const Task& task, const Strategy& strategy)
@@ -153,6 +161,7 @@ void FoldedStep::lower_units() {
               : groups_.time(exchange.kind, exchange.bytes, groups_.of(exchange.axis));
     }
     works_.push_back(std::move(work));
+    unit_names_.push_back(unit_name(task_.model, unit.range));
   }
 }
 

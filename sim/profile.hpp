@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "sim/cost_model.hpp"
+#include "sim/shape_table.hpp"
 
 namespace foreplan {
 
@@ -118,6 +119,7 @@ struct LineFit {
 
 /// What was measured on one machine: `foreplan.profile/1`.
 struct Profile {
+  std::string source{};  ///< where it is from, and its licence; empty: measured here
   struct Device {
     std::string name;
     std::string backend;
@@ -136,6 +138,7 @@ struct Profile {
   Sample handover;  ///< from the end of a task to a waiting task's start on another device
   Sample barrier;   ///< all devices meet
   std::vector<LineFit> fits;
+  std::vector<ProfiledLayer> layers{};  ///< measured whole
   // Measured on GPUs only.
   std::vector<ProfiledCopies> copies_together{};
   std::vector<HostCopy> host_copies{};
@@ -152,7 +155,10 @@ struct Profile {
 ///   2. that of the same key with `accumulate` the other way;
 ///   3. the fit "<op>.<pass> <dtype>", with " +=" behind it where the key accumulates;
 ///   4. that fit with or without the " +=", the other way;
-///   5. the longer of the fits "bytes <dtype>" and "flops <dtype>", which stand for any op.
+///   5. products: the times of near shapes (sim/shape_table.hpp);
+///   6. the longer of the fits "bytes <dtype>" and "flops <dtype>", which stand for any op;
+///   7. where the device file tells what its kernels reach, that (sim/kernel_model.hpp).
+/// What a stack's kernels do as part of another op (`launches` 0) takes none.
 /// A fit says t = overhead + x / per_s, x the op's FLOPs or traffic as `variable` tells.
 ///
 /// A copy between two devices takes the linear interpolation between the nearest measured sizes of
@@ -176,6 +182,9 @@ class ProfileModel final : public CostModel {
   Duration dispatch(const DeviceSpec& spec) const override;
   Duration handover() const override;
   IssueCost issue() const override;
+  std::optional<LayerTimes> layer_times(const LayerKey& key) const override {
+    return layers_.times(key);
+  }
   /// The means over the profile's interference; none where it has no entries.
   Overlap overlap(const DeviceSpec& spec) const override;
   double launches(const Op& op) const override;
@@ -187,6 +196,8 @@ class ProfileModel final : public CostModel {
  private:
   Profile profile_;
   std::map<OpKey, Duration> measured_;
+  ShapeTable shapes_;
+  LayerTable layers_;
   std::map<OpKey, double> shares_;
   std::map<OpKey, double> launches_;
   bool knows_demand_ = false;

@@ -4,22 +4,20 @@
     tools/convert_simumax.py SYSTEM.json -o PROFILE.json --source TEXT
 
 A system file (MooreThreads/SimuMax, configs/system; Apache 2.0) tells efficiencies of products and attention
-by shape, and bandwidths. Of it foreplan gets the seconds that they stand for (SimuMax docs/system.md):
+by shape, as they were measured. Of it foreplan gets the seconds that they stand for (SimuMax docs/system.md):
 
-    op      seconds = FLOPs / (tflops 1e12 efficiency)
-    memory  seconds = latency + bytes / (gbps 2^30 efficiency)
+    seconds = FLOPs / (tflops 1e12 efficiency)
 
 with these FLOPs: products 2 m k n; grouped products 2 ng M K N; attention, counted in full though it is causal,
 2 b s^2 heads (qk + v) forward and 5 b s^2 heads (qk + v) backward. Products are known by their layout: TN is
 forward [m, k, n], NN the gradient of the input, NT that of the weights. Where weights' gradients of both
-formats were measured, those in fp32 are taken. Efficiencies of 0 stand for nothing and are left out.
+formats were measured, those in fp32 are taken. Efficiencies of 0 stand for nothing and are left out. So are the
+bandwidths and latencies of memory and network: the bytes that they go with are SimuMax's own.
 """
 
 import argparse
 import json
 import sys
-
-GIB = 2**30
 
 
 def fields(key):
@@ -74,68 +72,19 @@ def grouped_products(table):
                  traffic, flops / (peak * efficiency), f["accumulate"] == "True")
 
 
-def attention(table, step, products_of_scores):
+def attention(table, step, counted):
+    """`counted`: FLOPs that SimuMax counts for a score and feature, two products forward, five backward."""
     for f, efficiency, peak in measured(table):
         if f.get("qkv_contiguous", "True") != "True":
             continue
         b, s, heads = int(f["batch"]), int(f["seq_len"]), int(f["head_num"])
         kv_heads, qk, v = int(f["kv_head_num"]), int(f["qk_head_dim"]), int(f["v_head_dim"])
-        scores = b * s * s * heads * (qk + v)
+        scores = b * s * s * heads
+        # As foreplan counts them: models/op_cost.hpp.
+        flops = scores * (2 * (qk + v) + 5 if step == "forward" else 4 * (qk + v) + 4)
         traffic = 2 * b * s * (heads + kv_heads) * (qk + v)
-        yield op("causal_attention", step, [b, heads, kv_heads, s, s, s, qk, v], "bf16",
-                 2 * products_of_scores * scores, traffic,
-                 products_of_scores_flops(step) * scores / (peak * efficiency))
-
-
-def products_of_scores_flops(step):
-    """FLOPs that SimuMax counts for a score and feature: two products forward, five backward."""
-    return 2 if step == "forward" else 5
-
-
-def fit(what, bandwidth):
-    return {
-        "what": what,
-        "variable": "bytes",
-        "overhead_s": bandwidth["latency_us"] * 1e-6,
-        "per_s": bandwidth["gbps"] * GIB * bandwidth["efficient_factor"],
-        "residual": 0,
-        "points": 0,
-        "fitted_on": "SimuMax's own: accelerator.bandwidth",
-    }
-
-
-def fits(bandwidth):
-    for dtype in ("fp32", "bf16"):
-        yield fit(f"bytes {dtype}", bandwidth["default"])
-    names = {
-        "permute_fwd": ["dispatch.forward bf16", "combine.forward bf16"],
-        "permute_bwd": ["dispatch.backward_input bf16", "combine.backward_input bf16"],
-    }
-    loss = "ce_fusion" if "ce_fusion" in bandwidth else "ce"
-    names[loss] = ["softmax_cross_entropy.forward bf16", "softmax_cross_entropy.backward_input bf16"]
-    for key, ops in names.items():
-        for name in ops if key in bandwidth else []:
-            yield fit(name, bandwidth[key])
-
-
-def collectives(network):
-    """Seconds of SimuMax's fitted lines at some sizes, among 2, 4 and 8 ranks of a node."""
-    names = {"all_reduce": "all_reduce", "all_gather": "all_gather",
-             "reduce_scatter": "reduce_scatter", "all2all": "all_to_all"}
-    for name, operation in names.items():
-        line = network["op"][name]
-        if "efficient_factor" not in line:
-            continue
-        rate = network["bandwidth"]["gbps"] * GIB * line["efficient_factor"]
-        fixed = line.get("fixed_latency_us_by_comm_num", {})
-        for ranks in (2, 4, 8):
-            hops = (ranks + line["offset"]) * line["scale"]
-            start = line["latency_us"] * hops
-            start += fixed.get(str(ranks), line.get("fixed_latency_us", 0))
-            for size in (2**20, 2**24, 2**28, 2**32):
-                seconds = start * 1e-6 + size * hops / ranks / rate
-                yield {"operation": operation, "ranks": ranks, "bytes": size,
-                       **sample(float(f"{seconds:.6g}"))}
+        yield op("causal_attention", step, [b, heads, kv_heads, s, s, s, qk, v], "bf16", flops, traffic,
+                 counted * scores * (qk + v) / (peak * efficiency))
 
 
 def profile(system, source):
@@ -144,11 +93,10 @@ def profile(system, source):
     rows = [
         *products(ops["matmul"]),
         *grouped_products(ops["group_matmul"]),
-        *attention(ops["sdp_fwd"], "forward", 1),
-        *attention(ops["sdp_bwd"], "backward_input", 2),
+        *attention(ops["sdp_fwd"], "forward", 2),
+        *attention(ops["sdp_bwd"], "backward_input", 5),
     ]
     nothing = sample(0)
-    network = system["networks"].get("high_intra_node")
     return {
         "schema": "foreplan.profile/1",
         "source": source,
@@ -156,11 +104,11 @@ def profile(system, source):
                    "clock_mhz": 0, "driver": "", "measured_at": "", "workers": system["num_per_node"]},
         "ops": rows,
         "copies": [],
-        "collectives": list(collectives(network)) if network else [],
+        "collectives": [],
         "dispatch": nothing,
         "handover": nothing,
         "barrier": nothing,
-        "fits": list(fits(accelerator["bandwidth"])),
+        "fits": [],
     }
 
 
