@@ -7,6 +7,7 @@
 #include <ostream>
 
 #include "sim/error.hpp"
+#include "sim/json_reader.hpp"
 #include "tools/calibrate.hpp"
 #include "tools/commands.hpp"
 #include "tools/outputs.hpp"
