@@ -11,8 +11,9 @@ by shape, as they were measured. Of it foreplan gets the seconds that they stand
 with these FLOPs: products 2 m k n; grouped products 2 ng M K N; attention, counted in full though it is causal,
 2 b s^2 heads (qk + v) forward and 5 b s^2 heads (qk + v) backward. Products are known by their layout: TN is
 forward [m, k, n], NN the gradient of the input, NT that of the weights. Where weights' gradients of both
-formats were measured, those in fp32 are taken. Efficiencies of 0 stand for nothing and are left out. So are the
-bandwidths and latencies of memory and network: the bytes that they go with are SimuMax's own.
+formats were measured, those in fp32 are taken. Efficiencies of 0 stand for nothing and are left out. Kernels that move
+bytes become one fit, of the latency and the bandwidth that SimuMax fitted on them; those of the network are left
+out, for the cluster has them.
 """
 
 import argparse
@@ -87,6 +88,15 @@ def attention(table, step, counted):
                  counted * scores * (qk + v) / (peak * efficiency))
 
 
+def memory_fits(bandwidth):
+    """Of all kernels that have no time of their own: latency + bytes / bandwidth, each operand counted once."""
+    default = bandwidth["default"]
+    rate = default["gbps"] * 1e9 * default["efficient_factor"]
+    return [{"what": f"bytes {dtype}", "variable": "bytes", "overhead_s": default["latency_us"] * 1e-6,
+             "per_s": rate, "residual": 0, "points": 0, "fitted_on": "by SimuMax, on kernels that it does not name"}
+            for dtype in ("bf16", "fp32")]
+
+
 def profile(system, source):
     accelerator = system["accelerator"]
     ops = accelerator["op"]
@@ -108,7 +118,7 @@ def profile(system, source):
         "dispatch": nothing,
         "handover": nothing,
         "barrier": nothing,
-        "fits": [],
+        "fits": memory_fits(accelerator["bandwidth"]),
     }
 
 
