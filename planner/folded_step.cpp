@@ -139,7 +139,8 @@ void FoldedStep::lower_units() {
                             .tp = strategy_.tp,
                             .cp = strategy_.cp,
                             .ep = strategy_.ep,
-                            .sp = strategy_.sp};
+                            .sp = strategy_.sp,
+                            .whole_experts = strategy_.deals_whole_experts()};
   for (const UnitClass& unit : chain_.classes) {
     UnitWork work = lower_unit(task_.model, unit.range, setting);
     for (Exchange& exchange : work.exchanges) {

@@ -61,8 +61,8 @@ class UnitPricer {
       (exchange.pass == Pass::forward ? forward : backward) += 1;
     }
     cost_.forward += host_wait(forward, cost_.whole_forward());
-    cost_.backward_input += host_wait(
-        backward, cost_.backward_input + cost_.backward_exchange + cost_.backward_weight);
+    cost_.backward_input +=
+        host_wait(backward, cost_.backward_input + cost_.backward_exchange + cost_.backward_weight);
   }
 
   void add(const LayerWork& layer) {

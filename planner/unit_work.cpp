@@ -25,7 +25,7 @@ class UnitLowering {
       : model_(model),
         range_(range),
         setting_(setting),
-        shardings_(shardings(model, range, setting.tp, setting.ep > 1)) {
+        shardings_(shardings(model, range, setting.tp, setting.whole_experts)) {
     check_lengths();
   }
 
@@ -150,9 +150,7 @@ class UnitLowering {
     }
   }
 
-  LayerWork& work_of(LayerId id) {
-    return work_.layers[place(id) - place(range_.first)];
-  }
+  LayerWork& work_of(LayerId id) { return work_.layers[place(id) - place(range_.first)]; }
 
   /// Linears with one input, the first of which does the others' work.
   void merge_projections() {
