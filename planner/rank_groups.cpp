@@ -85,15 +85,16 @@ RankGroups::RankGroups(const Cluster& cluster, const Strategy& strategy,
       shorthand_(!cluster.node_groups().empty()) {
   if (shorthand_) nodes_ = node_facts(cluster);
   data_ranks_ = strategy.cp * strategy.dp;
-  if (block_ % strategy.ep != 0) {
+  const bool whole = strategy.deals_whole_experts();
+  if (whole && block_ % strategy.ep != 0) {
     reject(fmt::format("strategy: ep={} does not divide tp cp dp = {}", strategy.ep, block_));
   }
-  expert_data_ranks_ = strategy.ep > 1 ? block_ / strategy.ep : data_ranks_;
+  expert_data_ranks_ = (whole ? block_ : data_ranks_) / strategy.ep;
   tensor_ = place(strategy.tp, 1);
   context_ = place(strategy.cp, strategy.tp);
-  expert_ = place(strategy.ep, 1);
+  expert_ = place(strategy.ep, whole ? 1 : strategy.tp);
   data_ = place(data_ranks_, strategy.tp);
-  expert_data_ = place(expert_data_ranks_, strategy.ep > 1 ? strategy.ep : strategy.tp);
+  expert_data_ = place(expert_data_ranks_, strategy.ep * (whole ? 1 : strategy.tp));
 }
 
 GroupPlacement RankGroups::place(int size, int stride) const {

@@ -79,6 +79,11 @@ TEST(RankGroups, DealExpertsOverTheRanksOfTpCpAndDp) {
   EXPECT_EQ(groups.expert_data_ranks(), 2);
   EXPECT_EQ(groups.expert_data().grid.nodes, 2);
   EXPECT_EQ(RankGroups(cluster, {.dp = 4, .tp = 4}).expert_data_ranks(), 4);
+  // ep = 2 divides dp: tp cuts experts, as the ranks 0 and 4 of a node do, and two pairs hold the same.
+  const RankGroups cut(cluster, {.dp = 4, .tp = 4, .ep = 2});
+  EXPECT_EQ(cut.of(Axis::expert).grid.ranks_per_node, 2);
+  EXPECT_EQ(cut.expert_data_ranks(), 2);
+  EXPECT_EQ(cut.expert_data().grid.nodes, 2);
   EXPECT_EQ(complaint([&] { RankGroups(cluster, {.dp = 4, .tp = 4, .ep = 3}); }),
             "strategy: ep=3 does not divide tp cp dp = 16");
 }
