@@ -163,7 +163,7 @@ class FoldedStep {
   Chunk price_chunk(std::size_t virtual_stage, Pricer& pricer) const;
   void move_activations(Chunk& chunk, Bytes kept, const DeviceSpec& device) const;
   void walk(Chunk& chunk, const std::vector<ShardedUnit>& forward,
-            const std::vector<ShardedUnit>& backward) const;
+            const std::vector<ShardedUnit>& backward, const CostModel::Overlap& overlap) const;
   std::vector<Chunk> price_chunks(const Replica& replica, const CostModel& costs) const;
   PipelineCosts pipeline_costs(const std::vector<Chunk>& chunks) const;
   std::vector<StageTimes> run(const Replica& replica, const CostModel& costs,

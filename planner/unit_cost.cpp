@@ -1,8 +1,9 @@
 #include "planner/unit_cost.hpp"
 
 #include <algorithm>
-#include <cmath>
 #include <utility>
+
+#include "planner/overlap.hpp"
 
 namespace foreplan {
 namespace {
@@ -176,16 +177,6 @@ class UnitPricer {
 };
 
 }  // namespace
-
-Duration time_beside(Duration exchange, Duration compute, const CostModel::Overlap& overlap) {
-  if (overlap.compute == 1 && overlap.communication == 1) {
-    return std::max(Duration::zero(), exchange - compute);
-  }
-  const auto e = static_cast<double>(exchange.count()), w = static_cast<double>(compute.count());
-  const double together = std::min(e * overlap.communication, w * overlap.compute);
-  const double left = e - together / overlap.communication + w - together / overlap.compute;
-  return Duration(std::llround(together + left - w));
-}
 
 UnitCost price(const UnitWork& work, const Pricing& pricing) {
   return UnitPricer(work, pricing).price();

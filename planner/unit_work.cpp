@@ -431,12 +431,15 @@ class UnitLowering {
     for (LayerId id = range_.first; id <= range_.last; id = layer_after(id)) {
       const LayerKind kind = model_.layer(id).kind;
       if (kind != LayerKind::dispatch && kind != LayerKind::combine) continue;
+      const auto* experts = std::get_if<ExpertShape>(&model_.layer(id).shape);
+      // What weighs shared experts goes nowhere.
+      if (experts == nullptr || experts->experts == 1) continue;
       const LayerId rows = kind == LayerKind::dispatch ? id : model_.inputs(id).front();
       const Layer& layer = model_.layer(rows);
       const Bytes bytes = whole_bytes(layer.positions.count(lengths(false)), layer.out_features);
       for (const Pass pass : {Pass::forward, Pass::backward_input}) {
         exchange(CollectiveKind::all_to_all, Axis::expert, pass, id, bytes);
-        work_.exchanges.back().copies = static_cast<int>(std::get<ExpertShape>(layer.shape).top_k);
+        work_.exchanges.back().copies = static_cast<int>(experts->top_k);
       }
     }
   }

@@ -122,7 +122,8 @@ const Cluster& PublishedForecaster::cluster_of(const PublishedRow& row,
   group.nic = LinkFacts{.bandwidth = nics.bandwidth,
                         .latency = hardware_.nic_latency,
                         .efficiency = nics.efficiency,
-                        .setup = nics.setup > Duration{} ? nics.setup : spec.collective_setup};
+                        .setup = nics.setup > Duration{} ? nics.setup : spec.collective_setup,
+                        .flow = nics.flow};
   const Fabric fabric{.oversubscription = 1, .latency = hardware_.fabric_latency};
   cluster = std::make_unique<Cluster>(make_cluster(name, spec, group, fabric));
   return *cluster;
@@ -189,28 +190,49 @@ std::optional<Bytes> PublishedForecaster::memory_of(const PublishedRow& row,
   return most;
 }
 
-/// Where recomputation is not told: the least with which the forecast fits, else all.
+/// Forecasts of memory are off by so much: a run that is known to have fitted may seem to need more.
+constexpr double kMemoryTolerance = 1.1;
+
+/// Where recomputation is not told: the least with which the forecast fits, or nearly so: none, that of
+/// attention, all of as few layers of each virtual stage as will do. Where nothing fits memory tells nothing: none.
 void PublishedForecaster::estimate(const Task& task, Strategy strategy,
                                    PublishedForecast& result) const {
   const PublishedRow& row = result.row;
-  const auto settle = [&](const FoldedStep& step, Estimate estimate) {
-    result.estimate = std::move(estimate);
-    result.memory = memory_of(row, step);
-  };
   if (const auto told = published_recompute(row)) {
     strategy.recompute = *told;
-    const FoldedStep step(task, strategy);
-    return settle(step, step.estimate(task.costs));
+  } else {
+    result.assumed.push_back("recompute");
+    strategy = row.hardware.gpu_memory_gb ? least_recomputed(task, strategy) : strategy;
   }
-  result.assumed.push_back("recompute");
-  for (const Recompute recompute : {Recompute::none, Recompute::selective, Recompute::full}) {
+  const FoldedStep step(task, strategy);
+  result.estimate = step.estimate(task.costs);
+  result.memory = memory_of(row, step);
+}
+
+Strategy PublishedForecaster::least_recomputed(const Task& task, Strategy strategy) {
+  const double memory =
+      kMemoryTolerance * static_cast<double>(task.cluster.device(DeviceId{0}).memory.count);
+  const auto fits = [&](Recompute recompute, std::optional<int> layers) {
     strategy.recompute = recompute;
-    const FoldedStep step(task, strategy);
-    Estimate estimate = step.estimate(task.costs);
-    if (estimate.feasible || !row.hardware.gpu_memory_gb || recompute == Recompute::full) {
-      return settle(step, std::move(estimate));
-    }
+    strategy.recompute_layers = layers;
+    const Estimate estimate = FoldedStep(task, strategy).estimate(task.costs);
+    return static_cast<double>(estimate.peak_memory.count) <= memory;
+  };
+  if (fits(Recompute::none, {}) || fits(Recompute::selective, {})) return strategy;
+  if (!fits(Recompute::full, {})) {
+    strategy.recompute = Recompute::none;
+    return strategy;
   }
+  int too_few = 0;
+  int enough = static_cast<int>(task.model.block_count(BlockRole::layer)) /
+                   (strategy.pp * strategy.vpp) + 1;
+  while (enough - too_few > 1) {
+    const int middle = (too_few + enough) / 2;
+    (fits(Recompute::full, middle) ? enough : too_few) = middle;
+  }
+  strategy.recompute = Recompute::full;
+  strategy.recompute_layers = enough;
+  return strategy;
 }
 
 PublishedForecast PublishedForecaster::forecast(const PublishedRow& row,

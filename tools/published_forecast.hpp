@@ -76,6 +76,7 @@ class PublishedForecaster {
   const CostModel& costs_of(const PublishedSource& facts);
   static std::optional<Bytes> memory_of(const PublishedRow& row, const FoldedStep& step);
   void estimate(const Task& task, Strategy strategy, PublishedForecast& result) const;
+  static Strategy least_recomputed(const Task& task, Strategy strategy);
 
   const CostModel& costs_;
   PublishedHardware hardware_;
