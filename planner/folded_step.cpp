@@ -88,7 +88,7 @@ FoldedStep::FoldedStep(const Task& task, const Strategy& strategy)
       batch_(split_batch(strategy_, task.global_batch)),
       shape_(pipeline_shape(strategy_, static_cast<int>(batch_.micro_batches))),
       evaluator_(shape_),
-      groups_(task.cluster, strategy_, task.collectives),
+      groups_(task.cluster, strategy_, task.collectives, &task.costs),
       chain_(unit_chain(task.model)) {
   check();
   lay_out_stages();

@@ -1,7 +1,6 @@
 #include "planner/unit_cost.hpp"
 
 #include <algorithm>
-#include <cmath>
 #include <utility>
 
 #include "planner/overlap.hpp"

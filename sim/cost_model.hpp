@@ -51,6 +51,10 @@ class CostModel {
                                             DeviceId destination) const = 0;
   virtual Duration dispatch(const DeviceSpec& spec) const = 0;
   virtual Duration handover() const = 0;
+  /// Of a collective among ranks of one node, measured whole; empty: the links decide.
+  virtual std::optional<Duration> collective_time(CollectiveKind, int /*ranks*/, Bytes) const {
+    return {};
+  }
   /// A layer that was measured whole: its ops are not asked for then.
   virtual std::optional<LayerTimes> layer_times(const LayerKey&) const { return {}; }
   /// Of the one thread that hands out tasks; zeros where each device has a thread of its own.
