@@ -24,7 +24,8 @@ Strategy completed(const Task& task, Strategy strategy) {
   const int parts = shape.schedule == Schedule::dualpipe ? strategy.pp : shape.virtual_stages();
   const bool by_stage = strategy.layers.size() == static_cast<std::size_t>(strategy.pp);
   if (strategy.layers.empty()) {
-    strategy.layers = even_layers(chain, parts);
+    strategy.layers = task.stack.weighed_stages ? weighed_layers(task.model, chain, parts)
+                                                : even_layers(chain, parts);
   } else if (by_stage && parts != strategy.pp) {
     reject(fmt::format("strategy: layers: expected {} virtual stages, got {}", parts,
                        strategy.layers.size()));
@@ -71,6 +72,14 @@ bool reaches_back(const OpGraph& model) {
   return false;
 }
 
+/// A unit's block's name, or its layer's.
+std::string unit_name(const OpGraph& model, const UnitRange& range) {
+  for (const Block& block : model.blocks()) {
+    if (block.first == range.first && block.last == range.last) return block.name;
+  }
+  return model.layer(range.first).name;
+}
+
 }  // namespace
 
 FoldedStep::FoldedStep(const Task& task, const Strategy& strategy)
@@ -79,7 +88,7 @@ FoldedStep::FoldedStep(const Task& task, const Strategy& strategy)
       batch_(split_batch(strategy_, task.global_batch)),
       shape_(pipeline_shape(strategy_, static_cast<int>(batch_.micro_batches))),
       evaluator_(shape_),
-      groups_(task.cluster, strategy_, task.collectives),
+      groups_(task.cluster, strategy_, task.collectives, &task.costs),
       chain_(unit_chain(task.model)) {
   check();
   lay_out_stages();
@@ -130,18 +139,21 @@ void FoldedStep::lay_out_stages() {
 
 void FoldedStep::lower_units() {
   const bool accumulates = batch_.micro_batches > 1 && strategy_.zero < 2;
-  const UnitSetting setting{.samples = batch_.micro_batch,
-                            .lengths = task_.lengths,
-                            .dtype = task_.precision,
-                            .fused_attention = task_.stack.fused_attention,
-                            .kernels = task_.stack.kernels,
-                            .accumulated_bytes = accumulates ? task_.stack.gradient_bytes : 0,
-                            .tp = strategy_.tp,
-                            .cp = strategy_.cp,
-                            .ep = strategy_.ep,
-                            .sp = strategy_.sp,
-                            .whole_experts = strategy_.deals_whole_experts()};
+  UnitSetting setting{.samples = batch_.micro_batch,
+                      .lengths = task_.lengths,
+                      .dtype = task_.precision,
+                      .products = task_.products,
+                      .accumulated_bytes = accumulates ? task_.stack.gradient_bytes : 0,
+                      .tp = strategy_.tp,
+                      .cp = strategy_.cp,
+                      .ep = strategy_.ep,
+                      .sp = strategy_.sp,
+                      .whole_experts = strategy_.deals_whole_experts(),
+                      .stack = task_.stack};
   for (const UnitClass& unit : chain_.classes) {
+    // The head and the embedding stay in the stored format.
+    const bool inside = unit.role == BlockRole::layer || task_.products != DType::fp8;
+    setting.products = inside ? task_.products : std::nullopt;
     UnitWork work = lower_unit(task_.model, unit.range, setting);
     for (Exchange& exchange : work.exchanges) {
       exchange.time =
@@ -150,6 +162,7 @@ void FoldedStep::lower_units() {
               : groups_.time(exchange.kind, exchange.bytes, groups_.of(exchange.axis));
     }
     works_.push_back(std::move(work));
+    unit_names_.push_back(unit_name(task_.model, unit.range));
   }
 }
 
@@ -162,6 +175,7 @@ void FoldedStep::count_state() {
       const UnitWork& work = works_[piece.unit_class];
       state.dense += piece.count * (work.dense_parameters + (elsewhere ? work.tied_parameters : 0));
       state.expert += piece.count * work.expert_parameters;
+      state.fp8 += piece.count * work.fp8_parameters;
       if (elsewhere) tied_ += piece.count * work.tied_parameters;
     }
   }
@@ -188,7 +202,7 @@ void FoldedStep::find_replicas() {
         const DeviceKind kind{.spec = cluster.vertices()[static_cast<std::size_t>(vertex)].spec,
                               .slowdown = slowdown[static_cast<std::size_t>(first + i)]};
         const auto rate = [&](const DeviceKind& k) {
-          const auto peak = spec(k).peak.find(task_.precision);
+          const auto peak = spec(k).peak.find(task_.products.value_or(task_.precision));
           return (peak == spec(k).peak.end() ? 0 : peak->second.flops_per_s) / k.slowdown;
         };
         if (i == 0 || rate(kind) < rate(slowest)) slowest = kind;

@@ -1,7 +1,9 @@
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "planner/estimate.hpp"
@@ -49,6 +51,9 @@ class FoldedStep {
     PipelineEvaluator::Scratch scratch{};
     PipelineEvaluator::Tails tails{};
   };
+  /// The memory of each stage's fullest device, whatever the costs.
+  const std::vector<StageMemory>& memory() const { return base_.stages; }
+  Bytes context_bytes() const { return task_.stack.context_bytes; }
   Estimate estimate(const CostModel& costs) const;
   Estimate estimate(const CostModel& costs, Workspace& workspace) const;
   /// The same step as tasks: an action of a stage each, transfers between stages, and what follows the
@@ -105,6 +110,11 @@ class FoldedStep {
     std::optional<ShardedUnit> again;  ///< the forward that repeats, where it gathers for itself
   };
   class Pricer;
+  /// Buffers behind the last backward.
+  struct StepBuffers {
+    Bytes reduced{}, flat{}, shard{}, gathered{};
+    Bytes most() const { return std::max({reduced, flat + shard, gathered}); }
+  };
   /// Two stages that hold the same parameters and add up their gradients.
   struct SharedGradients {
     std::size_t a = 0, b = 0;
@@ -134,7 +144,19 @@ class FoldedStep {
   Bytes held(int virtual_stage) const {
     return offloads(Offload::activations) ? Bytes{} : saved(virtual_stage);
   }
+  static Bytes kept(const UnitWork& work, Recompute recompute);
+  static Bytes at_work(const UnitWork& work, Recompute recompute);
+  Bytes excess(int virtual_stage) const;
+  Bytes gathered(int stage) const;
+  Bytes placeholders(int stage) const;
   Bytes transient(int stage) const;
+  StepBuffers step_buffers(const StageState& state) const;
+  /// Casts of weights that stay: one for products along rows, one for those along columns.
+  Bytes fp8_weights(const StageState& state) const {
+    const bool stay = task_.stack.cached_fp8_weights && strategy_.zero < 3;
+    const bool beside = !task_.stack.fp8_parameters || element_size(task_.precision).count != 2;
+    return stay && beside ? 2 * state.fp8 * element_size(DType::fp8) : Bytes{};
+  }
   const DeviceSpec& spec(const DeviceKind& kind) const;
 
   // Pricing.
@@ -152,6 +174,8 @@ class FoldedStep {
   std::vector<StageEnd> ends_of(const std::vector<StageTimes>& stages,
                                 const CostModel& costs) const;
   Duration optimizer_time(std::size_t stage, const CostModel& costs) const;
+  std::optional<LayerTimes> measured(std::size_t unit_class, const CostModel& costs) const;
+  std::optional<Duration> measured_update(std::size_t stage, const CostModel& costs) const;
   void fill_rates(Estimate& result) const;
 
   const Task task_;
@@ -163,6 +187,7 @@ class FoldedStep {
   UnitChain chain_;
   std::vector<std::vector<Piece>> stages_;  ///< by virtual stage
   std::vector<UnitWork> works_;             ///< by unit class
+  std::vector<std::string> unit_names_;     ///< by unit class: of its block, or its layer
   std::vector<StageState> states_;          ///< by stage
   std::int64_t tied_ = 0;                   ///< parameters of a table that two stages hold
   std::vector<Replica> replicas_;           ///< distinct

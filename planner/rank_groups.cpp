@@ -68,6 +68,10 @@ Duration RankGroups::time(CollectiveKind kind, Bytes bytes, const GroupPlacement
     const Hop& hop = placement.grid.nodes > 1 ? placement.inter : placement.intra;
     return hop.setup + collective_time(kind, *algorithm_, bytes, placement);
   }
+  if (measured_ != nullptr && placement.grid.nodes == 1) {
+    const auto time = measured_->collective_time(kind, placement.grid.ranks(), bytes);
+    if (time) return *time;
+  }
   if (has_library(placement)) return library_time(kind, bytes, placement);
   return best_algorithm(kind, bytes, placement).time;
 }
@@ -80,9 +84,10 @@ Duration RankGroups::dispatch_time(Bytes bytes, int copies, bool once_per_node) 
 }
 
 RankGroups::RankGroups(const Cluster& cluster, const Strategy& strategy,
-                       std::optional<CollectiveAlgorithm> algorithm)
+                       std::optional<CollectiveAlgorithm> algorithm, const CostModel* measured)
     : cluster_(cluster),
       algorithm_(algorithm),
+      measured_(measured),
       block_(strategy.tp * strategy.cp * strategy.dp),
       shorthand_(!cluster.node_groups().empty()) {
   if (shorthand_) nodes_ = node_facts(cluster);

@@ -6,6 +6,7 @@
 #include <string>
 #include <utility>
 
+#include "models/number_formats.hpp"
 #include "planner/plan_io.hpp"
 #include "sim/error.hpp"
 #include "sim/json_reader.hpp"
@@ -91,13 +92,15 @@ void run_estimate(const EstimateCommand& command, std::ostream& out) {
   const OpGraph model = load_model(command.model);
   const Cluster cluster = load_cluster(command.cluster);
   const std::unique_ptr<CostModel> costs = load_costs(command.profile);
+  const NumberFormats formats = formats_of(precision_of(command, model, cluster));
   Task task{.model = model,
             .cluster = cluster,
             .costs = *costs,
             .global_batch = command.global_batch,
             .optimizer = optimizer_of(command, model),
             .lengths = lengths_of(command, model),
-            .precision = precision_of(command, model, cluster),
+            .precision = formats.storage,
+            .products = formats.products,
             .stack = load_stack(command.stack),
             .collectives = collectives_of(command)};
   for (const std::string& slow : command.disturbance.slow) {

@@ -10,6 +10,7 @@
 
 #include "models/published.hpp"
 #include "planner/estimate.hpp"
+#include "planner/folded_step.hpp"
 #include "tools/published_tables.hpp"
 
 namespace foreplan {
@@ -24,6 +25,8 @@ struct PublishedForecast {
   /// What the row does not tell and a rule of docs/published.md gave: "recompute", "network", ...
   std::vector<std::string> assumed;
   bool memory_told = false;  ///< of the GPU: whether the run fits can be judged
+  /// What stands against the row's memory, by its kind: allocated, reserved, or what nvidia-smi shows.
+  std::optional<Bytes> memory{};
 
   std::optional<double> measured_s() const { return row.step_time_s(); }
   /// forecast / measured - 1; empty where no time was measured.
@@ -70,8 +73,10 @@ class PublishedForecaster {
   const OpGraph& model_of(const PublishedRow& row, const PublishedSource& facts,
                           std::int64_t vocabulary_multiple);
   const Stack& stack_of(const PublishedSource& facts);
-  Estimate estimate(const PublishedRow& row, const Task& task, Strategy strategy,
-                    std::vector<std::string>& assumed) const;
+  const CostModel& costs_of(const PublishedSource& facts);
+  static std::optional<Bytes> memory_of(const PublishedRow& row, const FoldedStep& step);
+  void estimate(const Task& task, Strategy strategy, PublishedForecast& result) const;
+  static Strategy least_recomputed(const Task& task, Strategy strategy);
 
   const CostModel& costs_;
   PublishedHardware hardware_;
@@ -81,6 +86,7 @@ class PublishedForecaster {
   std::map<std::string, std::unique_ptr<Cluster>> clusters_;
   std::map<std::string, std::unique_ptr<OpGraph>> models_;
   std::map<std::string, Stack> stacks_;
+  std::map<std::string, std::unique_ptr<CostModel>> profiles_;
 };
 
 /// Forecasts every row of every file of rows in `folder`, in the order of names.

@@ -54,6 +54,7 @@ PublishedSource read_source(JsonObject object) {
                          .precision = text_or_empty(object, "precision"),
                          .note = text_or_empty(object, "note"),
                          .stack = object.required("stack").text()};
+  source.profile = text_or_empty(object, "profile");
   if (const auto dropout = object.optional("dropout")) source.dropout = dropout->boolean();
   if (const auto sp = object.optional("sp")) source.sp = sp->boolean();
   if (const auto zero = object.optional("zero"))

@@ -43,6 +43,7 @@ struct PublishedSource {
   std::string precision;  ///< of the rows; empty: all
   std::string note;       ///< stands in the rows' notes; empty: all
   std::string stack;      ///< of models/stacks
+  std::string profile{};  ///< of models/profiles, measured where the rows were; empty: none
   bool dropout = false;
   bool sp = false;     ///< sequence parallel with tp > 1, where a row does not tell
   int zero = 0;        ///< stage, where a row does not tell

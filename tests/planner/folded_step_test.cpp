@@ -69,11 +69,12 @@ TEST(FoldedStep, IsTheSumOfItsOpsOnOneDevice) {
   const OpGraph gpt = hand_made_gpt({});
   const Cluster cluster = node(1);
   const LinkModel costs;
-  const Task task{.model = gpt,
-                  .cluster = cluster,
-                  .costs = costs,
-                  .global_batch = 6,
-                  .lengths = {.source = 4}};
+  Task task{.model = gpt,
+            .cluster = cluster,
+            .costs = costs,
+            .global_batch = 6,
+            .lengths = {.source = 4}};
+  task.stack.kernels.fused_projections = false;
   std::int64_t ops = 0;
   for (std::size_t i = 0; i < gpt.size(); ++i) {
     const LayerId id{static_cast<std::int32_t>(i)};
