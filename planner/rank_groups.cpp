@@ -64,7 +64,9 @@ NodeFacts node_facts(const Cluster& cluster) {
 Duration RankGroups::time(CollectiveKind kind, Bytes bytes, const GroupPlacement& placement) const {
   if (placement.grid.ranks() <= 1) return {};
   if (algorithm_ && !collective_refusal(kind, *algorithm_, placement.grid, {})) {
-    return collective_time(kind, *algorithm_, bytes, placement);
+    // A library's kernel starts before its first byte moves, whatever its algorithm.
+    const Hop& hop = placement.grid.nodes > 1 ? placement.inter : placement.intra;
+    return hop.setup + collective_time(kind, *algorithm_, bytes, placement);
   }
   if (measured_ != nullptr && placement.grid.nodes == 1) {
     const auto time = measured_->collective_time(kind, placement.grid.ranks(), bytes);
