@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "planner/folded_step.hpp"
+#include "planner/optimizer_update.hpp"
 #include "planner/part.hpp"
 
 namespace foreplan {
@@ -43,20 +44,17 @@ StageMemory FoldedStep::memory_of(int stage, const std::vector<Bytes>& activatio
     return part(state.dense, groups_.data_ranks()) +
            part(state.expert, groups_.expert_data_ranks());
   };
-  const bool master = task_.stack.keeps_master(task_.precision);
-  const std::int64_t state_bytes = 4 * state_tensors(task_.optimizer) + (master ? 4 : 0);
+  const std::int64_t kept = state_bytes(task_);
   StageMemory memory{.stage = stage,
                      .peak = {},
                      .parameters = shared(strategy_.zero >= 3) * element_size(task_.precision),
                      .gradients = Bytes{shared(strategy_.zero >= 2) * task_.stack.gradient_bytes},
-                     .optimizer = Bytes{shared(strategy_.zero >= 1) * state_bytes},
+                     .optimizer = Bytes{shared(strategy_.zero >= 1) * kept},
                      .activations = activations[static_cast<std::size_t>(stage)],
                      .buffers = transient(stage)};
   if (offloads(Offload::optimizer)) {
-    // Two buckets' worth is on the device, one at work and one on its way.
-    const std::int64_t at_work = 2 * task_.stack.bucket.count / task_.stack.gradient_bytes;
     memory.optimizer_on_host = memory.optimizer;
-    memory.optimizer = std::min(memory.optimizer, Bytes{at_work * state_bytes});
+    memory.optimizer = std::min(memory.optimizer, Bytes{state_at_work(task_) * kept});
   }
   memory.peak =
       memory.parameters + memory.gradients + memory.optimizer + memory.activations + memory.buffers;

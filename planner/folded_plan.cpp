@@ -1,22 +1,15 @@
 #include <algorithm>
-#include <string>
 
-#include "models/op_cost.hpp"
 #include "planner/folded_step.hpp"
-#include "planner/part.hpp"
+#include "planner/optimizer_update.hpp"
 
 namespace foreplan {
 
 Duration FoldedStep::hop_time(int from, int to) const {
   const Piece& last = stages_[static_cast<std::size_t>(from)].back();
-  const Bytes bytes = works_[last.unit_class].leaving;
-  const bool cut = strategy_.tp > 1 && (strategy_.sp || task_.stack.scatter_activations);
-  const Bytes mine = cut ? Bytes{part(bytes.count, strategy_.tp)} : bytes;
-  Duration time = groups_.stage_hop(stage_of(shape_, from), stage_of(shape_, to), mine);
-  if (cut && !strategy_.sp) {
-    time += groups_.time(CollectiveKind::all_gather, bytes, groups_.of(Axis::tensor));
-  }
-  return time;
+  return groups_.activations_hop(stage_of(shape_, from), stage_of(shape_, to),
+                                 works_[last.unit_class].leaving,
+                                 {.sp = strategy_.sp, .scatter = task_.stack.scatter_activations});
 }
 
 void FoldedStep::plan_exchanges() {
@@ -64,21 +57,9 @@ void FoldedStep::plan_ends() {
   if (task_.stack.clip_gradients && p > 1) {
     norm_ = 2 * groups_.stage_hop(0, shape_.stages - 1, Bytes{4});
   }
-  const bool master = task_.stack.keeps_master(task_.precision);
-  const std::string update = std::string(name(task_.optimizer)) + (master ? "_master" : "");
   for (const StageState& state : states_) {
     gathers_.push_back(gather_updated(state, strategy_, groups_, task_.stack, task_.precision));
-    std::vector<Op>& ops = updates_.emplace_back();
-    const std::int64_t own = own_parameters(state, strategy_, groups_);
-    if (own == 0) continue;
-    const auto add = [&](const std::string& what) {
-      ops.push_back(make_op({.op = what,
-                             .pass = Pass::optimizer,
-                             .shape = {own},
-                             .dtype = master ? task_.precision : DType::fp32}));
-    };
-    if (task_.stack.clip_gradients) add("square_sum");
-    add(update);
+    updates_.push_back(update_ops(task_, own_parameters(state, strategy_, groups_)));
   }
 }
 

@@ -2,6 +2,7 @@
 #include <optional>
 
 #include "planner/folded_step.hpp"
+#include "planner/optimizer_update.hpp"
 
 namespace foreplan {
 
@@ -21,13 +22,15 @@ class FoldedStep::Pricer {
 
  private:
   PricedUnit priced(const Piece& piece) const {
-    const UnitCost cost =
-        price(step_.works_[piece.unit_class], {.costs = costs_,
-                                               .spec = step_.spec(kind_),
-                                               .stack = step_.task_.stack,
-                                               .context_ranks = step_.strategy_.cp,
-                                               .recompute = piece.recompute,
-                                               .slowdown = kind_.slowdown});
+    const UnitCost* known = step_.units_->priced(piece.unit_class, piece.recompute, kind_, costs_);
+    const UnitCost cost = known != nullptr ? *known
+                                           : price(step_.works_[piece.unit_class],
+                                                   {.costs = costs_,
+                                                    .spec = step_.spec(kind_),
+                                                    .stack = step_.task_.stack,
+                                                    .context_ranks = step_.strategy_.cp,
+                                                    .recompute = piece.recompute,
+                                                    .slowdown = kind_.slowdown});
     const ShardedUnit& sharded = step_.sharded_[piece.unit_class];
     return {.cost = cost,
             .forward = {.compute = cost.whole_forward(), .gather = sharded.gather},
@@ -166,9 +169,7 @@ Duration FoldedStep::optimizer_time(std::size_t stage, const CostModel& costs) c
   Duration slowest{};
   for (const Replica& replica : replicas_) {
     const DeviceSpec& device = spec(replica[stage]);
-    Duration time{};
-    for (const Op& op : updates_[stage])
-      time += costs.compute_time(op, device) + costs.dispatch(device);
+    Duration time = update_time(updates_[stage], costs, device);
     if (offloads(Offload::optimizer)) {
       // The state comes and goes beside the update, each way on its own.
       time = std::max(time, base_.stages[stage].optimizer_on_host / device.host_bandwidth);

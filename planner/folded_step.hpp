@@ -1,15 +1,18 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "planner/estimate.hpp"
 #include "planner/gradient_sync.hpp"
 #include "planner/pipeline_evaluator.hpp"
 #include "planner/rank_groups.hpp"
+#include "planner/replicas.hpp"
 #include "planner/sharded_walk.hpp"
 #include "planner/stage_layout.hpp"
 #include "planner/unit_cost.hpp"
+#include "planner/unit_table.hpp"
 #include "sim/caching_allocator.hpp"
 #include "sim/task_graph.hpp"
 
@@ -20,6 +23,23 @@ struct FoldedGraph {
   TaskGraph graph;
   Costs costs;  ///< for replay() and simulate()
 };
+
+/// What steps of one task may share, so that a search makes each once; what is null a step makes itself.
+struct SharedParts {
+  std::shared_ptr<const UnitChain> chain;
+  std::shared_ptr<const UnitTable> units;  ///< of the strategy's tp, cp, ep, sp, micro-batch
+  std::shared_ptr<const PipelineEvaluator> pipeline;  ///< of the strategy's shape
+};
+
+/// The task as folded steps take it: a device that does everything itself hides nothing.
+Task folded_task(Task task);
+
+/// The pipeline that a strategy of the task is. @throws Error(invalid_argument) as pipeline_shape()
+PipelineShape folded_shape(const Task& task, const Strategy& strategy);
+
+/// Whether some layer reads what a stage before the last one put out, so that the network cannot be cut
+/// into stages, which pass on one tensor only.
+bool reaches_back(const OpGraph& model);
 
 /// A training step with ranks that do the same folded into one: lowered once, priced many times.
 ///
@@ -37,8 +57,13 @@ struct FoldedGraph {
 /// docs/planner.md has each term. Model and cluster of the task must outlive it.
 class FoldedStep {
  public:
+  /// @param shared  parts that fit this strategy, made before
   /// @throws Error(invalid_argument) with the reason if the strategy cannot be laid out
-  FoldedStep(const Task& task, const Strategy& strategy);
+  FoldedStep(const Task& task, const Strategy& strategy, const SharedParts& shared = {});
+
+  /// Whether every device's peak fits in its memory.
+  bool feasible() const { return base_.feasible; }
+  Bytes peak_memory() const { return base_.peak_memory; }
 
   /// The strategy, complete: micro-batch and layers told.
   const Strategy& strategy() const { return strategy_; }
@@ -68,13 +93,6 @@ class FoldedStep {
     std::int32_t count = 0;
     Recompute recompute = Recompute::none;
   };
-  /// What a stage's device is, as far as replicas differ.
-  struct DeviceKind {
-    std::int32_t spec = 0;
-    double slowdown = 1;
-    friend auto operator<=>(const DeviceKind&, const DeviceKind&) = default;
-  };
-  using Replica = std::vector<DeviceKind>;  ///< by stage
   /// A virtual stage's work on one micro-batch.
   struct Chunk {
     VirtualStageCost cost;               ///< exchanges included
@@ -114,9 +132,7 @@ class FoldedStep {
   }
   void lay_out_stages();
   std::vector<Piece> pieces_of(const std::vector<UnitRun>& runs) const;
-  void lower_units();
   void count_state();
-  void find_replicas();
   void plan_exchanges();
   Duration hop_time(int from, int to) const;
   void plan_ends();
@@ -151,17 +167,20 @@ class FoldedStep {
   void fill_rates(Estimate& result) const;
 
   const Task task_;
+  std::shared_ptr<const UnitChain> shared_chain_;
+  const UnitChain& chain_;
   Strategy strategy_;
   BatchSplit batch_;
   PipelineShape shape_;
-  PipelineEvaluator evaluator_;
+  std::shared_ptr<const PipelineEvaluator> pipeline_;
+  const PipelineEvaluator& evaluator_;
   RankGroups groups_;
-  UnitChain chain_;
+  std::shared_ptr<const UnitTable> units_;
+  const std::vector<UnitWork>& works_;      ///< by unit class
+  std::vector<Replica> replicas_;           ///< distinct
   std::vector<std::vector<Piece>> stages_;  ///< by virtual stage
-  std::vector<UnitWork> works_;             ///< by unit class
   std::vector<StageState> states_;          ///< by stage
   std::int64_t tied_ = 0;                   ///< parameters of a table that two stages hold
-  std::vector<Replica> replicas_;           ///< distinct
   std::vector<ShardedUnit> sharded_;        ///< by unit class: what zero >= 2 gathers and reduces
   std::vector<std::vector<BucketSend>> buckets_;  ///< by virtual stage
   std::vector<HopCost> hops_;

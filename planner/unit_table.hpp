@@ -1,0 +1,39 @@
+#pragma once
+
+#include <array>
+#include <vector>
+
+#include "planner/rank_groups.hpp"
+#include "planner/replicas.hpp"
+#include "planner/stage_layout.hpp"
+#include "planner/unit_cost.hpp"
+
+namespace foreplan {
+
+/// The units of a chain as one rank does them: what all strategies with the same tp, cp, ep, sp and
+/// micro-batch have in common.
+class UnitTable {
+ public:
+  /// @param strategy  its micro-batch told; dp as far as `groups` knows it
+  /// @throws Error(invalid_argument) naming the layer if tp, cp or ep cannot share it
+  UnitTable(const Task& task, const UnitChain& chain, const Strategy& strategy,
+            const RankGroups& groups);
+
+  /// By unit class, exchanges timed.
+  const std::vector<UnitWork>& works() const { return works_; }
+
+  /// Prices every class on every kind of device with the task's costs, once.
+  void price_all(const Task& task, const std::vector<DeviceKind>& kinds, int context_ranks);
+  /// The price on `kind` with `costs`; null where price_all() has not found it.
+  const UnitCost* priced(std::size_t unit_class, Recompute recompute, const DeviceKind& kind,
+                         const CostModel& costs) const;
+
+ private:
+  using Prices = std::array<std::vector<UnitCost>, 3>;  ///< by recomputation, then unit class
+  std::vector<UnitWork> works_;
+  const CostModel* costs_ = nullptr;
+  std::vector<DeviceKind> kinds_;
+  std::vector<Prices> prices_;  ///< by kind
+};
+
+}  // namespace foreplan
