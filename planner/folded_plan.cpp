@@ -2,8 +2,8 @@
 #include <string>
 
 #include "models/op_cost.hpp"
+#include "planner/ceil_div.hpp"
 #include "planner/folded_step.hpp"
-#include "planner/part.hpp"
 
 namespace foreplan {
 
@@ -11,7 +11,7 @@ Duration FoldedStep::hop_time(int from, int to) const {
   const Piece& last = stages_[static_cast<std::size_t>(from)].back();
   const Bytes bytes = works_[last.unit_class].leaving;
   const bool cut = strategy_.tp > 1 && (strategy_.sp || task_.stack.scatter_activations);
-  const Bytes mine = cut ? Bytes{part(bytes.count, strategy_.tp)} : bytes;
+  const Bytes mine = cut ? Bytes{ceil_div(bytes.count, strategy_.tp)} : bytes;
   Duration time = groups_.stage_hop(stage_of(shape_, from), stage_of(shape_, to), mine);
   if (cut && !strategy_.sp) {
     time += groups_.time(CollectiveKind::all_gather, bytes, groups_.of(Axis::tensor));
