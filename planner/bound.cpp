@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "planner/ceil_div.hpp"
 #include "planner/optimizer_update.hpp"
-#include "planner/part.hpp"
 
 namespace foreplan {
 namespace {
@@ -125,7 +125,7 @@ std::int64_t Bounds::heaviest(const Sizes& sizes, const UnitSums& units, Recompu
   const UnitSums::Times& first = units.of(0, recompute);
   const UnitSums::Times& least = units.least[static_cast<std::size_t>(recompute)];
   const auto layers = static_cast<std::int64_t>(layers_.size());
-  const std::int64_t share = part(layers, sizes.pp) * least.least_layer;
+  const std::int64_t share = ceil_div(layers, sizes.pp) * least.least_layer;
   if (kinds_.size() == 1) return std::max(share, first.whole.back() / sizes.pp);
   double slowest = 0;
   for (const std::vector<std::size_t>& replica : devices(sizes).replicas) {
@@ -165,9 +165,9 @@ Duration Bounds::of(const Sizes& sizes, const Share& share, const Course& course
   const std::int64_t m = share.micro_batches, p = sizes.pp;
   std::int64_t time = std::max(path, m * slowest);
   if (course.schedule == Schedule::gpipe) time = std::max(time, whole + (m - 1) * slowest);
-  if (course.schedule == Schedule::zb_h1) time = std::max(time, part(m, p) * path);
+  if (course.schedule == Schedule::zb_h1) time = std::max(time, ceil_div(m, p) * path);
   const bool plain = course.schedule == Schedule::one_f_one_b;
-  if (plain) time = std::max({time, whole, part(m, p) * whole});
+  if (plain) time = std::max({time, whole, ceil_div(m, p) * whole});
   if (plain && m > 1 && p > 1 && least.forward_share < 1) {
     time = std::max(time, whole + filled(m, p, slowest, least));
   }

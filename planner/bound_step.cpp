@@ -2,8 +2,8 @@
 
 #include <algorithm>
 
+#include "planner/ceil_div.hpp"
 #include "planner/optimizer_update.hpp"
-#include "planner/part.hpp"
 
 namespace foreplan {
 
@@ -172,7 +172,7 @@ void Bounds::Step::end_plain() {
     around += chunk.whole() + 2 * hops_[s];
     const std::int64_t rest = std::max<std::int64_t>(0, m_ - flying);
     ends_[s] = std::max({ends_[s], first_back_[s] + m_ * chunk.back() + rest * chunk.forward,
-                         before_[s] + part(m_, flying) * around});
+                         before_[s] + ceil_div(m_, flying) * around});
   }
   pass_back(true);
 }
@@ -189,7 +189,7 @@ void Bounds::Step::end_zero_bubble() {
     const std::int64_t weights = std::max<std::int64_t>(0, m_ - 1 - static_cast<std::int64_t>(s));
     ends_[s] =
         std::max(first_back_[s] + m_ * chunk.input + rest * chunk.forward + weights * chunk.weight,
-                 before_[s] + part(m_, flying) * around);
+                 before_[s] + ceil_div(m_, flying) * around);
   }
   pass_back(false);
   for (std::size_t s = 0; s < ends_.size(); ++s) {

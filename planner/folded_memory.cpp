@@ -1,8 +1,8 @@
 #include <algorithm>
 
+#include "planner/ceil_div.hpp"
 #include "planner/folded_step.hpp"
 #include "planner/optimizer_update.hpp"
-#include "planner/part.hpp"
 
 namespace foreplan {
 /// What a virtual stage keeps of one micro-batch until its backward.
@@ -41,8 +41,8 @@ StageMemory FoldedStep::memory_of(int stage, const std::vector<Bytes>& activatio
   const StageState& state = states_[static_cast<std::size_t>(stage)];
   const auto shared = [&](bool sharded) {
     if (!sharded) return state.dense + state.expert;
-    return part(state.dense, groups_.data_ranks()) +
-           part(state.expert, groups_.expert_data_ranks());
+    return ceil_div(state.dense, groups_.data_ranks()) +
+           ceil_div(state.expert, groups_.expert_data_ranks());
   };
   const std::int64_t kept = state_bytes(task_);
   StageMemory memory{.stage = stage,

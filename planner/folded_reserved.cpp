@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "planner/ceil_div.hpp"
 #include "planner/folded_step.hpp"
-#include "planner/part.hpp"
 #include "sim/error.hpp"
 
 namespace foreplan {
@@ -109,8 +109,8 @@ class FoldedStep::StageAllocations {
     std::int64_t dense = work.dense_parameters + tied, expert = work.expert_parameters;
     if (step_.strategy_.zero == 3) {
       unit.gathered = (work.dense_parameters + work.expert_parameters) * number;
-      dense = part(dense, step_.groups_.data_ranks());
-      expert = part(expert, step_.groups_.expert_data_ranks());
+      dense = ceil_div(dense, step_.groups_.data_ranks());
+      expert = ceil_div(expert, step_.groups_.expert_data_ranks());
     }
     unit.parameters = (dense + expert) * number;
     return unit;

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "planner/part.hpp"
+#include "planner/ceil_div.hpp"
 
 namespace foreplan {
 namespace {
@@ -127,7 +127,8 @@ AggregatedGradients gradients_done(const std::vector<LastBackward>& chunks, bool
 std::int64_t own_parameters(const StageState& state, const Strategy& strategy,
                             const RankGroups& groups) {
   if (strategy.zero == 0) return state.dense + state.expert;
-  return part(state.dense, groups.data_ranks()) + part(state.expert, groups.expert_data_ranks());
+  return ceil_div(state.dense, groups.data_ranks()) +
+         ceil_div(state.expert, groups.expert_data_ranks());
 }
 
 Duration gather_updated(const StageState& state, const Strategy& strategy, const RankGroups& groups,

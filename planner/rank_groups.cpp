@@ -6,7 +6,7 @@
 #include <numeric>
 #include <vector>
 
-#include "planner/part.hpp"
+#include "planner/ceil_div.hpp"
 #include "sim/error.hpp"
 
 namespace foreplan {
@@ -129,7 +129,7 @@ Duration RankGroups::stage_hop(int from, int to, Bytes bytes) const {
 
 Duration RankGroups::activations_hop(int from, int to, Bytes bytes, const HandOver& how) const {
   const bool cut = tp_ > 1 && (how.sp || how.scatter);
-  Duration time = stage_hop(from, to, cut ? Bytes{part(bytes.count, tp_)} : bytes);
+  Duration time = stage_hop(from, to, cut ? Bytes{ceil_div(bytes.count, tp_)} : bytes);
   if (cut && !how.sp) time += this->time(CollectiveKind::all_gather, bytes, tensor_);
   return time;
 }

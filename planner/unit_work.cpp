@@ -5,7 +5,7 @@
 #include <algorithm>
 
 #include "models/op_cost.hpp"
-#include "planner/part.hpp"
+#include "planner/ceil_div.hpp"
 #include "planner/tensor_split.hpp"
 #include "sim/error.hpp"
 
@@ -74,8 +74,8 @@ class UnitLowering {
   /// sequence parallelism, outside of it.
   SequenceLengths lengths(bool in_split_region) const {
     const std::int64_t parts = setting_.cp * (setting_.sp && !in_split_region ? setting_.tp : 1);
-    return {.source = part(setting_.lengths.source, parts),
-            .target = part(setting_.lengths.target, parts)};
+    return {.source = ceil_div(setting_.lengths.source, parts),
+            .target = ceil_div(setting_.lengths.target, parts)};
   }
   Sizing sizing(bool in_split_region) const {
     return {.samples = setting_.samples,
@@ -271,7 +271,7 @@ class UnitLowering {
       const bool of_scores = recomputed_selectively(model_, item);
       // Scores are of the rank's queries with the keys of all ranks of cp.
       if (of_scores) bytes = bytes * setting_.cp;
-      bytes = Bytes{part(bytes.count, shares(item))};
+      bytes = Bytes{ceil_div(bytes.count, shares(item))};
       work_.items.push_back({.bytes = bytes, .recomputed_selectively = of_scores});
       work_.saved += bytes;
       if (!of_scores) work_.saved_selectively += bytes;
@@ -284,7 +284,7 @@ class UnitLowering {
     if (bytes == Bytes{} && model_.flat() && range_.first > LayerId{0}) {
       bytes = operand_bytes(range_.first, model_.inputs(range_.first).front());
     }
-    return Bytes{part(bytes.count, setting_.sp ? setting_.tp : 1)};
+    return Bytes{ceil_div(bytes.count, setting_.sp ? setting_.tp : 1)};
   }
 
   const OpGraph& model_;
