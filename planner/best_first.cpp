@@ -1,58 +1,24 @@
 #include "planner/best_first.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <limits>
+#include <map>
 
-#include "planner/bound.hpp"
+#include "planner/bound_step.hpp"
+#include "planner/frontier.hpp"
 #include "planner/leaf_runner.hpp"
 
 namespace foreplan {
 namespace {
 
-/// A set of strategies: all that share what is told so far.
-struct Node {
-  enum class Level : std::uint8_t { share, stages, course, keeping, leaf, scattered };
-  Level level = Level::share;
-  Sizes sizes{};  ///< at Level::share with the most stages
-  Share share{};
-  Course course{};
-  Keeping keeping{};
-  int recomputed = 0;
-  std::shared_ptr<const Borders> borders{};
-  const UnitSums* units = nullptr;
-  LayoutFacts* facts = nullptr;
-  std::int64_t count = 1;  ///< strategies
-};
+using Level = SearchNode::Level;
 
-/// What a node is worth: bounds first, then devices.
-struct Rank {
-  Duration bound{};
-  int devices = 0;
-  friend auto operator<=>(const Rank&, const Rank&) = default;
-};
-
-struct Entry {
-  Rank rank{};
-  int depth = 0;
-  std::int64_t sequence = 0;  ///< in the order of making, so that nothing is left to chance
-  Node node;
-};
-
-/// Whether `a` is looked at behind `b`: the worse rank; of equals what is less deep, then what is younger.
-struct Behind {
-  using Ptr = std::unique_ptr<Entry>;
-  bool operator()(const Ptr& a, const Ptr& b) const {
-    if (a->rank != b->rank) return a->rank > b->rank;
-    if (a->depth != b->depth) return a->depth < b->depth;
-    return a->sequence > b->sequence;
-  }
-};
-
-Strategy strategy_of(const UnitChain& chain, const Node& node) {
+Strategy strategy_of(const UnitChain& chain, const SearchNode& node) {
   const Sizes& sizes = node.sizes;
   Strategy strategy{.dp = sizes.dp, .tp = sizes.tp, .pp = sizes.pp, .cp = sizes.cp, .ep = sizes.ep};
   strategy.micro_batch = node.share.micro_batch;
-  if (node.level == Node::Level::scattered) {
+  if (node.level == Level::scattered) {
     strategy.replication = Replication::dataparallel;
     return strategy;
   }
@@ -116,33 +82,34 @@ class Search {
   Plan run();
 
  private:
-  using Level = Node::Level;
-
   void plant();
   void plant_scattered();
   void grow();
-  void expand(const Node& node);
-  void add_stages(Node node);
-  void add_courses(Node node);
-  void add_keepings(Node node);
-  void add_leaves(Node node);
-  void add_partition(Node node, int most_recomputed);
-  void push(Rank rank, Node node);
+  void expand(SearchNode node);
+  void add_stages(SearchNode node);
+  void add_courses(SearchNode node);
+  void add_partitions(SearchNode node);
+  void add_partition(SearchNode node);
+  void add_leaves(SearchNode node);
+  std::uint32_t may_fit(const SearchNode& node);
+  StepBound bound_of(const SearchNode& node);
+  int most_recomputed(const SearchNode& node) const;
+  void push(const Rank& rank, SearchNode node);
   bool hopeless(const Rank& rank) const;
   bool close_enough(const Rank& rank) const;
   void simulate();
   void certify();
   void tell() const;
-  void look_for_nearest(Plan& plan);
+  std::optional<SearchNode> nearest();
+  void look(SearchNode node, Bytes& least, std::optional<SearchNode>& nearest);
 
   const Task task_;
   const SearchOptions& options_;
   StrategySpace space_;
   Bounds bounds_;
   LeafRunner runner_;
-  std::vector<std::unique_ptr<Entry>> open_;  ///< a heap, the best on top
-  std::vector<Node> batch_;
-  std::int64_t made_ = 0;
+  Frontier open_;
+  std::vector<SearchNode> batch_;
   Board board_;
   std::optional<Found> best_;
   Certificate certificate_;
@@ -161,26 +128,23 @@ bool Search::close_enough(const Rank& rank) const {
   return options_.gap > 0 && seconds(rank.bound) * (1 + options_.gap) >= seconds(best_->step_time);
 }
 
-void Search::push(Rank rank, Node node) {
+void Search::push(const Rank& rank, SearchNode node) {
   if (hopeless(rank)) {
     certificate_.bounded_out += node.count;
-    return;
+  } else {
+    open_.push(options_.exhaustive ? Rank{} : rank, std::move(node));
   }
-  if (options_.exhaustive) rank = {};
-  const int depth = static_cast<int>(node.level);
-  open_.push_back(std::make_unique<Entry>(Entry{rank, depth, made_++, std::move(node)}));
-  std::push_heap(open_.begin(), open_.end(), Behind{});
 }
 
 void Search::plant() {
   for (const Sizes& layout : space_.layouts()) {
     for (const Share& share : space_.shares(layout)) {
-      Node node{.level = Level::share,
-                .sizes = layout,
-                .share = share,
-                .units = &bounds_.units(layout, share),
-                .facts = &bounds_.facts(layout),
-                .count = 0};
+      SearchNode node{.level = Level::share,
+                      .sizes = layout,
+                      .share = share,
+                      .units = &bounds_.units(layout, share),
+                      .facts = &bounds_.facts(layout),
+                      .count = 0};
       Duration least = Duration::max();
       for (Sizes sizes = layout; sizes.pp > 0; --sizes.pp) {
         least = std::min(least, bounds_.of(sizes, share, *node.units));
@@ -213,23 +177,23 @@ void Search::plant_scattered() {
   }
 }
 
-void Search::expand(const Node& node) {
+void Search::expand(SearchNode node) {
   switch (node.level) {
     case Level::share:
-      return add_stages(node);
+      return add_stages(std::move(node));
     case Level::stages:
-      return add_courses(node);
+      return add_courses(std::move(node));
     case Level::course:
-      return add_keepings(node);
-    case Level::keeping:
-      return add_leaves(node);
+      return add_partitions(std::move(node));
+    case Level::partition:
+      return add_leaves(std::move(node));
     case Level::leaf:
     case Level::scattered:
-      batch_.push_back(node);
+      batch_.push_back(std::move(node));
   }
 }
 
-void Search::add_stages(Node node) {
+void Search::add_stages(SearchNode node) {
   node.level = Level::stages;
   for (int pp = node.sizes.pp; pp > 0; --pp) {
     node.sizes.pp = pp;
@@ -238,7 +202,7 @@ void Search::add_stages(Node node) {
   }
 }
 
-void Search::add_courses(Node node) {
+void Search::add_courses(SearchNode node) {
   node.level = Level::course;
   for (const Course& course : space_.courses(node.sizes, node.share)) {
     node.course = course;
@@ -248,58 +212,92 @@ void Search::add_courses(Node node) {
   }
 }
 
-void Search::add_keepings(Node node) {
-  node.level = Level::keeping;
-  const int devices = node.sizes.devices();
-  node.count = space_.count(node.sizes.pp * node.course.vpp, node.course.again);
-  for (const Keeping& keeping : space_.keepings(node.sizes)) {
-    node.keeping = keeping;
-    const Bound bound =
-        bounds_.of(node.sizes, node.share, node.course, keeping, *node.units, *node.facts);
-    if (bound.over > Bytes{} && !options_.exhaustive) {
-      certificate_.out_of_memory += node.count;
-    } else {
-      push({bound.time, devices}, node);
-    }
+/// The keepings under which some partition may fit.
+std::uint32_t Search::may_fit(const SearchNode& node) {
+  const std::vector<Keeping>& keepings = space_.keepings(node.sizes);
+  std::uint32_t fitting = 0;
+  for (std::size_t k = 0; k < keepings.size(); ++k) {
+    const bool may = options_.exhaustive || bounds_.may_fit(node.sizes, node.share, node.course,
+                                                            keepings[k], *node.units, *node.facts);
+    if (may) fitting |= std::uint32_t{1} << k;
   }
+  return fitting;
 }
 
-void Search::add_leaves(Node node) {
-  node.level = Level::leaf;
-  node.count = 1;
+StepBound Search::bound_of(const SearchNode& node) {
+  return {bounds_,
+          {.sizes = node.sizes,
+           .share = node.share,
+           .course = node.course,
+           .borders = *node.borders,
+           .recomputed = node.recomputed,
+           .units = *node.units,
+           .facts = *node.facts}};
+}
+
+int Search::most_recomputed(const SearchNode& node) const {
+  if (node.course.again != Again::some) return 0;
+  return space_.most_recomputed(node.sizes.pp * node.course.vpp);
+}
+
+void Search::add_partitions(SearchNode node) {
+  node.level = Level::partition;
+  node.keepings = may_fit(node);
   const int parts = node.sizes.pp * node.course.vpp;
-  const bool some = node.course.again == Again::some;
-  const int most = some ? space_.most_recomputed(parts) : 0;
+  const auto all = std::ssize(space_.keepings(node.sizes));
+  const int fitting = std::popcount(node.keepings);
+  certificate_.out_of_memory += (all - fitting) * space_.count(parts, node.course.again);
+  if (fitting == 0) return;
+  node.recomputed = node.course.again == Again::some ? 1 : 0;
+  node.count = fitting * std::max(1, most_recomputed(node));
   const std::vector<Borders> partitions =
-      bounds_.partitions(node.sizes, node.share, node.course, node.keeping, *node.units);
+      bounds_.partitions(node.sizes, node.share, node.course, *node.units);
   for (auto at = partitions.begin(); at != partitions.end(); ++at) {
     const bool twin = std::find(partitions.begin(), at, *at) != at;
     if (twin && !options_.exhaustive) {
-      certificate_.bounded_out += some ? most : 1;
+      certificate_.bounded_out += node.count;
       continue;
     }
     node.borders = std::make_shared<const Borders>(*at);
-    add_partition(node, most);
+    add_partition(node);
   }
 }
 
-void Search::add_partition(Node node, int most_recomputed) {
+/// With `node.recomputed` layers or more, which takes no less time.
+void Search::add_partition(SearchNode node) {
+  const Duration bound = options_.exhaustive ? Duration{} : bound_of(node).least();
   const int devices = node.sizes.devices();
-  for (int n = most_recomputed > 0 ? 1 : 0; n <= most_recomputed; ++n) {
-    node.recomputed = n;
-    const Bound bound = bounds_.of(node.sizes, node.share, node.course, node.keeping,
-                                   {*node.borders, n}, *node.units, *node.facts);
-    if (bound.over > Bytes{} && !options_.exhaustive) {
+  push({bound, devices}, std::move(node));
+}
+
+void Search::add_leaves(SearchNode node) {
+  if (node.recomputed < most_recomputed(node)) {
+    SearchNode more = node;
+    ++more.recomputed;
+    more.count -= std::popcount(node.keepings);
+    add_partition(std::move(more));
+  }
+  StepBound bound = bound_of(node);
+  const std::vector<Keeping>& keepings = space_.keepings(node.sizes);
+  SearchNode leaf = node;
+  leaf.level = Level::leaf;
+  leaf.count = 1;
+  for (std::size_t k = 0; k < keepings.size(); ++k) {
+    if ((node.keepings >> k & 1) == 0) continue;
+    leaf.keeping = keepings[k];
+    if (options_.exhaustive) {
+      push({}, leaf);
+    } else if (bound.over(leaf.keeping) > Bytes{}) {
       ++certificate_.out_of_memory;
     } else {
-      push({bound.time, devices}, node);
+      push({bound.time(leaf.keeping), node.sizes.devices()}, leaf);
     }
   }
 }
 
 void Search::simulate() {
   std::vector<LeafJob> jobs;
-  for (const Node& node : batch_) {
+  for (const SearchNode& node : batch_) {
     jobs.push_back({.strategy = strategy_of(space_.chain(), node),
                     .units = node.units != nullptr ? node.units->table : nullptr});
   }
@@ -327,26 +325,22 @@ void Search::tell() const {
 /// Best bound first, until what is left is no better than the best.
 void Search::grow() {
   while (!open_.empty() || !batch_.empty()) {
-    const bool done = open_.empty() || close_enough(open_.front()->rank);
+    const bool done = open_.empty() || close_enough(open_.least());
     if (batch_.size() == kBatch || (done && !batch_.empty())) {
       simulate();
       if (options_.stop && options_.stop()) return;
       continue;
     }
     if (done) return;
-    std::pop_heap(open_.begin(), open_.end(), Behind{});
-    const std::unique_ptr<Entry> entry = std::move(open_.back());
-    open_.pop_back();
-    expand(entry->node);
+    expand(open_.pop());
   }
 }
 
 void Search::certify() {
   Certificate& c = certificate_;
-  const bool left = !open_.empty();
-  const Duration least = left ? open_.front()->rank.bound : Duration::max();
-  const bool proven = left && hopeless(open_.front()->rank);
-  for (const auto& entry : open_) (proven ? c.bounded_out : c.open) += entry->node.count;
+  const Duration least = open_.empty() ? Duration::max() : open_.least().bound;
+  const bool proven = !open_.empty() && hopeless(open_.least());
+  (proven ? c.bounded_out : c.open) += open_.strategies();
   if (!best_) return;
   c.lower_bound = std::min(least, best_->step_time);
   if (c.lower_bound == best_->step_time) return;
@@ -363,7 +357,10 @@ Plan Search::run() {
   plan.certificate = certificate_;
   std::vector<Found> ranked = board_.ranked();
   if (ranked.empty()) {
-    look_for_nearest(plan);
+    if (const auto node = nearest()) {
+      plan.alternatives.push_back(runner_.estimate(
+          {.strategy = strategy_of(space_.chain(), *node), .units = node->units->table}));
+    }
     return plan;
   }
   plan.best = runner_.estimate(ranked.front().job);
@@ -373,44 +370,44 @@ Plan Search::run() {
   return plan;
 }
 
-/// Of what keeps least, the smallest micro-batch under 1F1B, what is over by least.
-void Search::look_for_nearest(Plan& plan) {
-  std::optional<Node> nearest;
-  Bytes least{std::numeric_limits<std::int64_t>::max()};
-  const auto look = [&](Node node) {
-    for (const Borders& borders :
-         bounds_.partitions(node.sizes, node.share, node.course, node.keeping, *node.units)) {
-      const Bytes over = bounds_.over(node.sizes, node.share, node.course, node.keeping,
-                                      {borders, 0}, *node.units, *node.facts);
+/// Looks at every partition and keeping of a node for one that is over by less.
+void Search::look(SearchNode node, Bytes& least, std::optional<SearchNode>& nearest) {
+  for (const Borders& borders :
+       bounds_.partitions(node.sizes, node.share, node.course, *node.units)) {
+    node.borders = std::make_shared<const Borders>(borders);
+    StepBound bound = bound_of(node);
+    for (const Keeping& keeping : space_.keepings(node.sizes)) {
+      const Bytes over = bound.over(keeping);
       if (over >= least) continue;
       least = over;
       nearest = node;
-      nearest->borders = std::make_shared<const Borders>(borders);
+      nearest->keeping = keeping;
     }
-  };
+  }
+}
+
+/// Where nothing fits: what is over by least, of what keeps little, the smallest micro-batch under 1F1B.
+std::optional<SearchNode> Search::nearest() {
+  std::optional<SearchNode> nearest;
+  Bytes least{std::numeric_limits<std::int64_t>::max()};
   for (Sizes sizes : space_.layouts()) {
-    const std::int64_t smallest = space_.shares(sizes).front().micro_batch;
+    const std::vector<Share> shares = space_.shares(sizes);
     for (; sizes.pp > 0; --sizes.pp) {
-      for (const Share& share : space_.shares(sizes)) {
-        if (share.micro_batch != smallest) continue;
+      for (const Share& share : shares) {
+        if (share.micro_batch != shares.front().micro_batch) continue;
         for (const Again again : {Again::none, Again::all}) {
-          for (const Keeping& keeping : space_.keepings(sizes)) {
-            look({.level = Level::leaf,
-                  .sizes = sizes,
-                  .share = share,
-                  .course = {Schedule::one_f_one_b, 1, again},
-                  .keeping = keeping,
-                  .units = &bounds_.units(sizes, share),
-                  .facts = &bounds_.facts(sizes)});
-          }
+          look({.level = Level::leaf,
+                .sizes = sizes,
+                .share = share,
+                .course = {Schedule::one_f_one_b, 1, again},
+                .units = &bounds_.units(sizes, share),
+                .facts = &bounds_.facts(sizes)},
+               least, nearest);
         }
       }
     }
   }
-  if (nearest) {
-    plan.alternatives.push_back(runner_.estimate(
-        {.strategy = strategy_of(space_.chain(), *nearest), .units = nearest->units->table}));
-  }
+  return nearest;
 }
 
 }  // namespace

@@ -70,6 +70,11 @@ Bounds::Bounds(const Task& task, const StrategySpace& space)
     }
   }
   layers_before_.push_back(static_cast<std::int32_t>(layers_.size()));
+  run_ends_.resize(chain.units.size());
+  for (std::size_t i = chain.units.size(); i-- > 0;) {
+    const bool goes_on = i + 1 < chain.units.size() && chain.units[i] == chain.units[i + 1];
+    run_ends_[i] = goes_on ? run_ends_[i + 1] : static_cast<std::int32_t>(i) + 1;
+  }
 }
 
 const UnitSums& Bounds::units(const Sizes& sizes, const Share& share) {
@@ -79,7 +84,7 @@ const UnitSums& Bounds::units(const Sizes& sizes, const Share& share) {
   auto table = std::make_shared<UnitTable>(task_, space_.chain(), strategy_of(sizes, share),
                                            facts(sizes).groups());
   table->price_all(task_, kinds_, sizes.cp);
-  place = std::make_unique<UnitSums>(space_.chain(), std::move(table), kinds_, task_.costs);
+  place = std::make_unique<UnitSums>(task_, space_.chain(), std::move(table), kinds_);
   return *place;
 }
 
@@ -195,10 +200,8 @@ std::int64_t Bounds::filled(std::int64_t m, std::int64_t p, std::int64_t slowest
   return rounded_down(std::max(most, mean) - off);
 }
 
-/// Whether state and activations of all layers have room: a stage has no more layers than its device can
-/// hold of the lightest ones. [B] by which the devices fall short, as if spread evenly; 0: they do not.
-Bytes Bounds::shortage(const Sizes& sizes, const Share& share, const Course& course,
-                       const Keeping& keeping, const UnitSums& units, LayoutFacts& facts) {
+bool Bounds::may_fit(const Sizes& sizes, const Share& share, const Course& course,
+                     const Keeping& keeping, const UnitSums& units, LayoutFacts& facts) {
   const RankGroups& groups = facts.groups();
   const auto shared = [&](std::int64_t dense, std::int64_t expert, bool sharded) {
     if (!sharded) return static_cast<double>(dense + expert);
@@ -244,86 +247,53 @@ Bytes Bounds::shortage(const Sizes& sizes, const Share& share, const Course& cou
     if (s + 1 == sizes.pp) left -= outside(end, units.dense.size() - 1);
     const double each = layer + at_once * static_cast<double>(saved);
     const double most = each > 0 ? std::floor(left / each * (1 + 1e-9)) : wanted;
-    if (left < 0 || most < course.vpp) return Bytes{1};
+    if (left < 0 || most < course.vpp) return false;
     room += std::min(most, wanted);
   }
-  return Bytes{room < wanted ? 1 : 0};
+  return room >= wanted;
 }
 
-Bound Bounds::of(const Sizes& sizes, const Share& share, const Course& course,
-                 const Keeping& keeping, const UnitSums& units, LayoutFacts& facts) {
-  const Bytes over = shortage(sizes, share, course, keeping, units, facts);
-  if (over > Bytes{}) return {.time = {}, .over = over};
-  Duration time = of(sizes, share, course, units, facts);
-  const std::int64_t m = share.micro_batches;
-  if (keeping.zero >= 2 && kinds_.size() == 1) {
-    const LayoutFacts::Sharded& sharded = facts.sharded(units, keeping.zero);
-    const std::int64_t wire = (2 * sharded.gather.back() + sharded.reduce.back()) / sizes.pp -
-                              2 * course.vpp * sharded.most_reduce;
-    time = std::max(time, Duration{m * wire});
-  }
-  const bool moving = keeping.offload == Offload::activations || keeping.offload == Offload::all;
-  if (moving && kinds_.size() == 1 && course.again != Again::some) {
-    const Bytes kept{units.saved[static_cast<std::size_t>(recompute_of(course.again))].back() /
-                     sizes.pp};
-    const DeviceSpec& spec = task_.cluster.specs().front();
-    // Each chunk's copy is rounded to a picosecond.
-    const Duration move = kept / spec.host_bandwidth - Duration{2 * course.vpp};
-    time = std::max(time, 2 * m * move);
-  }
-  return {.time = time, .over = {}};
+const BalancedPartition& Bounds::by_time(const Sizes& sizes, const Course& course,
+                                         const UnitSums& units) {
+  const std::vector<std::size_t>& replica = devices(sizes).replicas.front();
+  const Recompute recompute = recompute_of(course.again);
+  std::vector<std::size_t> kinds;
+  for (int c = 0; c < course.vpp; ++c) kinds.insert(kinds.end(), replica.begin(), replica.end());
+  const auto [place, fresh] = by_time_.try_emplace({&units, recompute, kinds});
+  if (!fresh) return place->second;
+  std::vector<StageWeight> weights;
+  for (const std::size_t kind : kinds) weights.push_back({&units.of(kind, recompute).whole});
+  return place->second = balance(space_.chain(), weights);
 }
 
 std::vector<Borders> Bounds::partitions(const Sizes& sizes, const Share& share,
-                                        const Course& course, const Keeping& keeping,
-                                        const UnitSums& units) {
-  const int parts = sizes.pp * course.vpp;
-  const PartitionSpace& space = space_.partitions(parts);
+                                        const Course& course, const UnitSums& units) {
+  const PartitionSpace& space = space_.partitions(sizes.pp * course.vpp);
   if (!space.listed().empty()) return space.listed();
   std::vector<Borders> found;
   if (!space.even().empty()) found.push_back(space.even());
-  const std::vector<std::size_t>& replica = devices(sizes).replicas.front();
-  const Recompute recompute = recompute_of(course.again);
-  std::vector<const WeightSums*> weights;
-  for (int j = 0; j < parts; ++j) {
-    const std::size_t kind = replica[static_cast<std::size_t>(j % sizes.pp)];
-    weights.push_back(&units.of(kind, recompute).whole);
-  }
-  BalancedPartition time = balance(space_.chain(), weights);
-  found.push_back(std::move(time.front));
-  found.push_back(std::move(time.back));
-  found.push_back(by_memory(sizes, share, course, keeping, units));
+  const BalancedPartition& time = by_time(sizes, course, units);
+  found.push_back(time.front);
+  found.push_back(time.back);
+  found.push_back(by_memory(sizes, share, course, units));
   return found;
 }
 
 Borders Bounds::by_memory(const Sizes& sizes, const Share& share, const Course& course,
-                          const Keeping& keeping, const UnitSums& units) {
-  const RankGroups& groups = facts(sizes).groups();
+                          const UnitSums& units) {
   const PipelineShape shape{course.schedule, sizes.pp, course.vpp,
                             static_cast<int>(share.micro_batches)};
-  const std::int64_t number = element_size(task_.precision).count;
-  const auto state = [&](std::int64_t parameters, std::int64_t ranks) {
-    const auto over = [&](bool sharded) { return sharded ? ranks : 1; };
-    return parameters * number / over(keeping.zero >= 3) +
-           parameters * task_.stack.gradient_bytes / over(keeping.zero >= 2) +
-           parameters * state_bytes(task_) / over(keeping.zero >= 1);
-  };
   const WeightSums& saved = units.saved[static_cast<std::size_t>(recompute_of(course.again))];
-  std::vector<WeightSums> sums(static_cast<std::size_t>(sizes.pp * course.vpp));
-  std::vector<const WeightSums*> weights;
+  std::vector<StageWeight> weights(static_cast<std::size_t>(sizes.pp * course.vpp));
   for (int s = 0; s < sizes.pp; ++s) {
     held_chunks(shape, s, held_);
     for (int c = 0; c < course.vpp; ++c) {
-      WeightSums& mine = sums[static_cast<std::size_t>(c * sizes.pp + s)];
-      for (std::size_t i = 0; i < saved.size(); ++i) {
-        mine.push_back(state(units.dense[i], groups.data_ranks()) +
-                       state(units.expert[i], groups.expert_data_ranks()) +
-                       held_[static_cast<std::size_t>(c)] * saved[i]);
-      }
+      weights[static_cast<std::size_t>(c * sizes.pp + s)] = {&units.state, &saved,
+                                                             held_[static_cast<std::size_t>(c)]};
     }
   }
-  for (const WeightSums& each : sums) weights.push_back(&each);
-  return balance(space_.chain(), weights).front;
+  const std::int64_t heaviest = weights.front().of(0, saved.size() - 1);
+  return balance(space_.chain(), weights, 1 + heaviest / (1000 * std::ssize(weights))).front;
 }
 
 }  // namespace foreplan

@@ -12,18 +12,6 @@
 
 namespace foreplan {
 
-/// A partition, and how many layers of each virtual stage are recomputed (`Again::some`).
-struct Cutting {
-  const Borders& borders;
-  int recomputed = 0;
-};
-
-/// What no strategy below a node of a StrategySpace is better than.
-struct Bound {
-  Duration time{};  ///< no step is shorter
-  Bytes over{};     ///< by so much at least some device is too small; 0 and less: it may fit
-};
-
 /// Lower bounds on FoldedStep's times and memory, from tables that strategies share.
 ///
 /// docs/planner.md derives each. The prices in the tables are those that FoldedStep itself asks for
@@ -41,18 +29,15 @@ class Bounds {
   Duration of(const Sizes& sizes, const Share& share, const UnitSums& units);
   Duration of(const Sizes& sizes, const Share& share, const Course& course, const UnitSums& units,
               LayoutFacts& facts);
-  Bound of(const Sizes& sizes, const Share& share, const Course& course, const Keeping& keeping,
-           const UnitSums& units, LayoutFacts& facts);
-  Bound of(const Sizes& sizes, const Share& share, const Course& course, const Keeping& keeping,
-           const Cutting& cutting, const UnitSums& units, LayoutFacts& facts);
 
-  /// By how much the fullest device of a strategy is short; 0 and less: it may fit.
-  Bytes over(const Sizes& sizes, const Share& share, const Course& course, const Keeping& keeping,
-             const Cutting& cutting, const UnitSums& units, LayoutFacts& facts);
+  /// Whether some partition might fit: state and activations of all layers have room if each stage takes no
+  /// more of the lightest layers than its device can hold.
+  bool may_fit(const Sizes& sizes, const Share& share, const Course& course, const Keeping& keeping,
+               const UnitSums& units, LayoutFacts& facts);
 
   /// Partitions that a node's family names; see PartitionSpace.
   std::vector<Borders> partitions(const Sizes& sizes, const Share& share, const Course& course,
-                                  const Keeping& keeping, const UnitSums& units);
+                                  const UnitSums& units);
 
   /// What a device of each stage may hold: the least of all replicas'.
   struct Devices {
@@ -62,8 +47,7 @@ class Bounds {
   const Devices& devices(const Sizes& sizes);
 
  private:
-  class Step;
-  friend class Step;
+  friend class StepBound;
   using UnitKey = std::tuple<int, int, int, bool, std::int64_t>;
 
   Duration update(std::int64_t own, std::size_t kind);
@@ -72,20 +56,22 @@ class Bounds {
                     LayoutFacts& facts) const;
   std::int64_t filled(std::int64_t m, std::int64_t p, std::int64_t slowest,
                       const UnitSums::Times& times) const;
-  Bytes shortage(const Sizes& sizes, const Share& share, const Course& course,
-                 const Keeping& keeping, const UnitSums& units, LayoutFacts& facts);
+  const BalancedPartition& by_time(const Sizes& sizes, const Course& course, const UnitSums& units);
   Borders by_memory(const Sizes& sizes, const Share& share, const Course& course,
-                    const Keeping& keeping, const UnitSums& units);
+                    const UnitSums& units);
 
   const Task& task_;
   const StrategySpace& space_;
   std::vector<DeviceKind> kinds_;
   std::vector<std::int32_t> layers_;         ///< units that are layers
   std::vector<std::int32_t> layers_before_;  ///< by unit: how many layers stand before it
+  std::vector<std::int32_t> run_ends_;       ///< by unit: behind the last of its class in a row
   std::map<UnitKey, std::unique_ptr<UnitSums>> units_;
   std::map<std::tuple<int, int, int, int>, LayoutFacts> facts_;
   std::map<std::tuple<int, int, int>, Devices> devices_;
   std::map<std::pair<std::int64_t, std::size_t>, Duration> updates_;
+  std::map<std::tuple<const UnitSums*, Recompute, std::vector<std::size_t>>, BalancedPartition>
+      by_time_;
   std::vector<std::int64_t> held_;
 };
 

@@ -1,44 +1,55 @@
 #include "planner/bound_step.hpp"
 
 #include <algorithm>
+#include <limits>
 
 #include "planner/ceil_div.hpp"
 #include "planner/optimizer_update.hpp"
 
 namespace foreplan {
+namespace {
 
-Bounds::Step::Step(Bounds& bounds, const Place& place)
+bool moves_activations(const Keeping& keeping) {
+  return keeping.offload == Offload::activations || keeping.offload == Offload::all;
+}
+
+bool moves_state(const Keeping& keeping) {
+  return keeping.offload == Offload::optimizer || keeping.offload == Offload::all;
+}
+
+}  // namespace
+
+StepBound::StepBound(Bounds& bounds, const Place& place)
     : bounds_(bounds),
       at_(place),
       p_(place.sizes.pp),
       v_(place.course.vpp),
       m_(place.share.micro_batches),
-      shape_{place.course.schedule, p_, v_, static_cast<int>(m_)} {}
-
-bool Bounds::Step::offloads(Offload what) const {
-  return at_.keeping.offload == what || at_.keeping.offload == Offload::all;
+      shape_{place.course.schedule, p_, v_, static_cast<int>(m_)} {
+  for (int j = 0; j < p_ * v_; ++j) spans_.push_back(span_of(j));
 }
 
-Bounds::Step::Span Bounds::Step::span(int at) const {
+StepBound::Span StepBound::span_of(int at) const {
   const auto j = static_cast<std::size_t>(at);
-  const auto begin = static_cast<std::size_t>(at_.cutting.borders[j]);
-  const auto end = static_cast<std::size_t>(at_.cutting.borders[j + 1]);
+  const auto begin = static_cast<std::size_t>(at_.borders[j]);
+  const auto end = static_cast<std::size_t>(at_.borders[j + 1]);
   if (at_.course.again == Again::none) return {begin, begin, end};
   if (at_.course.again != Again::some) return {begin, end, end};
   const std::vector<std::int32_t>& layers = bounds_.layers_;
   const std::size_t last = static_cast<std::size_t>(bounds_.layers_before_[begin]) +
-                           static_cast<std::size_t>(at_.cutting.recomputed);
+                           static_cast<std::size_t>(at_.recomputed);
   if (last > layers.size()) return {begin, end, end};
   return {begin, std::min(end, static_cast<std::size_t>(layers[last - 1]) + 1), end};
 }
 
-std::int64_t Bounds::Step::saved(const Span& span) const {
+std::int64_t StepBound::saved(const Span& span) const {
   const auto r = static_cast<std::size_t>(recompute_of(at_.course.again));
   return of(at_.units.saved[r], span.begin, span.middle) +
          of(at_.units.saved[0], span.middle, span.end);
 }
 
-Bounds::Step::Chunk Bounds::Step::chunk(const Span& span, std::size_t kind) const {
+StepBound::Chunk StepBound::chunk(const Span& span, std::size_t kind,
+                                  const Keeping& keeping) const {
   const UnitSums::Times& again = at_.units.of(kind, recompute_of(at_.course.again));
   const UnitSums::Times& once = at_.units.of(kind, Recompute::none);
   const auto sum = [&](const WeightSums UnitSums::Times::*part) {
@@ -51,14 +62,14 @@ Bounds::Step::Chunk Bounds::Step::chunk(const Span& span, std::size_t kind) cons
   const UnitSums::Times& last = span.end > span.middle ? once : again;
   chunk.first_unit =
       of(last.whole, span.end - 1, span.end) - of(last.forward, span.end - 1, span.end);
-  if (at_.keeping.zero >= 2) shard(chunk, span, kind);
-  if (offloads(Offload::activations)) move(chunk, span, kind);
+  if (keeping.zero >= 2) shard(chunk, span, kind, keeping.zero);
+  if (moves_activations(keeping)) move(chunk, span, kind);
   return chunk;
 }
 
 /// Two lanes: each unit computes behind the one before, and its parameters come behind theirs.
-void Bounds::Step::shard(Chunk& chunk, const Span& span, std::size_t kind) const {
-  const LayoutFacts::Sharded& wire = at_.facts.sharded(at_.units, at_.keeping.zero);
+void StepBound::shard(Chunk& chunk, const Span& span, std::size_t kind, int zero) const {
+  const LayoutFacts::Sharded& wire = at_.facts.sharded(at_.units, zero);
   const std::size_t a = span.begin, b = span.end;
   const UnitSums::Times& last =
       at_.units.of(kind, span.end > span.middle ? Recompute::none : recompute_of(at_.course.again));
@@ -80,7 +91,7 @@ void Bounds::Step::shard(Chunk& chunk, const Span& span, std::size_t kind) const
   chunk.tail = of(wire.reduce, a, a + 1);
 }
 
-void Bounds::Step::move(Chunk& chunk, const Span& span, std::size_t kind) const {
+void StepBound::move(Chunk& chunk, const Span& span, std::size_t kind) const {
   const auto spec = static_cast<std::size_t>(bounds_.kinds_[kind].spec);
   const std::int64_t time =
       (Bytes{saved(span)} / bounds_.task_.cluster.specs()[spec].host_bandwidth).count();
@@ -88,7 +99,7 @@ void Bounds::Step::move(Chunk& chunk, const Span& span, std::size_t kind) const 
   chunk.input += std::max<std::int64_t>(0, time - chunk.back());
 }
 
-void Bounds::Step::price(const std::vector<std::size_t>& replica) {
+void StepBound::price(const std::vector<std::size_t>& replica, const Keeping& keeping) {
   const int parts = p_ * v_;
   chunks_.clear();
   hops_.assign(static_cast<std::size_t>(parts), 0);
@@ -97,8 +108,8 @@ void Bounds::Step::price(const std::vector<std::size_t>& replica) {
   std::int64_t at = 0;
   for (int j = 0; j < parts; ++j) {
     const auto here = static_cast<std::size_t>(j);
-    const Span stage = span(j);
-    chunks_.push_back(chunk(stage, replica[static_cast<std::size_t>(j % p_)]));
+    const Span& stage = spans_[here];
+    chunks_.push_back(chunk(stage, replica[static_cast<std::size_t>(j % p_)], keeping));
     before_[here] = at;
     if (j + 1 < parts) {
       const auto last = static_cast<std::size_t>(units[stage.end - 1]);
@@ -111,7 +122,7 @@ void Bounds::Step::price(const std::vector<std::size_t>& replica) {
 
 /// When a micro-batch has come down the whole chain, and back to each stage's last chunk: its first
 /// backward can start.
-void Bounds::Step::end_stages() {
+void StepBound::end_stages() {
   const bool split = at_.course.schedule == Schedule::zb_h1;
   const auto parts = chunks_.size();
   const auto p = static_cast<std::size_t>(p_);
@@ -142,7 +153,7 @@ void Bounds::Step::end_stages() {
 }
 
 /// The last backward of the stage before follows that of the one behind.
-void Bounds::Step::pass_back(bool whole) {
+void StepBound::pass_back(bool whole) {
   for (auto s = static_cast<std::size_t>(p_) - 1; s-- > 0;) {
     const Chunk& chunk = chunks_[s];
     const std::int64_t takes = whole ? chunk.back() : chunk.input;
@@ -151,7 +162,7 @@ void Bounds::Step::pass_back(bool whole) {
 }
 
 /// Two flow shops, one behind the other.
-void Bounds::Step::end_gpipe() {
+void StepBound::end_gpipe() {
   std::int64_t forward = 0, backward = 0;
   for (const Chunk& chunk : chunks_) forward = std::max(forward, chunk.forward);
   for (auto s = static_cast<std::size_t>(p_); s-- > 0;) {
@@ -164,7 +175,7 @@ void Bounds::Step::end_gpipe() {
 
 /// Behind its first backward a stage has all of them to do, and the forwards that did not come before;
 /// and a forward waits for the backward of p - s micro-batches before.
-void Bounds::Step::end_plain() {
+void StepBound::end_plain() {
   std::int64_t around = 0;
   for (auto s = static_cast<std::size_t>(p_); s-- > 0;) {
     const Chunk& chunk = chunks_[s];
@@ -178,7 +189,7 @@ void Bounds::Step::end_plain() {
 }
 
 /// The same with backwards of the input; of the weights', as many as the order puts between.
-void Bounds::Step::end_zero_bubble() {
+void StepBound::end_zero_bubble() {
   std::vector<std::int64_t> busy = ends_;
   std::int64_t around = 0;
   for (auto s = static_cast<std::size_t>(p_); s-- > 0;) {
@@ -198,7 +209,7 @@ void Bounds::Step::end_zero_bubble() {
   }
 }
 
-void Bounds::Step::end_interleaved() {
+void StepBound::end_interleaved() {
   const auto p = static_cast<std::size_t>(p_);
   for (std::size_t s = 0; s < p; ++s) {
     held_chunks(shape_, static_cast<int>(s), bounds_.held_);
@@ -212,26 +223,14 @@ void Bounds::Step::end_interleaved() {
   pass_back(true);
 }
 
-StageState Bounds::Step::state(int stage) const {
-  StageState state;
-  for (int j = stage; j < p_ * v_; j += p_) {
-    const Span chunk = span(j);
-    state.dense += of(at_.units.dense, chunk.begin, chunk.end);
-    if (p_ > 1) state.dense += of(at_.units.tied, chunk.begin, chunk.end);
-    state.expert += of(at_.units.expert, chunk.begin, chunk.end);
-  }
-  return state;
-}
-
 /// When a stage's gradients are aggregated: those of its first chunk, whose last backward ends it.
-std::int64_t Bounds::Step::ready(int stage) const {
+std::int64_t StepBound::ready(int stage, const Keeping& keeping) const {
   const auto s = static_cast<std::size_t>(stage);
   const Chunk& chunk = chunks_[s];
-  std::int64_t ready = ends_[s] + chunk.tail;
-  if (at_.keeping.zero >= 2 || at_.facts.groups().data_ranks() == 1) return ready;
-  const auto kind =
-      at_.keeping.zero == 1 ? CollectiveKind::reduce_scatter : CollectiveKind::all_reduce;
-  const Span units = span(stage);
+  const std::int64_t ready = ends_[s] + chunk.tail;
+  if (keeping.zero >= 2 || at_.facts.groups().data_ranks() == 1) return ready;
+  const auto kind = keeping.zero == 1 ? CollectiveKind::reduce_scatter : CollectiveKind::all_reduce;
+  const Span& units = spans_[s];
   const LayoutFacts::Buckets buckets =
       at_.facts.buckets(of(at_.units.dense, units.begin, units.end), kind);
   std::int64_t all = buckets.all.count();
@@ -246,116 +245,128 @@ std::int64_t Bounds::Step::ready(int stage) const {
 }
 
 /// The optimizer, and updated parameters gathered.
-std::int64_t Bounds::Step::behind(int stage, std::size_t kind) const {
-  const StageState whole = state(stage);
-  const Strategy strategy{.zero = at_.keeping.zero};
-  const std::int64_t own = own_parameters(whole, strategy, at_.facts.groups());
+std::int64_t StepBound::behind(int stage, std::size_t kind, const Keeping& keeping) const {
+  const StageState& state = held_[static_cast<std::size_t>(stage)].state;
+  const std::int64_t own = own_parameters(state, {.zero = keeping.zero}, at_.facts.groups());
   Duration update = bounds_.update(own, kind);
-  if (offloads(Offload::optimizer)) {
+  if (moves_state(keeping)) {
     const auto spec = static_cast<std::size_t>(bounds_.kinds_[kind].spec);
     const Bytes bytes{own * state_bytes(bounds_.task_)};
     update = std::max(update, bytes / bounds_.task_.cluster.specs()[spec].host_bandwidth);
   }
-  return (update + at_.facts.gather(whole, at_.keeping.zero)).count();
+  return (update + at_.facts.gather(state, keeping.zero)).count();
 }
 
-std::int64_t Bounds::Step::time(const std::vector<std::size_t>& replica) {
-  price(replica);
-  end_stages();
-  std::vector<std::int64_t>& done = before_;
-  done.clear();
-  for (int s = 0; s < p_; ++s) done.push_back(ready(s));
+/// Stages that hold the same table wait for each other, and all for the norm of all gradients. Until the
+/// last knows it.
+std::int64_t StepBound::finish(std::vector<std::int64_t>& ready) const {
   const Duration tied = at_.facts.tied(p_, p_ > 1 ? at_.units.tied.back() : 0);
   if (tied > Duration{}) {
-    done.front() = done.back() = std::max(done.front(), done.back()) + tied.count();
+    ready.front() = ready.back() = std::max(ready.front(), ready.back()) + tied.count();
   }
   const std::int64_t norm = at_.facts.norm(p_).count();
-  const std::int64_t all = *std::max_element(done.begin(), done.end());
+  const std::int64_t all = *std::max_element(ready.begin(), ready.end());
+  if (norm > 0) ready.assign(ready.size(), all + norm);
+  return all + norm;
+}
+
+void StepBound::run(const std::vector<std::size_t>& replica, const Keeping& keeping) {
+  const bool plain = keeping.zero < 2 && !moves_activations(keeping);
+  if (plain && plainly_run_) return;
+  price(replica, keeping);
+  end_stages();
+  plainly_run_ = plain && bounds_.devices(at_.sizes).replicas.size() == 1;
+}
+
+std::int64_t StepBound::time(const std::vector<std::size_t>& replica, const Keeping& keeping) {
+  run(replica, keeping);
+  std::vector<std::int64_t> done;
+  for (int s = 0; s < p_; ++s) done.push_back(ready(s, keeping));
+  finish(done);
   std::int64_t end = 0;
   for (int s = 0; s < p_; ++s) {
     const auto here = static_cast<std::size_t>(s);
-    const std::int64_t from = norm > 0 ? all + norm : done[here];
-    end = std::max(end, from + behind(s, replica[here]));
+    end = std::max(end, done[here] + behind(s, replica[here], keeping));
   }
   return end;
 }
 
-Duration Bounds::Step::time() {
+Duration StepBound::least() {
   std::int64_t longest = 0;
   for (const std::vector<std::size_t>& replica : bounds_.devices(at_.sizes).replicas) {
-    longest = std::max(longest, time(replica));
+    run(replica, {});
+    std::vector<std::int64_t> done = ends_;
+    longest = std::max(longest, finish(done));
   }
   return Duration{longest};
 }
 
-Bytes Bounds::Step::transient(int stage) const {
-  Bytes recomputed, gathered;
-  const std::vector<std::int32_t>& units = bounds_.space_.chain().units;
-  const std::vector<UnitWork>& works = at_.units.table->works();
+Duration StepBound::time(const Keeping& keeping) {
+  for (int s = 0; held_.empty() && s < p_; ++s) held_.push_back(held_by(s));
+  std::int64_t longest = 0;
+  for (const std::vector<std::size_t>& replica : bounds_.devices(at_.sizes).replicas) {
+    longest = std::max(longest, time(replica, keeping));
+  }
+  return Duration{longest};
+}
+
+/// Adds what exists while one of the span's units is at work.
+void StepBound::hold(Held& held, const Span& span) const {
   const UnitChain& chain = bounds_.space_.chain();
-  for (int j = stage; j < p_ * v_; j += p_) {
-    const Span chunk = span(j);
-    for (std::size_t i = chunk.begin; i < chunk.end; ++i) {
-      const auto unit_class = static_cast<std::size_t>(units[i]);
-      if (i > chunk.begin && units[i] == units[i - 1] && i != chunk.middle) continue;
-      const UnitWork& work = works[unit_class];
-      const bool layer = chain.classes[unit_class].role == BlockRole::layer;
-      if (layer && i < chunk.middle) {
-        const bool all = at_.course.again != Again::attention;
-        recomputed = std::max(recomputed, all ? work.saved : work.saved - work.saved_selectively);
-      }
-      gathered = std::max(gathered, (work.dense_parameters + work.expert_parameters) *
-                                        element_size(bounds_.task_.precision));
+  const std::vector<UnitWork>& works = at_.units.table->works();
+  for (std::size_t i = span.begin; i < span.end;) {
+    const auto unit_class = static_cast<std::size_t>(chain.units[i]);
+    const UnitWork& work = works[unit_class];
+    if (i < span.middle && chain.classes[unit_class].role == BlockRole::layer) {
+      const bool all = at_.course.again != Again::attention;
+      const Bytes anew = all ? work.saved : work.saved - work.saved_selectively;
+      held.recomputed = std::max(held.recomputed, anew);
     }
+    held.gathered = std::max(held.gathered, (work.dense_parameters + work.expert_parameters) *
+                                                element_size(bounds_.task_.precision));
+    // Units of one class behind each other hold the same.
+    const auto run_end = static_cast<std::size_t>(bounds_.run_ends_[i]);
+    i = i < span.middle ? std::min(run_end, span.middle) : run_end;
   }
-  return recomputed + (at_.keeping.zero == 3 ? 2 * gathered : Bytes{});
 }
 
-Bytes Bounds::Step::stage_memory(int stage) {
-  const Task& task = bounds_.task_;
-  const StageState whole = state(stage);
-  const RankGroups& groups = at_.facts.groups();
-  const std::int64_t all = whole.dense + whole.expert;
-  const std::int64_t shard = own_parameters(whole, {.zero = 1}, groups);
-  const auto shared = [&](bool sharded) { return sharded ? shard : all; };
-  std::int64_t kept = shared(at_.keeping.zero >= 1);
-  if (offloads(Offload::optimizer)) kept = std::min(kept, state_at_work(task));
+StepBound::Held StepBound::held_by(int stage) const {
+  Held held;
   held_chunks(shape_, stage, bounds_.held_);
-  std::int64_t activations = 0, largest = 0;
   for (int c = 0; c < v_; ++c) {
-    const std::int64_t chunk = saved(span(c * p_ + stage));
-    activations += bounds_.held_[static_cast<std::size_t>(c)] * chunk;
-    largest = std::max(largest, chunk);
+    const Span& span = spans_[static_cast<std::size_t>(c * p_ + stage)];
+    held.state.dense += of(at_.units.dense, span.begin, span.end);
+    if (p_ > 1) held.state.dense += of(at_.units.tied, span.begin, span.end);
+    held.state.expert += of(at_.units.expert, span.begin, span.end);
+    const std::int64_t chunk = saved(span);
+    held.activations += bounds_.held_[static_cast<std::size_t>(c)] * chunk;
+    held.largest_chunk = std::max(held.largest_chunk, chunk);
+    hold(held, span);
   }
-  if (offloads(Offload::activations)) activations = std::min(activations, 2 * largest);
-  return shared(at_.keeping.zero >= 3) * element_size(task.precision) +
-         Bytes{shared(at_.keeping.zero >= 2) * task.stack.gradient_bytes} +
-         Bytes{kept * state_bytes(task)} + Bytes{activations} + transient(stage);
+  return held;
 }
 
-Bytes Bounds::Step::over() {
+Bytes StepBound::over(const Keeping& keeping) {
+  for (int s = 0; held_.empty() && s < p_; ++s) held_.push_back(held_by(s));
+  const Task& task = bounds_.task_;
   const std::vector<Bytes>& capacity = bounds_.devices(at_.sizes).capacity;
-  Bytes over = stage_memory(0) - capacity.front();
-  for (int s = 1; s < p_; ++s) {
-    over = std::max(over, stage_memory(s) - capacity[static_cast<std::size_t>(s)]);
+  const std::int64_t number = element_size(task.precision).count, kept = state_bytes(task);
+  Bytes most{std::numeric_limits<std::int64_t>::min()};
+  for (std::size_t s = 0; s < held_.size(); ++s) {
+    const Held& held = held_[s];
+    const std::int64_t all = held.state.dense + held.state.expert;
+    const std::int64_t shard = own_parameters(held.state, {.zero = 1}, at_.facts.groups());
+    std::int64_t own = keeping.zero >= 1 ? shard : all;
+    if (moves_state(keeping)) own = std::min(own, state_at_work(task));
+    std::int64_t activations = held.activations;
+    if (moves_activations(keeping)) activations = std::min(activations, 2 * held.largest_chunk);
+    const std::int64_t state = (keeping.zero >= 3 ? shard : all) * number +
+                               (keeping.zero >= 2 ? shard : all) * task.stack.gradient_bytes +
+                               own * kept;
+    const Bytes transient = held.recomputed + (keeping.zero == 3 ? 2 * held.gathered : Bytes{});
+    most = std::max(most, Bytes{state + activations} + transient - capacity[s]);
   }
-  return over;
-}
-
-Bytes Bounds::over(const Sizes& sizes, const Share& share, const Course& course,
-                   const Keeping& keeping, const Cutting& cutting, const UnitSums& units,
-                   LayoutFacts& facts) {
-  return Step(*this, {sizes, share, course, keeping, cutting, units, facts}).over();
-}
-
-Bound Bounds::of(const Sizes& sizes, const Share& share, const Course& course,
-                 const Keeping& keeping, const Cutting& cutting, const UnitSums& units,
-                 LayoutFacts& facts) {
-  Step step(*this, {sizes, share, course, keeping, cutting, units, facts});
-  const Bytes over = step.over();
-  if (over > Bytes{}) return {.time = {}, .over = over};
-  return {.time = std::max(step.time(), of(sizes, share, course, keeping, units, facts).time),
-          .over = over};
+  return most;
 }
 
 }  // namespace foreplan

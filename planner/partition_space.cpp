@@ -40,7 +40,7 @@ bool extend(const std::vector<std::int32_t>& at, std::size_t next, std::size_t l
 /// Fills stages with at most `most` each.
 class Filler {
  public:
-  Filler(const UnitChain& chain, std::span<const WeightSums* const> weights)
+  Filler(const UnitChain& chain, std::span<const StageWeight> weights)
       : ends_{0}, weights_(weights) {
     const std::vector<std::int32_t> inner = places(chain);
     ends_.insert(ends_.end(), inner.begin(), inner.end());
@@ -77,21 +77,10 @@ class Filler {
     return borders;
   }
 
-  std::int64_t heaviest(const Borders& borders) const {
-    std::int64_t most = 0;
-    for (std::size_t s = 0; s < weights_.size(); ++s) {
-      const WeightSums& sums = *weights_[s];
-      most = std::max(most, sums[static_cast<std::size_t>(borders[s + 1])] -
-                                sums[static_cast<std::size_t>(borders[s])]);
-    }
-    return most;
-  }
-
  private:
   std::int64_t weight(std::size_t stage, std::size_t begin, std::size_t end) const {
-    const WeightSums& sums = *weights_[stage];
-    return sums[static_cast<std::size_t>(ends_[end])] -
-           sums[static_cast<std::size_t>(ends_[begin])];
+    return weights_[stage].of(static_cast<std::size_t>(ends_[begin]),
+                              static_cast<std::size_t>(ends_[end]));
   }
 
   /// The last place in (begin, last] up to which the stage holds no more, or begin + 1.
@@ -109,7 +98,7 @@ class Filler {
   }
 
   std::vector<std::int32_t> ends_;
-  std::span<const WeightSums* const> weights_;
+  std::span<const StageWeight> weights_;
 };
 
 }  // namespace
@@ -150,21 +139,21 @@ PartitionSpace::PartitionSpace(const UnitChain& chain, int virtual_stages) {
 
 int most_stages(const UnitChain& chain) { return static_cast<int>(places(chain).size()) + 1; }
 
-BalancedPartition balance(const UnitChain& chain, std::span<const WeightSums* const> weights) {
+BalancedPartition balance(const UnitChain& chain, std::span<const StageWeight> weights,
+                          std::int64_t resolution) {
   const Filler filler(chain, weights);
   std::int64_t low = 0, high = 0;
-  for (const WeightSums* sums : weights) high = std::max(high, sums->back());
-  while (low < high) {
+  for (const StageWeight& weight : weights) {
+    high = std::max(high, weight.of(0, chain.units.size()));
+  }
+  while (low + resolution <= high) {
     const std::int64_t middle = low + (high - low) / 2;
     if (filler.from_front(middle).empty())
       low = middle + 1;
     else
       high = middle;
   }
-  BalancedPartition result{
-      .heaviest = high, .front = filler.from_front(high), .back = filler.from_back(high)};
-  result.heaviest = filler.heaviest(result.front);
-  return result;
+  return {.front = filler.from_front(high), .back = filler.from_back(high)};
 }
 
 }  // namespace foreplan

@@ -27,7 +27,7 @@ inline constexpr std::size_t kMostPartitions = 512;
 ///   even      as even_layers() has it
 ///   front     the slowest stage is fastest, stages filled from the front
 ///   back      the same time, stages filled from the back
-///   memory    the fullest stage holds least, whatever the devices have
+///   memory    the fullest stage holds least (to a thousandth), nothing sharded or offloaded
 class PartitionSpace {
  public:
   PartitionSpace(const UnitChain& chain, int virtual_stages);
@@ -51,17 +51,29 @@ int most_stages(const UnitChain& chain);
 /// Sums of some weight over a chain's units: entry i is of units [0, i).
 using WeightSums = std::vector<std::int64_t>;
 
+/// What units weigh on a virtual stage: those of `sums`, and `times` those of `more`.
+struct StageWeight {
+  const WeightSums* sums = nullptr;
+  const WeightSums* more = nullptr;
+  std::int64_t times = 0;
+  std::int64_t of(std::size_t begin, std::size_t end) const {
+    const std::int64_t each = (*sums)[end] - (*sums)[begin];
+    return more == nullptr ? each : each + times * ((*more)[end] - (*more)[begin]);
+  }
+};
+
 /// The partition whose heaviest stage is lightest.
 struct BalancedPartition {
-  std::int64_t heaviest = 0;
   Borders front;  ///< each stage takes as many as it can, from the front
   Borders back;   ///< from the back
 };
 
 /// Bisection on the heaviest stage's weight; whether a weight can be held is told by filling stages one
 /// after the other, which is exact for a chain. O(stages log(units) log(weight)).
-/// @param weights  by virtual stage: what units weigh there; entries may be one and the same
+/// @param weights  by virtual stage
+/// @param resolution  the heaviest stage may weigh so much more than the least that it can; >= 1
 /// @throws Error(invalid_argument) if there are too few legal cuts
-BalancedPartition balance(const UnitChain& chain, std::span<const WeightSums* const> weights);
+BalancedPartition balance(const UnitChain& chain, std::span<const StageWeight> weights,
+                          std::int64_t resolution = 1);
 
 }  // namespace foreplan

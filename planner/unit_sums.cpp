@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <limits>
 
+#include "planner/optimizer_update.hpp"
+
 namespace foreplan {
 namespace {
 
@@ -89,15 +91,15 @@ double pace_of(const WeightSums& here, const WeightSums& first) {
 
 }  // namespace
 
-UnitSums::UnitSums(const UnitChain& chain, std::shared_ptr<const UnitTable> lowered,
-                   const std::vector<DeviceKind>& kinds, const CostModel& costs)
+UnitSums::UnitSums(const Task& task, const UnitChain& chain,
+                   std::shared_ptr<const UnitTable> lowered, const std::vector<DeviceKind>& kinds)
     : table(std::move(lowered)) {
   times.resize(kinds.size());
   for (const Recompute recompute : kRecomputes) {
     const auto r = static_cast<std::size_t>(recompute);
-    std::vector<UnitCost> lowest = costs_of(chain, *table, kinds.front(), recompute, costs);
+    std::vector<UnitCost> lowest = costs_of(chain, *table, kinds.front(), recompute, task.costs);
     for (std::size_t k = 0; k < kinds.size(); ++k) {
-      const std::vector<UnitCost> here = costs_of(chain, *table, kinds[k], recompute, costs);
+      const std::vector<UnitCost> here = costs_of(chain, *table, kinds[k], recompute, task.costs);
       times[k][r] = times_of(chain, here);
       times[k][r].pace = pace_of(times[k][r].whole, times[0][r].whole);
       for (std::size_t c = 0; c < here.size(); ++c) lower(lowest[c], here[c]);
@@ -121,6 +123,11 @@ UnitSums::UnitSums(const UnitChain& chain, std::shared_ptr<const UnitTable> lowe
   dense = sums_of(chain, [&](std::size_t c) { return work(c).dense_parameters; });
   expert = sums_of(chain, [&](std::size_t c) { return work(c).expert_parameters; });
   tied = sums_of(chain, [&](std::size_t c) { return work(c).tied_parameters; });
+  const std::int64_t bytes =
+      element_size(task.precision).count + task.stack.gradient_bytes + state_bytes(task);
+  state = sums_of(chain, [&](std::size_t c) {
+    return bytes * (work(c).dense_parameters + work(c).expert_parameters);
+  });
   least_dense = least_of(chain, [&](std::size_t c) { return work(c).dense_parameters; });
   least_expert = least_of(chain, [&](std::size_t c) { return work(c).expert_parameters; });
   least_leaving = work(0).leaving;

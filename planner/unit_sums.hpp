@@ -13,8 +13,8 @@ namespace foreplan {
 ///
 /// The units are those of a UnitTable, each at its own price; only layers are ever recomputed.
 struct UnitSums {
-  UnitSums(const UnitChain& chain, std::shared_ptr<const UnitTable> table,
-           const std::vector<DeviceKind>& kinds, const CostModel& costs);
+  UnitSums(const Task& task, const UnitChain& chain, std::shared_ptr<const UnitTable> table,
+           const std::vector<DeviceKind>& kinds);
 
   /// Work on one micro-batch [ps].
   struct Times {
@@ -36,6 +36,7 @@ struct UnitSums {
   std::array<std::int64_t, 3> least_saved;  ///< of a layer
   std::int64_t least_recomputed[2] = {};    ///< selective, full: what a layer computes anew [B]
   WeightSums dense, expert, tied;           ///< parameters
+  WeightSums state;                         ///< of a rank that shares none [B]
   std::int64_t least_dense = 0, least_expert = 0;  ///< of a layer
   Bytes least_leaving{};                           ///< of units that another stage may follow
 };
