@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "planner/ceil_div.hpp"
 #include "planner/optimizer_update.hpp"
@@ -107,7 +108,7 @@ const Bounds::Devices& Bounds::devices(const Sizes& sizes) {
       stages.push_back(
           static_cast<std::size_t>(std::find(kinds_.begin(), kinds_.end(), kind) - kinds_.begin()));
     }
-    found.capacity.resize(stages.size(), capacity(stages.front()));
+    found.capacity.resize(stages.size(), Bytes{std::numeric_limits<std::int64_t>::max()});
     for (std::size_t s = 0; s < stages.size(); ++s) {
       found.capacity[s] = std::min(found.capacity[s], capacity(stages[s]));
     }

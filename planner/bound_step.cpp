@@ -302,7 +302,7 @@ Duration StepBound::least() {
 }
 
 Duration StepBound::time(const Keeping& keeping) {
-  for (int s = 0; held_.empty() && s < p_; ++s) held_.push_back(held_by(s));
+  hold_all();
   std::int64_t longest = 0;
   for (const std::vector<std::size_t>& replica : bounds_.devices(at_.sizes).replicas) {
     longest = std::max(longest, time(replica, keeping));
@@ -346,8 +346,13 @@ StepBound::Held StepBound::held_by(int stage) const {
   return held;
 }
 
+void StepBound::hold_all() {
+  if (!held_.empty()) return;
+  for (int s = 0; s < p_; ++s) held_.push_back(held_by(s));
+}
+
 Bytes StepBound::over(const Keeping& keeping) {
-  for (int s = 0; held_.empty() && s < p_; ++s) held_.push_back(held_by(s));
+  hold_all();
   const Task& task = bounds_.task_;
   const std::vector<Bytes>& capacity = bounds_.devices(at_.sizes).capacity;
   const std::int64_t number = element_size(task.precision).count, kept = state_bytes(task);

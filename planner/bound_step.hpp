@@ -54,6 +54,7 @@ class StepBound {
     return sums[end] - sums[begin];
   }
   Span span_of(int at) const;
+  void hold_all();
   Held held_by(int stage) const;
   void hold(Held& held, const Span& span) const;
   std::int64_t saved(const Span& span) const;

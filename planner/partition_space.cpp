@@ -153,7 +153,9 @@ BalancedPartition balance(const UnitChain& chain, std::span<const StageWeight> w
     else
       high = middle;
   }
-  return {.front = filler.from_front(high), .back = filler.from_back(high)};
+  BalancedPartition found{.front = filler.from_front(high), .back = filler.from_back(high)};
+  if (found.back.empty()) found.back = found.front;
+  return found;
 }
 
 }  // namespace foreplan

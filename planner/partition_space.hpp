@@ -69,7 +69,9 @@ struct BalancedPartition {
 };
 
 /// Bisection on the heaviest stage's weight; whether a weight can be held is told by filling stages one
-/// after the other, which is exact for a chain. O(stages log(units) log(weight)).
+/// after the other. O(stages log(units) log(weight)). Exact where units weigh the same on every stage; where
+/// they do not, a stage that could be left with one heavy unit may make it miss the least, and `back` be
+/// `front`.
 /// @param weights  by virtual stage
 /// @param resolution  the heaviest stage may weigh so much more than the least that it can; >= 1
 /// @throws Error(invalid_argument) if there are too few legal cuts
