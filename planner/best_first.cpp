@@ -206,7 +206,7 @@ void Search::add_courses(SearchNode node) {
   node.level = Level::course;
   for (const Course& course : space_.courses(node.sizes, node.share)) {
     node.course = course;
-    node.count = space_.count(node.sizes, course);
+    node.count = space_.count(node.sizes, node.share, course);
     const Duration bound = bounds_.of(node.sizes, node.share, course, *node.units, *node.facts);
     push({bound, node.sizes.devices()}, node);
   }
@@ -214,7 +214,7 @@ void Search::add_courses(SearchNode node) {
 
 /// The keepings under which some partition may fit.
 std::uint32_t Search::may_fit(const SearchNode& node) {
-  const std::vector<Keeping>& keepings = space_.keepings(node.sizes);
+  const std::vector<Keeping>& keepings = space_.keepings(node.sizes, node.share);
   std::uint32_t fitting = 0;
   for (std::size_t k = 0; k < keepings.size(); ++k) {
     const bool may = options_.exhaustive || bounds_.may_fit(node.sizes, node.share, node.course,
@@ -244,7 +244,7 @@ void Search::add_partitions(SearchNode node) {
   node.level = Level::partition;
   node.keepings = may_fit(node);
   const int parts = node.sizes.pp * node.course.vpp;
-  const auto all = std::ssize(space_.keepings(node.sizes));
+  const auto all = std::ssize(space_.keepings(node.sizes, node.share));
   const int fitting = std::popcount(node.keepings);
   certificate_.out_of_memory += (all - fitting) * space_.count(parts, node.course.again);
   if (fitting == 0) return;
@@ -278,7 +278,7 @@ void Search::add_leaves(SearchNode node) {
     add_partition(std::move(more));
   }
   StepBound bound = bound_of(node);
-  const std::vector<Keeping>& keepings = space_.keepings(node.sizes);
+  const std::vector<Keeping>& keepings = space_.keepings(node.sizes, node.share);
   SearchNode leaf = node;
   leaf.level = Level::leaf;
   leaf.count = 1;
@@ -376,7 +376,7 @@ void Search::look(SearchNode node, Bytes& least, std::optional<SearchNode>& near
        bounds_.partitions(node.sizes, node.share, node.course, *node.units)) {
     node.borders = std::make_shared<const Borders>(borders);
     StepBound bound = bound_of(node);
-    for (const Keeping& keeping : space_.keepings(node.sizes)) {
+    for (const Keeping& keeping : space_.keepings(node.sizes, node.share)) {
       const Bytes over = bound.over(keeping);
       if (over >= least) continue;
       least = over;

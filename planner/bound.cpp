@@ -14,6 +14,7 @@ Strategy strategy_of(const Sizes& sizes, const Share& share) {
   Strategy strategy{.dp = sizes.dp, .tp = sizes.tp, .pp = sizes.pp, .cp = sizes.cp, .ep = sizes.ep};
   strategy.micro_batch = share.micro_batch;
   strategy.sp = share.sp;
+  strategy.zero = share.sharded ? 2 : 0;
   return strategy;
 }
 
@@ -79,12 +80,13 @@ Bounds::Bounds(const Task& task, const StrategySpace& space)
 }
 
 const UnitSums& Bounds::units(const Sizes& sizes, const Share& share) {
-  const UnitKey key{sizes.tp, sizes.cp, sizes.ep, share.sp, share.micro_batch};
+  const bool adds_up = share.micro_batches > 1 && !share.sharded;
+  const UnitKey key{sizes.tp, sizes.cp, sizes.ep, share.sp, share.micro_batch, adds_up};
   std::unique_ptr<UnitSums>& place = units_[key];
   if (place) return *place;
   auto table = std::make_shared<UnitTable>(task_, space_.chain(), strategy_of(sizes, share),
                                            facts(sizes).groups());
-  table->price_all(task_, kinds_, sizes.cp);
+  table->price_all(task_, strategy_of(sizes, share), kinds_);
   place = std::make_unique<UnitSums>(task_, space_.chain(), std::move(table), kinds_);
   return *place;
 }
@@ -116,11 +118,11 @@ const Bounds::Devices& Bounds::devices(const Sizes& sizes) {
   return found;
 }
 
-Duration Bounds::update(std::int64_t own, std::size_t kind) {
-  const auto [place, fresh] = updates_.try_emplace({own, kind});
+Duration Bounds::update(std::int64_t own, std::int64_t fp8, std::size_t kind) {
+  const auto [place, fresh] = updates_.try_emplace({own, fp8, kind});
   if (fresh) {
     const DeviceSpec& spec = task_.cluster.specs()[static_cast<std::size_t>(kinds_[kind].spec)];
-    place->second = update_time(update_ops(task_, own), task_.costs, spec);
+    place->second = update_time(update_ops(task_, own, fp8), task_.costs, spec);
   }
   return place->second;
 }
@@ -210,10 +212,11 @@ bool Bounds::may_fit(const Sizes& sizes, const Share& share, const Course& cours
            static_cast<double>(expert) / groups.expert_data_ranks();
   };
   const auto number = static_cast<double>(element_size(task_.precision).count);
+  const auto stored = static_cast<double>(element_size(task_.stack.stored(task_.precision)).count);
   const bool on_host = keeping.offload == Offload::optimizer || keeping.offload == Offload::all;
   const auto kept = static_cast<double>(on_host ? 0 : state_bytes(task_));
   const auto state = [&](std::int64_t dense, std::int64_t expert) {
-    return shared(dense, expert, keeping.zero >= 3) * number +
+    return shared(dense, expert, keeping.zero >= 3) * stored +
            shared(dense, expert, keeping.zero >= 2) * task_.stack.gradient_bytes +
            shared(dense, expert, keeping.zero >= 1) * kept;
   };
@@ -222,10 +225,6 @@ bool Bounds::may_fit(const Sizes& sizes, const Share& share, const Course& cours
   std::int64_t saved = units.least_saved[r];
   if (course.again == Again::some) saved = std::min(saved, units.least_saved[0]);
   double transient = 0;
-  if (course.again != Again::none) {
-    transient =
-        static_cast<double>(units.least_recomputed[course.again == Again::attention ? 0 : 1]);
-  }
   if (keeping.zero == 3) {
     transient += 2 * number * static_cast<double>(units.least_dense + units.least_expert);
   }

@@ -48,9 +48,9 @@ class Bounds {
 
  private:
   friend class StepBound;
-  using UnitKey = std::tuple<int, int, int, bool, std::int64_t>;
+  using UnitKey = std::tuple<int, int, int, bool, std::int64_t, bool>;
 
-  Duration update(std::int64_t own, std::size_t kind);
+  Duration update(std::int64_t own, std::int64_t fp8, std::size_t kind);
   std::int64_t heaviest(const Sizes& sizes, const UnitSums& units, Recompute recompute);
   std::int64_t hops(const Sizes& sizes, const Share& share, int vpp, const UnitSums& units,
                     LayoutFacts& facts) const;
@@ -69,7 +69,7 @@ class Bounds {
   std::map<UnitKey, std::unique_ptr<UnitSums>> units_;
   std::map<std::tuple<int, int, int, int>, LayoutFacts> facts_;
   std::map<std::tuple<int, int, int>, Devices> devices_;
-  std::map<std::pair<std::int64_t, std::size_t>, Duration> updates_;
+  std::map<std::tuple<std::int64_t, std::int64_t, std::size_t>, Duration> updates_;
   std::map<std::tuple<const UnitSums*, Recompute, std::vector<std::size_t>>, BalancedPartition>
       by_time_;
   std::vector<std::int64_t> held_;

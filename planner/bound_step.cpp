@@ -42,10 +42,10 @@ StepBound::Span StepBound::span_of(int at) const {
   return {begin, std::min(end, static_cast<std::size_t>(layers[last - 1]) + 1), end};
 }
 
-std::int64_t StepBound::saved(const Span& span) const {
+Bytes StepBound::saved(const Span& span) const {
   const auto r = static_cast<std::size_t>(recompute_of(at_.course.again));
-  return of(at_.units.saved[r], span.begin, span.middle) +
-         of(at_.units.saved[0], span.middle, span.end);
+  return Bytes{of(at_.units.saved[r], span.begin, span.middle) +
+               of(at_.units.saved[0], span.middle, span.end)};
 }
 
 StepBound::Chunk StepBound::chunk(const Span& span, std::size_t kind,
@@ -67,34 +67,37 @@ StepBound::Chunk StepBound::chunk(const Span& span, std::size_t kind,
   return chunk;
 }
 
-/// Two lanes: each unit computes behind the one before, and its parameters come behind theirs.
+/// Two lanes: each unit computes behind the one before, and its parameters come behind theirs. What slows one
+/// down beside the other comes on top.
 void StepBound::shard(Chunk& chunk, const Span& span, std::size_t kind, int zero) const {
   const LayoutFacts::Sharded& wire = at_.facts.sharded(at_.units, zero);
   const std::size_t a = span.begin, b = span.end;
-  const UnitSums::Times& last =
-      at_.units.of(kind, span.end > span.middle ? Recompute::none : recompute_of(at_.course.again));
-  const UnitSums::Times& first = at_.units.of(
-      kind, span.middle > span.begin ? recompute_of(at_.course.again) : Recompute::none);
-  const std::int64_t gathers = of(wire.gather, a, b);
-  const std::int64_t first_back = of(first.whole, a, a + 1) - of(first.forward, a, a + 1);
-  const std::int64_t reduces = a + 2 < b ? of(wire.reduce, a + 2, b) : 0;
-  std::int64_t forward =
-      std::max(chunk.forward + of(wire.gather, a, a + 1), gathers + of(last.forward, b - 1, b));
+  chunk.tail = of(wire.reduce, a, a + 1);
+  if (zero < 3) return;
+  const Recompute again = recompute_of(at_.course.again);
+  const UnitSums::Times& last = at_.units.of(kind, b > span.middle ? Recompute::none : again);
+  const UnitSums::Times& first = at_.units.of(kind, span.middle > a ? again : Recompute::none);
+  const std::int64_t gathers = of(wire.gather, a, b), ends = of(wire.gather, a, a + 1);
+  std::int64_t behind = of(first.whole, a, a + 1) - of(first.forward, a, a + 1);
+  // A forward that repeats may gather on its own, and then stands apart.
+  if (bounds_.task_.stack.gather_again) behind = 0;
+  // The last unit's parameters come behind the gradients of all but the last two.
+  const std::int64_t reduces = ends > 0 && a + 2 < b ? of(wire.reduce, a + 2, b) : 0;
+  std::int64_t forward = std::max(chunk.forward + ends, gathers + of(last.forward, b - 1, b));
   std::int64_t backward =
-      std::max(chunk.back() + of(wire.gather, b - 1, b), gathers + reduces + first_back);
+      std::max(chunk.back() + of(wire.gather, b - 1, b), gathers + reduces + behind);
   if (!bounds_.task_.stack.prefetch_parameters) {
     forward = std::max(forward, chunk.forward + gathers);
     backward = std::max(backward, chunk.back() + gathers);
   }
   chunk.forward = forward;
   chunk.input = backward - chunk.weight;
-  chunk.tail = of(wire.reduce, a, a + 1);
 }
 
 void StepBound::move(Chunk& chunk, const Span& span, std::size_t kind) const {
   const auto spec = static_cast<std::size_t>(bounds_.kinds_[kind].spec);
   const std::int64_t time =
-      (Bytes{saved(span)} / bounds_.task_.cluster.specs()[spec].host_bandwidth).count();
+      (saved(span) / bounds_.task_.cluster.specs()[spec].host_bandwidth).count();
   chunk.forward = std::max(chunk.forward, time);
   chunk.input += std::max<std::int64_t>(0, time - chunk.back());
 }
@@ -248,7 +251,7 @@ std::int64_t StepBound::ready(int stage, const Keeping& keeping) const {
 std::int64_t StepBound::behind(int stage, std::size_t kind, const Keeping& keeping) const {
   const StageState& state = held_[static_cast<std::size_t>(stage)].state;
   const std::int64_t own = own_parameters(state, {.zero = keeping.zero}, at_.facts.groups());
-  Duration update = bounds_.update(own, kind);
+  Duration update = bounds_.update(own, state.fp8, kind);
   if (moves_state(keeping)) {
     const auto spec = static_cast<std::size_t>(bounds_.kinds_[kind].spec);
     const Bytes bytes{own * state_bytes(bounds_.task_)};
@@ -271,11 +274,12 @@ std::int64_t StepBound::finish(std::vector<std::int64_t>& ready) const {
 }
 
 void StepBound::run(const std::vector<std::size_t>& replica, const Keeping& keeping) {
-  const bool plain = keeping.zero < 2 && !moves_activations(keeping);
-  if (plain && plainly_run_) return;
+  const bool plainly =
+      (keeping.zero < 2 || keeping.zero == plain().zero) && !moves_activations(keeping);
+  if (plainly && plainly_run_) return;
   price(replica, keeping);
   end_stages();
-  plainly_run_ = plain && bounds_.devices(at_.sizes).replicas.size() == 1;
+  plainly_run_ = plainly && bounds_.devices(at_.sizes).replicas.size() == 1;
 }
 
 std::int64_t StepBound::time(const std::vector<std::size_t>& replica, const Keeping& keeping) {
@@ -294,11 +298,11 @@ std::int64_t StepBound::time(const std::vector<std::size_t>& replica, const Keep
 Duration StepBound::least() {
   std::int64_t longest = 0;
   for (const std::vector<std::size_t>& replica : bounds_.devices(at_.sizes).replicas) {
-    run(replica, {});
+    run(replica, plain());
     std::vector<std::int64_t> done = ends_;
     longest = std::max(longest, finish(done));
   }
-  return Duration{longest};
+  return Duration{longest} + bounds_.task_.stack.host_step;
 }
 
 Duration StepBound::time(const Keeping& keeping) {
@@ -307,27 +311,23 @@ Duration StepBound::time(const Keeping& keeping) {
   for (const std::vector<std::size_t>& replica : bounds_.devices(at_.sizes).replicas) {
     longest = std::max(longest, time(replica, keeping));
   }
-  return Duration{longest};
+  return Duration{longest} + bounds_.task_.stack.host_step;
 }
 
-/// Adds what exists while one of the span's units is at work.
-void StepBound::hold(Held& held, const Span& span) const {
+std::vector<UnitPiece> StepBound::pieces_of(const Span& span) const {
   const UnitChain& chain = bounds_.space_.chain();
-  const std::vector<UnitWork>& works = at_.units.table->works();
+  std::vector<UnitPiece> pieces;
   for (std::size_t i = span.begin; i < span.end;) {
     const auto unit_class = static_cast<std::size_t>(chain.units[i]);
-    const UnitWork& work = works[unit_class];
-    if (i < span.middle && chain.classes[unit_class].role == BlockRole::layer) {
-      const bool all = at_.course.again != Again::attention;
-      const Bytes anew = all ? work.saved : work.saved - work.saved_selectively;
-      held.recomputed = std::max(held.recomputed, anew);
-    }
-    held.gathered = std::max(held.gathered, (work.dense_parameters + work.expert_parameters) *
-                                                element_size(bounds_.task_.precision));
-    // Units of one class behind each other hold the same.
-    const auto run_end = static_cast<std::size_t>(bounds_.run_ends_[i]);
-    i = i < span.middle ? std::min(run_end, span.middle) : run_end;
+    const auto run_end = std::min(static_cast<std::size_t>(bounds_.run_ends_[i]), span.end);
+    const std::size_t end = i < span.middle ? std::min(run_end, span.middle) : run_end;
+    const bool again = i < span.middle && chain.classes[unit_class].role == BlockRole::layer;
+    pieces.push_back({.unit_class = unit_class,
+                      .count = static_cast<std::int32_t>(end - i),
+                      .recompute = again ? recompute_of(at_.course.again) : Recompute::none});
+    i = end;
   }
+  return pieces;
 }
 
 StepBound::Held StepBound::held_by(int stage) const {
@@ -338,10 +338,11 @@ StepBound::Held StepBound::held_by(int stage) const {
     held.state.dense += of(at_.units.dense, span.begin, span.end);
     if (p_ > 1) held.state.dense += of(at_.units.tied, span.begin, span.end);
     held.state.expert += of(at_.units.expert, span.begin, span.end);
-    const std::int64_t chunk = saved(span);
+    held.state.fp8 += of(at_.units.fp8, span.begin, span.end);
+    const Bytes chunk = saved(span);
     held.activations += bounds_.held_[static_cast<std::size_t>(c)] * chunk;
     held.largest_chunk = std::max(held.largest_chunk, chunk);
-    hold(held, span);
+    held.chunks.push_back(pieces_of(span));
   }
   return held;
 }
@@ -353,23 +354,23 @@ void StepBound::hold_all() {
 
 Bytes StepBound::over(const Keeping& keeping) {
   hold_all();
-  const Task& task = bounds_.task_;
   const std::vector<Bytes>& capacity = bounds_.devices(at_.sizes).capacity;
-  const std::int64_t number = element_size(task.precision).count, kept = state_bytes(task);
   Bytes most{std::numeric_limits<std::int64_t>::min()};
   for (std::size_t s = 0; s < held_.size(); ++s) {
     const Held& held = held_[s];
-    const std::int64_t all = held.state.dense + held.state.expert;
-    const std::int64_t shard = own_parameters(held.state, {.zero = 1}, at_.facts.groups());
-    std::int64_t own = keeping.zero >= 1 ? shard : all;
-    if (moves_state(keeping)) own = std::min(own, state_at_work(task));
-    std::int64_t activations = held.activations;
-    if (moves_activations(keeping)) activations = std::min(activations, 2 * held.largest_chunk);
-    const std::int64_t state = (keeping.zero >= 3 ? shard : all) * number +
-                               (keeping.zero >= 2 ? shard : all) * task.stack.gradient_bytes +
-                               own * kept;
-    const Bytes transient = held.recomputed + (keeping.zero == 3 ? 2 * held.gathered : Bytes{});
-    most = std::max(most, Bytes{state + activations} + transient - capacity[s]);
+    const bool moving = moves_activations(keeping);
+    const StageMemory memory =
+        stage_memory({.task = bounds_.task_,
+                      .zero = keeping.zero,
+                      .offload = keeping.offload,
+                      .groups = at_.facts.groups(),
+                      .chain = bounds_.space_.chain(),
+                      .works = at_.units.table->works(),
+                      .chunks = held.chunks,
+                      .state = held.state,
+                      .activations = moving ? std::min(held.activations, 2 * held.largest_chunk)
+                                            : held.activations});
+    most = std::max(most, memory.peak - capacity[s]);
   }
   return most;
 }

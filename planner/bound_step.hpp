@@ -1,6 +1,7 @@
 #pragma once
 
 #include "planner/bound.hpp"
+#include "planner/stage_memory.hpp"
 
 namespace foreplan {
 
@@ -45,9 +46,9 @@ class StepBound {
   };
   /// What a stage holds, as far as it hangs on no keeping.
   struct Held {
-    StageState state;
-    Bytes recomputed, gathered;  ///< while one unit is at work
-    std::int64_t activations = 0, largest_chunk = 0;
+    StageState state{};
+    Bytes activations{}, largest_chunk{};
+    std::vector<std::vector<UnitPiece>> chunks{};
   };
 
   static std::int64_t of(const WeightSums& sums, std::size_t begin, std::size_t end) {
@@ -56,8 +57,8 @@ class StepBound {
   Span span_of(int at) const;
   void hold_all();
   Held held_by(int stage) const;
-  void hold(Held& held, const Span& span) const;
-  std::int64_t saved(const Span& span) const;
+  std::vector<UnitPiece> pieces_of(const Span& span) const;
+  Bytes saved(const Span& span) const;
 
   Chunk chunk(const Span& span, std::size_t kind, const Keeping& keeping) const;
   void shard(Chunk& chunk, const Span& span, std::size_t kind, int zero) const;
@@ -70,6 +71,7 @@ class StepBound {
   void end_zero_bubble();
   void end_interleaved();
   void pass_back(bool whole);
+  Keeping plain() const { return {.zero = at_.share.sharded ? 2 : 0}; }
   std::int64_t finish(std::vector<std::int64_t>& ready) const;
   std::int64_t ready(int stage, const Keeping& keeping) const;
   std::int64_t behind(int stage, std::size_t kind, const Keeping& keeping) const;
@@ -87,7 +89,7 @@ class StepBound {
   std::vector<std::int64_t> ends_;        ///< by stage: its last backward, or its weights' part
   std::vector<std::int64_t> before_;      ///< by virtual stage: when its first forward can start
   std::vector<std::int64_t> first_back_;  ///< by stage: when its first backward can start
-  bool plainly_run_ = false;  ///< what these say is of one replica that neither shards nor moves
+  bool plainly_run_ = false;              ///< what these say is of one replica, and of plain()
 };
 
 }  // namespace foreplan

@@ -13,6 +13,7 @@ class FoldedStep::Pricer {
       : step_(step), kind_(kind), costs_(costs), units_(3 * step.works_.size()) {}
 
   const DeviceSpec& device() const { return step_.spec(kind_); }
+  CostModel::Overlap overlap() const { return costs_.overlap(device()); }
 
   const PricedUnit& unit(const Piece& piece) {
     const std::size_t place = 3 * piece.unit_class + static_cast<std::size_t>(piece.recompute);
@@ -23,20 +24,23 @@ class FoldedStep::Pricer {
  private:
   PricedUnit priced(const Piece& piece) const {
     const UnitCost* known = step_.units_->priced(piece.unit_class, piece.recompute, kind_, costs_);
-    const UnitCost cost = known != nullptr ? *known
-                                           : price(step_.works_[piece.unit_class],
-                                                   {.costs = costs_,
-                                                    .spec = step_.spec(kind_),
-                                                    .stack = step_.task_.stack,
-                                                    .context_ranks = step_.strategy_.cp,
-                                                    .recompute = piece.recompute,
-                                                    .slowdown = kind_.slowdown});
+    const UnitCost cost =
+        known != nullptr
+            ? *known
+            : price(step_.works_[piece.unit_class],
+                    unit_pricing(step_.task_, step_.strategy_, kind_, piece.recompute, costs_));
     const ShardedUnit& sharded = step_.sharded_[piece.unit_class];
-    return {.cost = cost,
-            .forward = {.compute = cost.whole_forward(), .gather = sharded.gather},
-            .backward = {.compute = cost.whole_backward_input() + cost.backward_weight,
-                         .gather = sharded.gather,
-                         .reduce = sharded.reduce}};
+    PricedUnit unit{.cost = cost,
+                    .forward = {.compute = cost.whole_forward(), .gather = sharded.gather},
+                    .backward = {.compute = cost.whole_backward_input() + cost.backward_weight,
+                                 .gather = sharded.gather,
+                                 .reduce = sharded.reduce},
+                    .again = {}};
+    if (step_.task_.stack.gather_again && piece.recompute == Recompute::full) {
+      unit.again = {.compute = cost.recompute + cost.recompute_exchange, .gather = sharded.gather};
+      unit.backward.compute -= unit.again->compute;
+    }
+    return unit;
   }
 
   const FoldedStep& step_;
@@ -60,15 +64,19 @@ FoldedStep::Chunk FoldedStep::price_chunk(std::size_t virtual_stage, Pricer& pri
     chunk.exchanging +=
         piece.count * (cost.forward_exchange + cost.backward_exchange + cost.recompute_exchange);
     const auto count = static_cast<std::size_t>(piece.count);
-    chunk.last.times.insert(chunk.last.times.end(), count, unit.backward.compute);
+    chunk.last.times.insert(chunk.last.times.end(), count,
+                            cost.whole_backward_input() + cost.backward_weight);
     if (!sharded) continue;
     forward.insert(forward.end(), count, unit.forward);
-    backward.insert(backward.end(), count, unit.backward);
+    for (std::size_t i = 0; i < count; ++i) {
+      backward.push_back(unit.backward);
+      if (unit.again) backward.push_back(*unit.again);  // before it, once the order is turned
+    }
   }
   std::reverse(backward.begin(), backward.end());
   std::reverse(chunk.last.times.begin(), chunk.last.times.end());
   chunk.computing = chunk.cost.whole() - chunk.exchanging;
-  if (sharded) walk(chunk, forward, backward);
+  if (sharded) walk(chunk, forward, backward, pricer.overlap());
   if (offloads(Offload::activations)) {
     move_activations(chunk, saved(static_cast<int>(virtual_stage)), pricer.device());
   }
@@ -87,10 +95,11 @@ void FoldedStep::move_activations(Chunk& chunk, Bytes kept, const DeviceSpec& de
 
 /// With zero >= 2 parameters come and gradients go with every micro-batch.
 void FoldedStep::walk(Chunk& chunk, const std::vector<ShardedUnit>& forward,
-                      const std::vector<ShardedUnit>& backward) const {
+                      const std::vector<ShardedUnit>& backward,
+                      const CostModel::Overlap& overlap) const {
   const bool prefetch = task_.stack.prefetch_parameters;
-  const Duration there = walk_sharded(forward, prefetch).computed;
-  const ShardedWalk back = walk_sharded(backward, prefetch);
+  const Duration there = walk_sharded(forward, prefetch, overlap).computed;
+  const ShardedWalk back = walk_sharded(backward, prefetch, overlap);
   const Duration before = chunk.cost.whole();
   chunk.cost.forward = there;
   chunk.cost.backward_input = back.computed - chunk.cost.backward_weight;
@@ -194,8 +203,9 @@ std::vector<FoldedStep::StageEnd> FoldedStep::ends_of(const std::vector<StageTim
                                                       const CostModel& costs) const {
   std::vector<StageEnd> ends;
   for (const StageTimes& stage : stages) {
+    const DeviceSpec& device = spec(replicas_.front()[ends.size()]);
     const AggregatedGradients gradients =
-        gradients_done(stage.last, task_.stack.overlap_gradients, costs.overlap());
+        gradients_done(stage.last, task_.stack.overlap_gradients, costs.overlap(device));
     const Duration finish = std::max(stage.finish, gradients.finish);
     const Duration ready = std::max(finish, gradients.ready);
     ends.push_back({.finish = finish, .ready = ready, .exchanging = ready - stage.finish});
@@ -210,6 +220,7 @@ std::vector<FoldedStep::StageEnd> FoldedStep::ends_of(const std::vector<StageTim
   for (std::size_t s = 0; s < ends.size(); ++s) {
     ends[s].update = optimizer_time(s, costs);
     ends[s].gather = gathers_[s];
+    ends[s].host = task_.stack.host_step;
   }
   return ends;
 }

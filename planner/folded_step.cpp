@@ -22,7 +22,8 @@ Strategy completed(const Task& task, Strategy strategy, const UnitChain& chain) 
   const int parts = shape.schedule == Schedule::dualpipe ? strategy.pp : shape.virtual_stages();
   const bool by_stage = strategy.layers.size() == static_cast<std::size_t>(strategy.pp);
   if (strategy.layers.empty()) {
-    strategy.layers = even_layers(chain, parts);
+    strategy.layers = task.stack.weighed_stages ? weighed_layers(task.model, chain, parts)
+                                                : even_layers(chain, parts);
   } else if (by_stage && parts != strategy.pp) {
     reject(fmt::format("strategy: layers: expected {} virtual stages, got {}", parts,
                        strategy.layers.size()));
@@ -136,6 +137,11 @@ void FoldedStep::lay_out_stages() {
   for (std::size_t j = layout.size(); j < static_cast<std::size_t>(shape_.virtual_stages()); ++j) {
     stages_.push_back(stages_[j - layout.size()]);
   }
+  by_stage_.resize(static_cast<std::size_t>(shape_.stages));
+  for (std::size_t j = 0; j < stages_.size(); ++j) {
+    by_stage_[static_cast<std::size_t>(stage_of(shape_, static_cast<int>(j)))].push_back(
+        stages_[j]);
+  }
 }
 
 void FoldedStep::count_state() {
@@ -147,6 +153,7 @@ void FoldedStep::count_state() {
       const UnitWork& work = works_[piece.unit_class];
       state.dense += piece.count * (work.dense_parameters + (elsewhere ? work.tied_parameters : 0));
       state.expert += piece.count * work.expert_parameters;
+      state.fp8 += piece.count * work.fp8_parameters;
       if (elsewhere) tied_ += piece.count * work.tied_parameters;
     }
   }

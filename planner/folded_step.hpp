@@ -1,7 +1,9 @@
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "planner/estimate.hpp"
@@ -11,6 +13,7 @@
 #include "planner/replicas.hpp"
 #include "planner/sharded_walk.hpp"
 #include "planner/stage_layout.hpp"
+#include "planner/stage_memory.hpp"
 #include "planner/unit_cost.hpp"
 #include "planner/unit_table.hpp"
 #include "sim/caching_allocator.hpp"
@@ -26,15 +29,16 @@ struct FoldedGraph {
 
 /// What steps of one task may share, so that a search makes each once; what is null a step makes itself.
 struct SharedParts {
-  std::shared_ptr<const UnitChain> chain;
-  std::shared_ptr<const UnitTable> units;  ///< of the strategy's tp, cp, ep, sp, micro-batch
-  std::shared_ptr<const PipelineEvaluator> pipeline;  ///< of the strategy's shape
+  std::shared_ptr<const UnitChain> chain{};
+  std::shared_ptr<const UnitTable> units{};  ///< of the strategy's tp, cp, ep, sp, micro-batch
+  std::shared_ptr<const PipelineEvaluator> pipeline{};  ///< of the strategy's shape
 };
 
 /// The task as folded steps take it: a device that does everything itself hides nothing.
 Task folded_task(Task task);
 
-/// The pipeline that a strategy of the task is. @throws Error(invalid_argument) as pipeline_shape()
+/// The pipeline that a strategy of the task is.
+/// @throws Error(invalid_argument) as pipeline_shape()
 PipelineShape folded_shape(const Task& task, const Strategy& strategy);
 
 /// Whether some layer reads what a stage before the last one put out, so that the network cannot be cut
@@ -52,7 +56,8 @@ bool reaches_back(const OpGraph& model);
 /// (sim/collective_cost.hpp); a pipeline evaluator orders micro-batches exactly. A step is
 ///
 ///   pipeline; gradients aggregated (beside the last backward where the stack overlaps them); the norm of
-///   all gradients known to all (clip_gradients); optimizer; with zero 1 and 2 the parameters gathered
+///   all gradients known to all (clip_gradients); optimizer; with zero 1 and 2 the parameters gathered;
+///   Stack::host_step
 ///
 /// docs/planner.md has each term. Model and cluster of the task must outlive it.
 class FoldedStep {
@@ -72,6 +77,9 @@ class FoldedStep {
     PipelineEvaluator::Scratch scratch{};
     PipelineEvaluator::Tails tails{};
   };
+  /// The memory of each stage's fullest device, whatever the costs.
+  const std::vector<StageMemory>& memory() const { return base_.stages; }
+  Bytes context_bytes() const { return task_.stack.context_bytes; }
   Estimate estimate(const CostModel& costs) const;
   Estimate estimate(const CostModel& costs, Workspace& workspace) const;
   /// The same step as tasks: an action of a stage each, transfers between stages, and what follows the
@@ -87,12 +95,7 @@ class FoldedStep {
  private:
   class GraphWriter;
   class StageAllocations;
-  /// A unit class on some virtual stage: so many of it, recomputed or not.
-  struct Piece {
-    std::size_t unit_class = 0;
-    std::int32_t count = 0;
-    Recompute recompute = Recompute::none;
-  };
+  using Piece = UnitPiece;
   /// A virtual stage's work on one micro-batch.
   struct Chunk {
     VirtualStageCost cost;               ///< exchanges included
@@ -112,11 +115,13 @@ class FoldedStep {
     Duration ready{};       ///< gradients aggregated, their norm known
     Duration exchanging{};  ///< of the time between, what it exchanged
     Duration update{}, gather{};
-    Duration step_end() const { return ready + update + gather; }
+    Duration host{};  ///< waiting for it, once a step
+    Duration step_end() const { return ready + update + gather + host; }
   };
   struct PricedUnit {
     UnitCost cost;
-    ShardedUnit forward, backward;  ///< with zero >= 2
+    ShardedUnit forward, backward;     ///< with zero >= 2
+    std::optional<ShardedUnit> again;  ///< the forward that repeats, where it gathers for itself
   };
   class Pricer;
   /// Two stages that hold the same parameters and add up their gradients.
@@ -140,20 +145,19 @@ class FoldedStep {
   void count_flops();
   void limit_to_moving(std::vector<Bytes>& activations,
                        const std::vector<ChunkMemory>& chunks) const;
-  StageMemory memory_of(int stage, const std::vector<Bytes>& activations) const;
   Bytes saved(int virtual_stage) const;
   /// The part of it that stays on the device.
   Bytes held(int virtual_stage) const {
     return offloads(Offload::activations) ? Bytes{} : saved(virtual_stage);
   }
-  Bytes transient(int stage) const;
+  StageHolding holding(int stage, Bytes activations) const;
   const DeviceSpec& spec(const DeviceKind& kind) const;
 
   // Pricing.
   Chunk price_chunk(std::size_t virtual_stage, Pricer& pricer) const;
   void move_activations(Chunk& chunk, Bytes kept, const DeviceSpec& device) const;
   void walk(Chunk& chunk, const std::vector<ShardedUnit>& forward,
-            const std::vector<ShardedUnit>& backward) const;
+            const std::vector<ShardedUnit>& backward, const CostModel::Overlap& overlap) const;
   std::vector<Chunk> price_chunks(const Replica& replica, const CostModel& costs) const;
   PipelineCosts pipeline_costs(const std::vector<Chunk>& chunks) const;
   std::vector<StageTimes> run(const Replica& replica, const CostModel& costs,
@@ -176,12 +180,13 @@ class FoldedStep {
   const PipelineEvaluator& evaluator_;
   RankGroups groups_;
   std::shared_ptr<const UnitTable> units_;
-  const std::vector<UnitWork>& works_;      ///< by unit class
-  std::vector<Replica> replicas_;           ///< distinct
-  std::vector<std::vector<Piece>> stages_;  ///< by virtual stage
-  std::vector<StageState> states_;          ///< by stage
-  std::int64_t tied_ = 0;                   ///< parameters of a table that two stages hold
-  std::vector<ShardedUnit> sharded_;        ///< by unit class: what zero >= 2 gathers and reduces
+  const std::vector<UnitWork>& works_;                     ///< by unit class
+  std::vector<Replica> replicas_;                          ///< distinct
+  std::vector<std::vector<Piece>> stages_;                 ///< by virtual stage
+  std::vector<std::vector<std::vector<Piece>>> by_stage_;  ///< the same, by stage
+  std::vector<StageState> states_;                         ///< by stage
+  std::int64_t tied_ = 0;             ///< parameters of a table that two stages hold
+  std::vector<ShardedUnit> sharded_;  ///< by unit class: what zero >= 2 gathers and reduces
   std::vector<std::vector<BucketSend>> buckets_;  ///< by virtual stage
   std::vector<HopCost> hops_;
   std::vector<SharedGradients> shared_;

@@ -18,9 +18,17 @@ struct BucketSend {
   Duration time{};
 };
 
+/// How large buckets are: the first, and the others; all of them at least Stack::bucket_per_rank for each rank
+/// that holds the same parameters.
+struct GradientBuckets {
+  Bytes first{}, others{};
+};
+GradientBuckets gradient_buckets(const RankGroups& groups, const Stack& stack);
+
 /// The buckets of a chunk's gradients, in the order in which backward fills them.
 ///
-/// The first holds `Stack::first_bucket` bytes, the others `bucket`, the last what is left; experts'
+/// The first holds `Stack::first_bucket` bytes, the others `bucket`, all of them at least `bucket_per_rank` for
+/// each rank, the last what is left; experts'
 /// gradients go on their own, among fewer replicas. A bucket is all-reduced over the ranks that hold the
 /// same parameters, with zero >= 1 reduce-scattered. None where there are no such ranks.
 /// @param units  in the order of backward
@@ -55,6 +63,7 @@ AggregatedGradients gradients_done(const std::vector<LastBackward>& chunks, bool
 /// A stage's parameters on one rank, nothing sharded.
 struct StageState {
   std::int64_t dense = 0, expert = 0;
+  std::int64_t fp8 = 0;  ///< of both: those that are multiplied as fp8
 };
 
 /// Elements whose update is a rank's own: all, or with zero >= 1 its share.

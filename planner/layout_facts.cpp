@@ -71,7 +71,7 @@ Duration LayoutFacts::over_data(CollectiveKind kind, Bytes bytes) {
 
 LayoutFacts::Buckets LayoutFacts::buckets(std::int64_t dense, CollectiveKind kind) {
   const std::int64_t bytes = dense * task_.stack.gradient_bytes;
-  const Bytes first = task_.stack.first_bucket, others = task_.stack.bucket;
+  const auto [first, others] = gradient_buckets(groups_, task_.stack);
   if (bytes < first.count) {
     const Duration only = over_data(kind, Bytes{bytes});
     return {only, only};
@@ -99,7 +99,8 @@ Duration LayoutFacts::gather(const StageState& state, int zero) {
   if (zero != 1 && zero != 2) return {};
   const auto [place, fresh] = gathers_.try_emplace({state.dense, state.expert});
   if (fresh) {
-    place->second = gather_updated(state, {.zero = zero}, groups_, task_.stack, task_.precision);
+    place->second = gather_updated(state, {.zero = zero}, groups_, task_.stack,
+                                   task_.stack.stored(task_.precision));
   }
   return place->second;
 }
@@ -116,9 +117,6 @@ const LayoutFacts::Sharded& LayoutFacts::sharded(const UnitSums& units, int zero
   sums.reduce = over(CollectiveKind::reduce_scatter, task_.stack.gradient_bytes);
   sums.gather = zero == 3 ? over(CollectiveKind::all_gather, element_size(task_.precision).count)
                           : WeightSums(chain_.units.size() + 1, 0);
-  for (std::size_t i = 0; i + 1 < sums.reduce.size(); ++i) {
-    sums.most_reduce = std::max(sums.most_reduce, sums.reduce[i + 1] - sums.reduce[i]);
-  }
   return sums;
 }
 

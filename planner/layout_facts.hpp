@@ -35,7 +35,6 @@ class LayoutFacts {
   /// Parameters that come and gradients that go with every micro-batch: sums over the chain [ps].
   struct Sharded {
     WeightSums gather, reduce;
-    std::int64_t most_reduce = 0;
   };
   const Sharded& sharded(const UnitSums& units, int zero);
 

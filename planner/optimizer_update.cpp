@@ -2,11 +2,12 @@
 
 #include <string>
 
+#include "models/kernel_features.hpp"
 #include "models/op_cost.hpp"
 
 namespace foreplan {
 
-std::vector<Op> update_ops(const Task& task, std::int64_t own) {
+std::vector<Op> update_ops(const Task& task, std::int64_t own, std::int64_t fp8) {
   std::vector<Op> ops;
   if (own == 0) return ops;
   const bool master = task.stack.keeps_master(task.precision);
@@ -15,9 +16,14 @@ std::vector<Op> update_ops(const Task& task, std::int64_t own) {
                            .pass = Pass::optimizer,
                            .shape = {own},
                            .dtype = master ? task.precision : DType::fp32}));
+    execute_as(task.stack.kernels, ops.back());
   };
   if (task.stack.clip_gradients) add("square_sum");
   add(std::string(name(task.optimizer)) + (master ? "_master" : ""));
+  if (fp8 > 0 && task.stack.cached_fp8_weights) {
+    const std::vector<std::int64_t> weights{fp8};
+    ops.push_back(make_op({.op = "cast", .shape = weights, .dtype = task.precision}));
+  }
   return ops;
 }
 

@@ -9,8 +9,8 @@
 namespace foreplan {
 
 /// What the optimizer does to `own` parameters of a rank: the square of their gradients summed, where these
-/// are clipped, and the update.
-std::vector<Op> update_ops(const Task& task, std::int64_t own);
+/// are clipped, the update, and casts of the `fp8` weights that its products read as fp8.
+std::vector<Op> update_ops(const Task& task, std::int64_t own, std::int64_t fp8);
 
 /// The ops one behind the other, each with its launch.
 Duration update_time(std::span<const Op> ops, const CostModel& costs, const DeviceSpec& spec);

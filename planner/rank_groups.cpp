@@ -8,6 +8,7 @@
 
 #include "planner/ceil_div.hpp"
 #include "sim/error.hpp"
+#include "sim/library_collectives.hpp"
 
 namespace foreplan {
 namespace {
@@ -15,20 +16,30 @@ namespace {
 Hop slower(const Hop& a, const Hop& b) {
   return {.latency = std::max(a.latency, b.latency),
           .bandwidth = std::min(a.bandwidth, b.bandwidth),
-          .half_size = std::max(a.half_size, b.half_size)};
+          .half_size = std::max(a.half_size, b.half_size),
+          .setup = std::max(a.setup, b.setup)};
+}
+
+Bandwidth flow_of(const LinkFacts& link) {
+  return link.flow.bytes_per_s > 0 ? std::min(link.flow, link.achieved()) : link.achieved();
 }
 
 NodeFacts facts_of(const NodeGroup& group, const Fabric& fabric) {
   NodeFacts facts{.devices = group.devices_per_node};
   Duration inside{};
   if (group.intra) {
-    facts.intra = {.latency = group.intra->latency, .bandwidth = group.intra->bandwidth};
+    facts.intra = {.latency = group.intra->latency,
+                   .bandwidth = group.intra->achieved(),
+                   .setup = group.intra->setup};
+    facts.switch_reduction = {group.intra->bandwidth.bytes_per_s * group.intra->switch_reduction};
     inside = group.intra->latency;
   }
   if (group.nic) {
     facts.nics = std::min(group.nics_per_node, group.devices_per_node);
     facts.inter = {.latency = inside + 2 * group.nic->latency + fabric.latency,
-                   .bandwidth = group.nic->bandwidth};
+                   .bandwidth = flow_of(*group.nic),
+                   .setup = group.nic->setup};
+    facts.nic = group.nic->achieved();
   }
   facts.oversubscription = fabric.oversubscription;
   return facts;
@@ -45,6 +56,8 @@ NodeFacts node_facts(const Cluster& cluster) {
     facts.nics = std::min({facts.nics, other.nics, facts.devices});
     facts.intra = slower(facts.intra, other.intra);
     facts.inter = slower(facts.inter, other.inter);
+    facts.switch_reduction = std::min(facts.switch_reduction, other.switch_reduction);
+    facts.nic = std::min(facts.nic, other.nic);
   }
   return facts;
 }
@@ -54,7 +67,15 @@ Duration RankGroups::time(CollectiveKind kind, Bytes bytes, const GroupPlacement
   if (algorithm_ && !collective_refusal(kind, *algorithm_, placement.grid, {})) {
     return collective_time(kind, *algorithm_, bytes, placement);
   }
+  if (has_library(placement)) return library_time(kind, bytes, placement);
   return best_algorithm(kind, bytes, placement).time;
+}
+
+Duration RankGroups::dispatch_time(Bytes bytes, int copies, bool once_per_node) const {
+  if (!once_per_node || algorithm_ || !has_library(expert_)) {
+    return time(CollectiveKind::all_to_all, bytes, expert_);
+  }
+  return library_dispatch_time(bytes, copies, expert_);
 }
 
 RankGroups::RankGroups(const Cluster& cluster, const Strategy& strategy,
@@ -66,15 +87,15 @@ RankGroups::RankGroups(const Cluster& cluster, const Strategy& strategy,
       shorthand_(!cluster.node_groups().empty()) {
   if (shorthand_) nodes_ = node_facts(cluster);
   data_ranks_ = strategy.cp * strategy.dp;
-  if (data_ranks_ % strategy.ep != 0) {
-    reject(fmt::format("strategy: ep={} does not divide cp dp = {}", strategy.ep, data_ranks_));
+  if (block_ % strategy.ep != 0) {
+    reject(fmt::format("strategy: ep={} does not divide tp cp dp = {}", strategy.ep, block_));
   }
-  expert_data_ranks_ = data_ranks_ / strategy.ep;
+  expert_data_ranks_ = strategy.ep > 1 ? block_ / strategy.ep : data_ranks_;
   tensor_ = place(strategy.tp, 1);
   context_ = place(strategy.cp, strategy.tp);
-  expert_ = place(strategy.ep, strategy.tp);
+  expert_ = place(strategy.ep, 1);
   data_ = place(data_ranks_, strategy.tp);
-  expert_data_ = place(expert_data_ranks_, strategy.tp * strategy.ep);
+  expert_data_ = place(expert_data_ranks_, strategy.ep > 1 ? strategy.ep : strategy.tp);
 }
 
 GroupPlacement RankGroups::place(int size, int stride) const {
@@ -106,10 +127,10 @@ GroupPlacement RankGroups::stages(int from, int to) const {
   placement.intra = nodes_.intra;
   placement.inter = nodes_.inter;
   placement.nics = 1;
-  placement.nic = nodes_.inter.bandwidth;
+  placement.nic = nodes_.nic;
   const int senders = std::min(block_, nodes_.devices);
   placement.nic_sharing = std::min(senders, std::max(1, nodes_.devices / nodes_.nics));
-  placement.uplink = {nodes_.inter.bandwidth.bytes_per_s * nodes_.nics / nodes_.oversubscription};
+  placement.uplink = {nodes_.nic.bytes_per_s * nodes_.nics / nodes_.oversubscription};
   placement.uplink_sharing = senders;
   return placement;
 }

@@ -22,7 +22,7 @@ std::vector<DeviceKind> kinds_by_device(const Task& task) {
 
 double rate(const Task& task, const DeviceKind& kind) {
   const auto& peaks = task.cluster.specs()[static_cast<std::size_t>(kind.spec)].peak;
-  const auto peak = peaks.find(task.precision);
+  const auto peak = peaks.find(task.products.value_or(task.precision));
   return (peak == peaks.end() ? 0 : peak->second.flops_per_s) / kind.slowdown;
 }
 

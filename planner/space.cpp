@@ -87,11 +87,12 @@ bool StrategySpace::lowers(const Split& split) {
   const UnitSetting setting{.samples = 1,
                             .lengths = task_.lengths,
                             .dtype = task_.precision,
-                            .fused_attention = task_.stack.fused_attention,
+                            .products = task_.products,
                             .tp = split.tp,
                             .cp = split.cp,
                             .ep = split.ep,
-                            .sp = split.sp};
+                            .sp = split.sp,
+                            .stack = task_.stack};
   try {
     for (const UnitClass& unit : chain_->classes) lower_unit(task_.model, unit.range, setting);
     return true;
@@ -105,12 +106,12 @@ void StrategySpace::find_splits() {
     if (tp > 1 && !lowers({.tp = tp})) continue;
     for (const int cp : context_sizes(task_, devices_ / tp)) {
       if (cp > 1 && !lowers({.tp = tp, .cp = cp})) continue;
-      for (const int ep : expert_sizes(task_.model, devices_ / tp)) {
-        if (ep > 1 && !lowers({.tp = tp, .cp = cp, .ep = ep})) continue;
+      for (const int ep : expert_sizes(task_.model, devices_)) {
         for (const bool sp : {false, true}) {
           const Split split{tp, cp, ep, sp};
-          if (sp && (tp == 1 || !lowers(split))) continue;
-          splits_.push_back(split);
+          // Experts are not cut by tp: without sp its ranks would repeat each other's rows.
+          const bool useful = sp ? tp > 1 : tp == 1 || ep == 1;
+          if (useful && lowers(split)) splits_.push_back(split);
         }
       }
     }
@@ -126,7 +127,7 @@ void StrategySpace::find_keepings() {
     for (const Offload offload : kOffloads) {
       if (offload != Offload::none && !host) continue;
       if (zero == 0) keepings_[0].push_back({zero, offload});
-      keepings_[1].push_back({zero, offload});
+      keepings_[zero < 2 ? 1 : 2].push_back({zero, offload});
     }
   }
 }
@@ -134,11 +135,12 @@ void StrategySpace::find_keepings() {
 void StrategySpace::find_layouts() {
   const std::vector<std::int64_t> replicas = divisors(task_.global_batch, devices_);
   for (const Split& split : splits_) {
-    if (split.sp) continue;
+    // With and without sp the sizes are the same.
+    if (split.sp && takes({split.tp, split.cp, split.ep}, false)) continue;
     for (const std::int64_t dp : replicas) {
       const std::int64_t ranks = split.tp * split.cp * dp;
       if (ranks > devices_) break;
-      if (split.cp * dp % split.ep != 0) continue;
+      if (ranks % split.ep != 0) continue;
       const auto pp = std::min<std::int64_t>(most_stages_, devices_ / ranks);
       layouts_.push_back(
           {split.tp, split.cp, split.ep, static_cast<int>(dp), static_cast<int>(pp)});
@@ -151,20 +153,25 @@ void StrategySpace::find_layouts() {
   }
 }
 
-bool StrategySpace::takes_sp(const Sizes& sizes) const {
+bool StrategySpace::takes(const Sizes& sizes, bool sp) const {
   return std::any_of(splits_.begin(), splits_.end(), [&](const Split& split) {
-    return split.sp && split.tp == sizes.tp && split.cp == sizes.cp && split.ep == sizes.ep;
+    return split.sp == sp && split.tp == sizes.tp && split.cp == sizes.cp && split.ep == sizes.ep;
   });
 }
 
 std::vector<Share> StrategySpace::shares(const Sizes& sizes) const {
   const std::int64_t share = task_.global_batch / sizes.dp;
-  const bool sp = takes_sp(sizes);
+  std::vector<bool> flags;
+  for (const bool sp : {false, true}) {
+    if (takes(sizes, sp)) flags.push_back(sp);
+  }
   std::vector<Share> found;
   for (const std::int64_t micro_batch : divisors(share, share)) {
     if (share / micro_batch > kMostMicroBatches) continue;
-    found.push_back({micro_batch, share / micro_batch, false});
-    if (sp) found.push_back({micro_batch, share / micro_batch, true});
+    for (const bool sp : flags) {
+      found.push_back({micro_batch, share / micro_batch, sp, false});
+      if (sizes.dp * sizes.cp > 1) found.push_back({micro_batch, share / micro_batch, sp, true});
+    }
   }
   return found;
 }
@@ -213,8 +220,9 @@ std::int64_t StrategySpace::count(int virtual_stages, Again again) const {
   return 0;
 }
 
-std::int64_t StrategySpace::count(const Sizes& sizes, const Course& course) const {
-  return std::ssize(keepings(sizes)) * count(sizes.pp * course.vpp, course.again);
+std::int64_t StrategySpace::count(const Sizes& sizes, const Share& share,
+                                  const Course& course) const {
+  return std::ssize(keepings(sizes, share)) * count(sizes.pp * course.vpp, course.again);
 }
 
 std::int64_t StrategySpace::courses_count(int pp, bool chunks) const {
@@ -230,7 +238,7 @@ std::int64_t StrategySpace::courses_count(int pp, bool chunks) const {
 
 std::int64_t StrategySpace::count(const Sizes& sizes, const Share& share) const {
   const bool chunks = sizes.pp > 1 && share.micro_batches % sizes.pp == 0;
-  return std::ssize(keepings(sizes)) * courses_count(sizes.pp, chunks);
+  return std::ssize(keepings(sizes, share)) * courses_count(sizes.pp, chunks);
 }
 
 std::int64_t StrategySpace::count() const {

@@ -21,6 +21,8 @@ struct Sizes {
 struct Share {
   std::int64_t micro_batch = 1, micro_batches = 1;
   bool sp = false;
+  /// Zero 2 and 3: gradients go to who keeps them with every micro-batch, rather than being added up.
+  bool sharded = false;
 };
 
 /// What is computed again: nothing, attention, all, or some layers of each virtual stage (recompute=full
@@ -43,8 +45,9 @@ struct Keeping {
 
 /// Every strategy that a search looks at, as a tree:
 ///
-///   sizes (tp, cp, ep, dp, pp) > share (micro-batch, sp) > course (schedule, vpp, recomputation)
-///     > keeping (zero, offload) > a partition into virtual stages, and how many layers are recomputed
+///   sizes (tp, cp, ep, dp, pp) > share (micro-batch, sp, zero below 2 or not) > course (schedule, vpp,
+///     recomputation) > a partition into virtual stages, and how many layers are recomputed
+///     > keeping (zero, offload)
 ///
 /// docs/planner.md tells what is in it and what is not. All of it can be laid out (FoldedStep).
 class StrategySpace {
@@ -63,8 +66,9 @@ class StrategySpace {
   const std::vector<int>& scattered() const { return scattered_; }
   std::vector<Share> shares(const Sizes& sizes) const;
   std::vector<Course> courses(const Sizes& sizes, const Share& share) const;
-  const std::vector<Keeping>& keepings(const Sizes& sizes) const {
-    return keepings_[sizes.dp * sizes.cp > 1 ? 1 : 0];
+  const std::vector<Keeping>& keepings(const Sizes& sizes, const Share& share) const {
+    if (sizes.dp * sizes.cp == 1) return keepings_[0];
+    return keepings_[share.sharded ? 2 : 1];
   }
   const PartitionSpace& partitions(int virtual_stages) const;
   /// recompute_layers is 1 to this, in `Again::some`: less than the layers of the largest of even stages.
@@ -73,7 +77,7 @@ class StrategySpace {
   /// How many strategies there are, of everything and below a node.
   std::int64_t count() const;
   std::int64_t count(const Sizes& sizes, const Share& share) const;
-  std::int64_t count(const Sizes& sizes, const Course& course) const;
+  std::int64_t count(const Sizes& sizes, const Share& share, const Course& course) const;
   std::int64_t count(int virtual_stages, Again again) const;
 
  private:
@@ -86,7 +90,7 @@ class StrategySpace {
   void find_keepings();
   void find_layouts();
   std::int64_t courses_count(int pp, bool chunks) const;
-  bool takes_sp(const Sizes& sizes) const;
+  bool takes(const Sizes& sizes, bool sp) const;
 
   const Task& task_;
   std::shared_ptr<const UnitChain> chain_;
@@ -96,7 +100,7 @@ class StrategySpace {
   std::vector<Split> splits_;
   std::vector<Sizes> layouts_;
   std::vector<int> scattered_;
-  std::vector<Keeping> keepings_[2];  ///< of one replica, and of more
+  std::vector<Keeping> keepings_[3];  ///< of one replica; of more, zero below 2, and others
   mutable std::map<int, PartitionSpace> partitions_;
   mutable std::map<std::pair<int, bool>, std::int64_t> courses_counts_;
 };

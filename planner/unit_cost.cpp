@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "planner/overlap.hpp"
+
 namespace foreplan {
 namespace {
 
@@ -17,9 +19,12 @@ class UnitPricer {
   UnitCost price() {
     for (const LayerWork& layer : work_.layers) add(layer);
     for (const Exchange& exchange : work_.exchanges) add(exchange);
+    const Duration before = cost_.forward;
+    if (pricing_.stack.host_launch > Duration::zero()) wait_for_host();
     if (pricing_.recompute == Recompute::full) {
-      cost_.recompute = cost_.forward;
-      cost_.recompute_exchange = cost_.forward_exchange;
+      // The host's time is that of the kernels that it hands out: the waits of forward come again.
+      cost_.recompute = again_ + (cost_.forward - before);
+      cost_.recompute_exchange = again_exchange_;
     }
     return cost_;
   }
@@ -29,9 +34,35 @@ class UnitPricer {
     Duration sum{};
     const Duration launch = pricing_.costs.dispatch(pricing_.spec);
     for (const Op& op : ops) {
-      sum += scaled(pricing_.costs.compute_time(op, pricing_.spec), pricing_.slowdown) + launch;
+      sum += scaled(pricing_.costs.compute_time(op, pricing_.spec), pricing_.slowdown) +
+             scaled(launch, op.launches);
     }
     return sum;
+  }
+
+  static double launches(const std::vector<Op>& ops) {
+    double kernels = 0;
+    for (const Op& op : ops) kernels += op.launches;
+    return kernels;
+  }
+
+  /// How much longer than the device the host takes to hand out a pass.
+  Duration host_wait(double kernels, Duration device) const {
+    return std::max(Duration::zero(), scaled(pricing_.stack.host_launch, kernels) - device);
+  }
+
+  void wait_for_host() {
+    double forward = 0, backward = 0;
+    for (const LayerWork& layer : work_.layers) {
+      forward += launches(layer.ops.forward);
+      backward += launches(layer.ops.backward_input) + launches(layer.ops.backward_weight);
+    }
+    for (const Exchange& exchange : work_.exchanges) {
+      (exchange.pass == Pass::forward ? forward : backward) += 1;
+    }
+    cost_.forward += host_wait(forward, cost_.whole_forward());
+    cost_.backward_input +=
+        host_wait(backward, cost_.backward_input + cost_.backward_exchange + cost_.backward_weight);
   }
 
   void add(const LayerWork& layer) {
@@ -42,6 +73,7 @@ class UnitPricer {
     cost_.forward += forward;
     cost_.backward_input += input_.back();
     cost_.backward_weight += weight_.back();
+    if (layer.recomputed) again_ += forward;
     if (pricing_.recompute == Recompute::selective && layer.recomputed_selectively) {
       cost_.recompute += forward;
     }
@@ -66,18 +98,41 @@ class UnitPricer {
       // Two exchanges share what attention offers backward.
       return attention * (steps - 1) / steps / (forward ? 1 : 2);
     }
-    if (forward || !pricing_.stack.overlap_tensor) return {};
+    if (forward || exchange.kind == CollectiveKind::all_gather) return {};
+    if (!pricing_.stack.overlap_tensor) return {};
     return sum(weight_, exchange.beside);
   }
 
+  /// Whether it goes in parts, each beside a part of the products around it.
+  bool pipelined(const Exchange& exchange) const {
+    const bool before_weights =
+        exchange.pass != Pass::forward && exchange.kind != CollectiveKind::all_gather;
+    return exchange.axis == Axis::tensor && pricing_.stack.pipeline_tensor &&
+           pricing_.tensor_ranks > 1 && !before_weights && !exchange.beside.empty();
+  }
+
+  Duration exposed(const Exchange& exchange) const {
+    if (!pipelined(exchange)) {
+      return time_beside(exchange.time, cover(exchange), pricing_.costs.overlap(pricing_.spec));
+    }
+    const Duration first = exchange.time / pricing_.tensor_ranks;
+    const Duration products =
+        sum(exchange.pass == Pass::forward ? forward_ : input_, exchange.beside);
+    const Duration others = products - products / pricing_.tensor_ranks;
+    return first + time_beside(exchange.time - first, others, {});
+  }
+
   void add(const Exchange& exchange) {
-    const Duration exposed = std::max(Duration::zero(), exchange.time - cover(exchange));
-    (exchange.pass == Pass::forward ? cost_.forward_exchange : cost_.backward_exchange) += exposed;
+    const bool forward = exchange.pass == Pass::forward;
+    const Duration alone = exposed(exchange);
+    (forward ? cost_.forward_exchange : cost_.backward_exchange) += alone;
+    if (forward && work_.layers[place(exchange.layer)].recomputed) again_exchange_ += alone;
   }
 
   const UnitWork& work_;
   const Pricing& pricing_;
   UnitCost cost_;
+  Duration again_{}, again_exchange_{};  ///< of forward, what full recomputation does again
   std::vector<Duration> forward_, input_, weight_;  ///< by layer
 };
 

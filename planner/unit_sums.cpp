@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "planner/optimizer_update.hpp"
+#include "planner/stage_memory.hpp"
 
 namespace foreplan {
 namespace {
@@ -108,8 +109,7 @@ UnitSums::UnitSums(const Task& task, const UnitChain& chain,
   }
   const auto work = [&](std::size_t c) -> const UnitWork& { return table->works()[c]; };
   const auto kept = [&](std::size_t c, Recompute recompute) {
-    if (!is_layer(chain, c) || recompute == Recompute::none) return work(c).saved.count;
-    return recompute == Recompute::full ? work(c).entering.count : work(c).saved_selectively.count;
+    return kept_by(work(c), is_layer(chain, c) ? recompute : Recompute::none).count;
   };
   for (const Recompute recompute : kRecomputes) {
     const auto r = static_cast<std::size_t>(recompute);
@@ -117,12 +117,10 @@ UnitSums::UnitSums(const Task& task, const UnitChain& chain,
     saved[r] = sums_of(chain, value);
     least_saved[r] = least_of(chain, value);
   }
-  least_recomputed[0] = least_of(
-      chain, [&](std::size_t c) { return work(c).saved.count - work(c).saved_selectively.count; });
-  least_recomputed[1] = least_of(chain, [&](std::size_t c) { return work(c).saved.count; });
   dense = sums_of(chain, [&](std::size_t c) { return work(c).dense_parameters; });
   expert = sums_of(chain, [&](std::size_t c) { return work(c).expert_parameters; });
   tied = sums_of(chain, [&](std::size_t c) { return work(c).tied_parameters; });
+  fp8 = sums_of(chain, [&](std::size_t c) { return work(c).fp8_parameters; });
   const std::int64_t bytes =
       element_size(task.precision).count + task.stack.gradient_bytes + state_bytes(task);
   state = sums_of(chain, [&](std::size_t c) {

@@ -30,13 +30,12 @@ struct UnitSums {
   }
 
   std::shared_ptr<const UnitTable> table;
-  std::vector<std::array<Times, 3>> times;  ///< by kind of device, recomputation
-  std::array<Times, 3> least;               ///< of every unit its least on any kind
-  std::array<WeightSums, 3> saved;          ///< by recomputation [B]
-  std::array<std::int64_t, 3> least_saved;  ///< of a layer
-  std::int64_t least_recomputed[2] = {};    ///< selective, full: what a layer computes anew [B]
-  WeightSums dense, expert, tied;           ///< parameters
-  WeightSums state;                         ///< of a rank that shares none [B]
+  std::vector<std::array<Times, 3>> times;         ///< by kind of device, recomputation
+  std::array<Times, 3> least;                      ///< of every unit its least on any kind
+  std::array<WeightSums, 3> saved;                 ///< by recomputation [B]
+  std::array<std::int64_t, 3> least_saved;         ///< of a layer
+  WeightSums dense, expert, tied, fp8;             ///< parameters
+  WeightSums state;                                ///< of a rank that shares none [B]
   std::int64_t least_dense = 0, least_expert = 0;  ///< of a layer
   Bytes least_leaving{};                           ///< of units that another stage may follow
 };

@@ -6,37 +6,53 @@ namespace foreplan {
 
 UnitTable::UnitTable(const Task& task, const UnitChain& chain, const Strategy& strategy,
                      const RankGroups& groups) {
-  const UnitSetting setting{.samples = *strategy.micro_batch,
-                            .lengths = task.lengths,
-                            .dtype = task.precision,
-                            .fused_attention = task.stack.fused_attention,
-                            .tp = strategy.tp,
-                            .cp = strategy.cp,
-                            .ep = strategy.ep,
-                            .sp = strategy.sp};
+  const BatchSplit batch = split_batch(strategy, task.global_batch);
+  const bool accumulates = batch.micro_batches > 1 && strategy.zero < 2;
+  UnitSetting setting{.samples = batch.micro_batch,
+                      .lengths = task.lengths,
+                      .dtype = task.precision,
+                      .products = task.products,
+                      .accumulated_bytes = accumulates ? task.stack.gradient_bytes : 0,
+                      .tp = strategy.tp,
+                      .cp = strategy.cp,
+                      .ep = strategy.ep,
+                      .sp = strategy.sp,
+                      .stack = task.stack};
   works_.reserve(chain.classes.size());
   for (const UnitClass& unit : chain.classes) {
+    // The head and the embedding stay in the stored format.
+    const bool inside = unit.role == BlockRole::layer || task.products != DType::fp8;
+    setting.products = inside ? task.products : std::nullopt;
     UnitWork work = lower_unit(task.model, unit.range, setting);
     for (Exchange& exchange : work.exchanges) {
-      exchange.time = groups.time(exchange.kind, exchange.bytes, groups.of(exchange.axis));
+      exchange.time =
+          exchange.axis == Axis::expert
+              ? groups.dispatch_time(exchange.bytes, exchange.copies, task.stack.dispatch_once)
+              : groups.time(exchange.kind, exchange.bytes, groups.of(exchange.axis));
     }
     works_.push_back(std::move(work));
   }
 }
 
-void UnitTable::price_all(const Task& task, const std::vector<DeviceKind>& kinds,
-                          int context_ranks) {
+Pricing unit_pricing(const Task& task, const Strategy& strategy, const DeviceKind& kind,
+                     Recompute recompute, const CostModel& costs) {
+  return {.costs = costs,
+          .spec = task.cluster.specs()[static_cast<std::size_t>(kind.spec)],
+          .stack = task.stack,
+          .context_ranks = strategy.cp,
+          .tensor_ranks = strategy.sp ? strategy.tp : 1,
+          .recompute = recompute,
+          .slowdown = kind.slowdown};
+}
+
+void UnitTable::price_all(const Task& task, const Strategy& strategy,
+                          const std::vector<DeviceKind>& kinds) {
   costs_ = &task.costs;
   kinds_ = kinds;
   prices_.resize(kinds.size());
   for (std::size_t k = 0; k < kinds.size(); ++k) {
     for (const Recompute recompute : kRecomputes) {
-      const Pricing pricing{.costs = task.costs,
-                            .spec = task.cluster.specs()[static_cast<std::size_t>(kinds[k].spec)],
-                            .stack = task.stack,
-                            .context_ranks = context_ranks,
-                            .recompute = recompute,
-                            .slowdown = kinds[k].slowdown};
+      const Pricing pricing = unit_pricing(task, strategy, kinds[k], recompute, task.costs);
       std::vector<UnitCost>& prices = prices_[k][static_cast<std::size_t>(recompute)];
       for (const UnitWork& work : works_) prices.push_back(price(work, pricing));
     }

@@ -10,8 +10,13 @@
 
 namespace foreplan {
 
+/// With what a device of `kind` prices a strategy's units.
+Pricing unit_pricing(const Task& task, const Strategy& strategy, const DeviceKind& kind,
+                     Recompute recompute, const CostModel& costs);
+
 /// The units of a chain as one rank does them: what all strategies with the same tp, cp, ep, sp and
-/// micro-batch have in common.
+/// micro-batch have in common that add up the gradients of micro-batches, or do not (a single one, or
+/// zero >= 2).
 class UnitTable {
  public:
   /// @param strategy  its micro-batch told; dp as far as `groups` knows it
@@ -23,7 +28,7 @@ class UnitTable {
   const std::vector<UnitWork>& works() const { return works_; }
 
   /// Prices every class on every kind of device with the task's costs, once.
-  void price_all(const Task& task, const std::vector<DeviceKind>& kinds, int context_ranks);
+  void price_all(const Task& task, const Strategy& strategy, const std::vector<DeviceKind>& kinds);
   /// The price on `kind` with `costs`; null where price_all() has not found it.
   const UnitCost* priced(std::size_t unit_class, Recompute recompute, const DeviceKind& kind,
                          const CostModel& costs) const;

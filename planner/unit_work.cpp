@@ -7,6 +7,8 @@
 #include "models/op_cost.hpp"
 #include "planner/ceil_div.hpp"
 #include "planner/tensor_split.hpp"
+#include "planner/unit_casts.hpp"
+#include "planner/unit_memory.hpp"
 #include "sim/error.hpp"
 
 namespace foreplan {
@@ -25,27 +27,42 @@ class UnitLowering {
       : model_(model),
         range_(range),
         setting_(setting),
-        shardings_(shardings(model, range, setting.tp)) {
+        shardings_(shardings(model, range, setting.tp, setting.ep > 1)) {
     check_lengths();
   }
 
   UnitWork lower() {
     for (LayerId id = range_.first; id <= range_.last; id = layer_after(id)) add_layer(id);
+    if (!is_executable(model_)) {
+      if (kernels().fused_projections) merge_projections();
+      add_joins();
+      if (setting_.accumulated_bytes > 0) accumulate_gradients();
+      if (kernels().stops_recomputing) stop_recomputing();
+    }
+    if (setting_.products == DType::fp8) {
+      add_casts(model_,
+                {.dtype = setting_.dtype,
+                 .cached_weights = setting_.stack.cached_fp8_weights,
+                 .saved_inputs = setting_.stack.saved_fp8_inputs},
+                work_);
+    }
     if (setting_.tp > 1) add_tensor_exchanges();
     if (setting_.cp > 1) add_context_exchanges();
     if (setting_.ep > 1) add_expert_exchanges();
-    add_saved();
-    work_.entering = entering_bytes();
+    add_memory(model_, range_, setting_, shardings_, work_);
+    if (setting_.stack.selective == SelectiveRecompute::operations) note_recomputed();
     work_.leaving = tensor_bytes(range_.last);
     return std::move(work_);
   }
 
  private:
+  const KernelFeatures& kernels() const { return setting_.stack.kernels; }
   /// What runs is shared as the runtime shares it.
-  static std::vector<Sharding> shardings(const OpGraph& model, const UnitRange& range, int tp) {
-    if (!model.flat()) return split_tensors(model, range.first, range.last, tp);
+  static std::vector<Sharding> shardings(const OpGraph& model, const UnitRange& range, int tp,
+                                         bool whole_experts) {
+    if (!model.flat()) return split_tensors(model, range.first, range.last, tp, whole_experts);
     if (!is_executable(model)) {
-      return split_tensors(model, LayerId{0}, LayerId(model.size() - 1), tp);
+      return split_tensors(model, LayerId{0}, LayerId(model.size() - 1), tp, whole_experts);
     }
     return shard(model, tp);
   }
@@ -81,7 +98,8 @@ class UnitLowering {
     return {.samples = setting_.samples,
             .lengths = lengths(in_split_region),
             .dtype = setting_.dtype,
-            .fused_attention = setting_.fused_attention};
+            .products = setting_.products,
+            .fused_attention = setting_.stack.fused_attention};
   }
 
   /// Whether a layer sees all the rows of the rank's context, cut by features.
@@ -111,24 +129,132 @@ class UnitLowering {
     return rows;
   }
 
+  bool fp8(LayerId id) const {
+    return setting_.products == DType::fp8 && multiplies_fp8(model_, id);
+  }
+
   void add_layer(LayerId id) {
     const Layer layer = mine(id);
+    Sizing sizing = this->sizing(in_split_region(id));
+    if (sizing.products == DType::fp8 && !fp8(id)) sizing.products.reset();
     LayerWork work{.layer = id,
-                   .ops = layer_ops(layer, operands(id), sizing(in_split_region(id))),
+                   .ops = layer_ops(layer, operands(id), sizing),
                    .recomputed_selectively = layer.kind == LayerKind::attention};
     if (sharding(id) == Sharding::row) add_bias_behind(id, work.ops);
     if (sharding(id) == Sharding::column_gather) add_gathered_columns(id, work.ops);
     if (!model_.needs_input_gradient(id)) work.ops.backward_input.clear();
+    execute(work.ops, layer.kind == LayerKind::attention);
     work_.layers.push_back(std::move(work));
     Layer parts = layer;
     parts.bias = model_.layer(id).bias;
     for (const Parameter& parameter : parameters_of(parts, id)) {
       const bool expert = layer.kind == LayerKind::expert_linear;
-      (expert ? work_.expert_parameters : work_.dense_parameters) +=
-          parameter.rows * parameter.columns;
+      const std::int64_t numbers = parameter.rows * parameter.columns;
+      (expert ? work_.expert_parameters : work_.dense_parameters) += numbers;
+      if (fp8(id) && parameter.role == Parameter::Role::weight) work_.fp8_parameters += numbers;
     }
     if (layer.tied_to && !inside(*layer.tied_to)) {
       work_.tied_parameters += layer.in_features * layer.out_features;
+    }
+  }
+
+  /// The last layers, of which backward needs no output, are not computed again.
+  void stop_recomputing() {
+    for (auto work = work_.layers.rbegin(); work != work_.layers.rend(); ++work) {
+      const LayerKind kind = model_.layer(work->layer).kind;
+      if (kind != LayerKind::linear && kind != LayerKind::add) return;
+      work->recomputed = false;
+      if (kind == LayerKind::linear) return;
+    }
+  }
+
+  LayerWork& work_of(LayerId id) { return work_.layers[place(id) - place(range_.first)]; }
+
+  /// Linears with one input, the first of which does the others' work.
+  void merge_projections() {
+    for (LayerId id = range_.first; id <= range_.last; id = layer_after(id)) {
+      if (!merges(id)) continue;
+      for (LayerId other = range_.first; other < id; other = layer_after(other)) {
+        if (!merges(other) || model_.inputs(other) != model_.inputs(id)) continue;
+        if (sharding(other) != sharding(id)) continue;
+        merge(work_of(other).ops.forward, work_of(id).ops.forward);
+        merge(work_of(other).ops.backward_input, work_of(id).ops.backward_input);
+        merge(work_of(other).ops.backward_weight, work_of(id).ops.backward_weight);
+        merged_.push_back(id);
+        break;
+      }
+    }
+  }
+
+  bool merges(LayerId id) const {
+    const Layer& layer = model_.layer(id);
+    const bool alone = std::find(merged_.begin(), merged_.end(), id) == merged_.end();
+    return layer.kind == LayerKind::linear && !layer.tied_to && alone &&
+           model_.layer(id).positions == model_.operand_positions(id).front();
+  }
+
+  /// Products of one input, side by side: the columns add up.
+  void merge(std::vector<Op>& into, std::vector<Op>& from) const {
+    if (into.empty() || from.empty()) return;
+    OpKey key = into.front().key;
+    key.shape[2] += from.front().key.shape[2];
+    if (from.front().key.op == "linear") key.op = "linear";
+    into.front() = make_op(std::move(key));
+    from.erase(from.begin());
+  }
+
+  /// A tensor that several layers read gets a gradient from each; all but one are added.
+  void add_joins() {
+    for (LayerId id = range_.first; id <= range_.last; id = layer_after(id)) {
+      const std::vector<LayerId>& inputs = model_.inputs(id);
+      const bool merged = std::find(merged_.begin(), merged_.end(), id) != merged_.end();
+      for (std::size_t operand = 0; operand < inputs.size() && !merged; ++operand) {
+        if (!joins(id, inputs[operand])) continue;
+        const std::int64_t bytes = operand_bytes(id, inputs[operand]).count;
+        const std::int64_t parts = split(inputs[operand]) || setting_.sp ? setting_.tp : 1;
+        const std::int64_t size = element_size(setting_.dtype).count;
+        const std::int64_t elements = std::max<std::int64_t>(1, ceil_div(bytes / size, parts));
+        work_of(id).ops.backward_input.push_back(whole_op("add", Pass::forward, {elements}));
+      }
+    }
+  }
+
+  /// Whether an earlier layer of the unit reads the producer too.
+  bool joins(LayerId id, LayerId producer) const {
+    if (model_.layer(id).kind == LayerKind::embedding || producer == kModelInput) return false;
+    for (LayerId other = range_.first; other < id; other = layer_after(other)) {
+      const std::vector<LayerId>& inputs = model_.inputs(other);
+      const bool merged = std::find(merged_.begin(), merged_.end(), other) != merged_.end();
+      if (!merged && std::find(inputs.begin(), inputs.end(), producer) != inputs.end()) return true;
+    }
+    return false;
+  }
+
+  /// The gradients of weights are added to those of earlier micro-batches, in the product or behind it.
+  void accumulate_gradients() {
+    const std::int64_t size = element_size(setting_.dtype).count, sum = setting_.accumulated_bytes;
+    for (LayerWork& work : work_.layers) {
+      std::int64_t parameters = 0;
+      for (const Parameter& p : parameters_of(mine(work.layer), work.layer)) {
+        parameters += p.rows * p.columns;
+      }
+      std::vector<Op>& ops = work.ops.backward_weight;
+      if (parameters == 0) continue;
+      if (kernels().fused_accumulation && !ops.empty()) {
+        ops.front().traffic += Bytes{parameters * (2 * sum - size)};
+        continue;
+      }
+      ops.push_back(whole_op("accumulate", Pass::forward, {parameters}));
+      ops.back().traffic = Bytes{parameters * (size + 2 * sum)};
+    }
+  }
+
+  void execute(LayerOps& ops, bool of_attention) const {
+    KernelFeatures features = kernels();
+    // Nothing is added behind the dropout of unfused attention.
+    if (of_attention) features.fused_elementwise = false;
+    for (auto* pass : {&ops.forward, &ops.backward_input, &ops.backward_weight}) {
+      for (Op& op : *pass) execute_as(features, op);
     }
   }
 
@@ -143,6 +269,11 @@ class UnitLowering {
     const Sizing whole = sizing(false);
     const std::int64_t rows = whole.samples * layer.positions.count(whole.lengths);
     ops.forward.push_back(whole_op("bias_add", Pass::forward, {rows, layer.out_features}));
+    if (kernels().fused_elementwise && !is_executable(model_)) {
+      // Part of what adds the residual behind it.
+      ops.forward.back().traffic = Bytes{};
+      ops.forward.back().launches = 0;
+    }
     ops.backward_weight.push_back(
         whole_op("bias_add", Pass::backward_weight, {rows, layer.out_features}));
   }
@@ -181,6 +312,7 @@ class UnitLowering {
                                .pass = pass,
                                .layer = layer,
                                .bytes = bytes,
+                               .copies = 1,
                                .beside = std::move(beside)});
   }
 
@@ -190,7 +322,7 @@ class UnitLowering {
       const LayerId layer = edge.consumers.front();
       const Bytes bytes = operand_bytes(layer, edge.producer);
       if (setting_.sp) {
-        exchange(all_gather, Axis::tensor, Pass::forward, layer, bytes);
+        exchange(all_gather, Axis::tensor, Pass::forward, layer, bytes, edge.consumers);
         exchange(reduce_scatter, Axis::tensor, Pass::backward_input, layer, bytes, edge.consumers);
       } else {
         exchange(all_reduce, Axis::tensor, Pass::backward_input, layer, bytes, edge.consumers);
@@ -198,9 +330,11 @@ class UnitLowering {
     }
     for (const LayerId layer : leaving_layers(range_.first, range_.last, shardings_)) {
       const Bytes bytes = tensor_bytes(layer);
-      exchange(setting_.sp ? reduce_scatter : all_reduce, Axis::tensor, Pass::forward, layer,
-               bytes);
-      if (setting_.sp) exchange(all_gather, Axis::tensor, Pass::backward_input, layer, bytes);
+      exchange(setting_.sp ? reduce_scatter : all_reduce, Axis::tensor, Pass::forward, layer, bytes,
+               {layer});
+      if (setting_.sp) {
+        exchange(all_gather, Axis::tensor, Pass::backward_input, layer, bytes, {layer});
+      }
     }
     for (LayerId id = range_.first; id <= range_.last; id = layer_after(id)) {
       if (sharding(id) != Sharding::column_gather) continue;
@@ -249,47 +383,34 @@ class UnitLowering {
     for (LayerId id = range_.first; id <= range_.last; id = layer_after(id)) {
       const LayerKind kind = model_.layer(id).kind;
       if (kind != LayerKind::dispatch && kind != LayerKind::combine) continue;
+      const auto* experts = std::get_if<ExpertShape>(&model_.layer(id).shape);
+      // What weighs shared experts goes nowhere.
+      if (experts == nullptr || experts->experts == 1) continue;
       const LayerId rows = kind == LayerKind::dispatch ? id : model_.inputs(id).front();
       const Layer& layer = model_.layer(rows);
       const Bytes bytes = whole_bytes(layer.positions.count(lengths(false)), layer.out_features);
-      exchange(CollectiveKind::all_to_all, Axis::expert, Pass::forward, id, bytes);
-      exchange(CollectiveKind::all_to_all, Axis::expert, Pass::backward_input, id, bytes);
+      for (const Pass pass : {Pass::forward, Pass::backward_input}) {
+        exchange(CollectiveKind::all_to_all, Axis::expert, pass, id, bytes);
+        work_.exchanges.back().copies = static_cast<int>(experts->top_k);
+      }
     }
   }
 
-  /// How many ranks of tp share a saved item.
-  std::int64_t shares(const SavedItem& item) const {
-    const bool tensor = item.kind == SavedItem::Kind::tensor;
-    const LayerId where = tensor ? item.producer : item.owner;
-    const bool by_features = tensor ? split(where) : in_split_region(where);
-    return by_features || setting_.sp ? setting_.tp : 1;
-  }
-
-  void add_saved() {
-    for (const SavedItem& item : saved_items(model_, range_.first, range_.last, sizing(true))) {
-      Bytes bytes = item.bytes;
-      const bool of_scores = recomputed_selectively(model_, item);
-      // Scores are of the rank's queries with the keys of all ranks of cp.
-      if (of_scores) bytes = bytes * setting_.cp;
-      bytes = Bytes{ceil_div(bytes.count, shares(item))};
-      work_.items.push_back({.bytes = bytes, .recomputed_selectively = of_scores});
-      work_.saved += bytes;
-      if (!of_scores) work_.saved_selectively += bytes;
+  /// Selective recomputation of operations: all layers but attention and every second product.
+  void note_recomputed() {
+    bool kept = true;
+    for (LayerWork& work : work_.layers) {
+      const LayerKind kind = model_.layer(work.layer).kind;
+      const bool product = kind == LayerKind::linear;
+      work.recomputed_selectively = !(product && kept) && kind != LayerKind::attention;
+      if (product) kept = !kept;
     }
-  }
-
-  Bytes entering_bytes() const {
-    const Block block{.name = {}, .first = range_.first, .last = range_.last};
-    Bytes bytes = block_input(model_, block, sizing(true));
-    if (bytes == Bytes{} && model_.flat() && range_.first > LayerId{0}) {
-      bytes = operand_bytes(range_.first, model_.inputs(range_.first).front());
-    }
-    return Bytes{ceil_div(bytes.count, setting_.sp ? setting_.tp : 1)};
   }
 
   const OpGraph& model_;
   UnitRange range_;
   UnitSetting setting_;
+  std::vector<LayerId> merged_;  ///< their products are part of another's
   std::vector<Sharding> shardings_;
   UnitWork work_;
 };

@@ -6,7 +6,9 @@
 #include "models/activations.hpp"
 #include "models/layer_ops.hpp"
 #include "models/op_graph.hpp"
+#include "models/stack.hpp"
 #include "planner/strategy.hpp"
+#include "planner/working_set.hpp"
 #include "sim/task_graph.hpp"
 
 namespace foreplan {
@@ -23,10 +25,13 @@ struct UnitRange {
 struct UnitSetting {
   std::int64_t samples = 1;  ///< of a micro-batch
   SequenceLengths lengths{};
-  DType dtype = DType::fp32;
-  bool fused_attention = true;
+  DType dtype = DType::fp32;        ///< of what is stored
+  std::optional<DType> products{};  ///< Sizing::products
+  /// Of a number of the gradients that micro-batches are added up in; 0: each is done with at once.
+  int accumulated_bytes = 0;
   int tp = 1, cp = 1, ep = 1;
   bool sp = false;
+  Stack stack{};
 };
 
 /// Data that the ranks of an axis exchange inside a unit.
@@ -36,8 +41,9 @@ struct Exchange {
   Pass pass{};      ///< forward, backward_input
   LayerId layer{};  ///< it belongs to
   Bytes bytes;      ///< Collective::bytes
-  /// Layers beside whose work it may run: its own attention (context), else the gradients of the weights
-  /// of those that split the tensor.
+  int copies = 1;   ///< of each row in them: an expert each (all_to_all)
+  /// Layers beside whose work it may run: its own attention (context), else those that split the tensor or
+  /// leave it; Pricing tells which of their work.
   std::vector<LayerId> beside;
   Duration time{};  ///< where the groups lie; told by whoever knows that
 };
@@ -47,12 +53,19 @@ struct LayerWork {
   LayerId layer{};
   LayerOps ops;
   bool recomputed_selectively = false;
+  bool recomputed = true;  ///< by full recomputation
 };
 
 /// Memory that forward leaves for backward.
 struct SavedBytes {
+  enum class When : std::uint8_t {
+    always,
+    unless_selective,  ///< selective recomputation computes it anew
+    selective,         ///< kept for selective recomputation alone, which goes on from it
+  };
   Bytes bytes;
-  bool recomputed_selectively = false;
+  When when = When::always;
+  bool entering = false;  ///< it is what enters the unit
 };
 
 /// What one rank does in a unit for a micro-batch, and what it keeps: lowered once, priced many times.
@@ -61,11 +74,15 @@ struct UnitWork {
   std::vector<Exchange> exchanges;
   std::int64_t dense_parameters = 0;   ///< of this rank
   std::int64_t expert_parameters = 0;  ///< of this rank; shared among fewer replicas
+  std::int64_t fp8_parameters = 0;     ///< of the two first: those that are multiplied as fp8
   std::int64_t tied_parameters = 0;    ///< of a table that lies in another unit
-  std::vector<SavedBytes> items;       ///< of `saved`, in the order in which forward makes them
+  std::vector<SavedBytes> items;       ///< in the order in which forward makes them
   Bytes saved;                         ///< activations until backward, nothing recomputed
-  Bytes saved_selectively;             ///< the same where attention is recomputed
+  Bytes saved_selectively;             ///< the same where recomputation is selective
+  WorkingSet working;                  ///< beyond what is kept, nothing recomputed
+  Bytes placeholders;                  ///< Stack::placeholder_gradients
   Bytes entering;                      ///< what full recomputation keeps
+  Bytes entering_saved;                ///< of `saved`: the same tensor
   Bytes leaving;                       ///< what the next unit gets, of one micro-batch, whole width
 };
 

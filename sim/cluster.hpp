@@ -12,6 +12,22 @@
 
 namespace foreplan {
 
+/// What the kernels of well-kept libraries reach on a device: constants with a meaning, fitted on measurements
+/// that `fitted_on` names.
+struct KernelFacts {
+  std::map<DType, double> matrix_efficiency{};  ///< of the peak, what large products sustain (clock under power)
+  Bandwidth l2_bandwidth{};                     ///< from the last shared cache to all multiprocessors
+  Duration tile_overhead{};                     ///< of a wave of tiles, beside its products: fill and epilogue
+  /// Fused attention: of the rate at which its products and then its exponentials would run at best.
+  double attention_forward_efficiency = 1;
+  double attention_backward_efficiency = 1;
+  int attention_generation = 2;  ///< of FlashAttention, whose kernels were measured
+  double memory_efficiency = 1;  ///< of the bandwidth as sold
+  Duration memory_ramp{};        ///< of a memory-bound kernel, beside moving its bytes
+  double power_w = 0;            ///< limit of the devices that were measured [W]
+  std::string fitted_on{};       ///< rows, date, residual
+};
+
 /// One kind of device, as its data sheet or a measurement tells it. What is 0 is not known or, for
 /// links, not there.
 struct DeviceSpec {
@@ -23,11 +39,17 @@ struct DeviceSpec {
   Bytes l2{};                        ///< last cache before memory that all multiprocessors share
   double clock_mhz = 0;              ///< highest clock of the multiprocessors [MHz]
   Bandwidth link_bandwidth{};        ///< links of its own to other devices, together, one direction
-  Bandwidth host_bandwidth{};        ///< to the host's memory, one direction
-  double power_w = 0;                ///< limit of the device as it is sold [W]
-  Duration launch_overhead{};        ///< between one task of a stream and the next
+  double link_efficiency = 0;        ///< LinkFacts::efficiency of these links; 0: nobody measured
+  Duration collective_setup{};       ///< LinkFacts::setup over these links
+  double switch_reduction = 0;       ///< LinkFacts::switch_reduction where a switch joins them
+  /// That a library's collective holds while it runs; 0: not told, it slows no compute down.
+  std::int32_t collective_multiprocessors = 0;
+  Bandwidth host_bandwidth{};  ///< to the host's memory, one direction
+  double power_w = 0;          ///< limit of the device as it is sold [W]
+  Duration launch_overhead{};  ///< between one task of a stream and the next
   /// Whether copies and collectives run beside compute. A host thread does everything itself.
   bool concurrent_streams = true;
+  std::optional<KernelFacts> kernels{};          ///< empty: nobody measured
   std::string source{};                          ///< of all numbers but those in `sources`
   std::map<std::string, std::string> sources{};  ///< by key of the device file
 };
@@ -53,10 +75,21 @@ struct Link {
   Duration latency{};
 };
 
-/// Bandwidth [B/s] and latency [s] of a connection, one direction.
+/// A connection as it is sold and as a communication library uses it, one direction.
 struct LinkFacts {
-  Bandwidth bandwidth{};
-  Duration latency{};
+  Bandwidth bandwidth{};  ///< as sold [B/s]
+  Duration latency{};     ///< of a step [s]
+  double efficiency = 1;  ///< share of `bandwidth` that messages reach, in (0, 1]
+  /// What a library's collective takes on the device before its first step; 0: not told, collectives are
+  /// foreplan's own.
+  Duration setup{};
+  /// What a single message or ring reaches, where that is less, for its protocol is what limits it; 0: all of
+  /// the above. Known to closed forms; simulated links have what all of their flows reach together.
+  Bandwidth flow{};
+  /// Share of `bandwidth` at which switches add up what passes them (NVLink SHARP); 0: they do not.
+  double switch_reduction = 0;
+
+  Bandwidth achieved() const { return {bandwidth.bytes_per_s * efficiency}; }
 };
 
 /// So many equal nodes of a cluster that is given in shorthand: what closed forms need.

@@ -14,14 +14,46 @@ namespace {
 
 constexpr std::int64_t kMostMultiprocessors = 1'000'000;
 
-std::map<DType, FlopRate> read_peaks(JsonObject object) {
-  std::map<DType, FlopRate> peaks;
+template <typename Value, typename Read>
+std::map<DType, Value> read_by_type(JsonObject object, const Read& read) {
+  std::map<DType, Value> values;
   for (const auto& [key, value] : object.entries()) {
     const auto dtype = dtype_named(key);
     if (!dtype) reject(value.place() + ": expected fp32, tf32, fp16, bf16 or fp8, got another key");
-    peaks[*dtype] = {value.positive_number()};
+    values[*dtype] = read(value);
   }
-  return peaks;
+  return values;
+}
+
+std::map<DType, FlopRate> read_peaks(JsonObject object) {
+  return read_by_type<FlopRate>(std::move(object),
+                                [](const JsonValue& v) { return FlopRate{v.positive_number()}; });
+}
+
+/// A share of something: in (0, 1].
+double read_share(const JsonValue& value) {
+  const double share = value.positive_number();
+  if (share > 1) value.expected("a number of at most 1");
+  return share;
+}
+
+KernelFacts read_kernels(JsonObject object) {
+  KernelFacts facts;
+  facts.matrix_efficiency =
+      read_by_type<double>(object.required("matrix_efficiency").object(), read_share);
+  facts.l2_bandwidth = {object.required("l2_bandwidth_bytes_per_s").positive_number()};
+  facts.tile_overhead = read_seconds(object.required("tile_overhead_s"));
+  facts.attention_forward_efficiency = object.required("attention_forward_efficiency").positive_number();
+  facts.attention_backward_efficiency =
+      object.required("attention_backward_efficiency").positive_number();
+  facts.attention_generation =
+      static_cast<int>(object.required("attention_generation").integer(1, 3));
+  facts.memory_efficiency = read_share(object.required("memory_efficiency"));
+  facts.memory_ramp = read_seconds(object.required("memory_ramp_s"));
+  facts.power_w = object.required("power_w").positive_number();
+  facts.fitted_on = object.required("fitted_on").text();
+  object.finish();
+  return facts;
 }
 
 /// What a forecast can do without.
@@ -34,6 +66,17 @@ void read_details(JsonObject& object, DeviceSpec& spec) {
   if (const auto rate = object.optional("link_bandwidth_bytes_per_s")) {
     spec.link_bandwidth = {rate->number(0)};
   }
+  if (const auto share = object.optional("link_efficiency")) spec.link_efficiency = share->share();
+  if (const auto setup = object.optional("collective_setup_s")) {
+    spec.collective_setup = read_seconds(*setup);
+  }
+  if (const auto share = object.optional("switch_reduction_efficiency")) {
+    spec.switch_reduction = share->share();
+  }
+  if (const auto count = object.optional("collective_multiprocessors")) {
+    spec.collective_multiprocessors =
+        static_cast<std::int32_t>(count->integer(1, kMostMultiprocessors));
+  }
   if (const auto rate = object.optional("host_bandwidth_bytes_per_s")) {
     spec.host_bandwidth = {rate->positive_number()};
   }
@@ -41,18 +84,25 @@ void read_details(JsonObject& object, DeviceSpec& spec) {
   if (const auto overhead = object.optional("launch_overhead_s")) {
     spec.launch_overhead = read_seconds(*overhead);
   }
+  if (const auto kernels = object.optional("kernels")) {
+    spec.kernels = read_kernels(kernels->object());
+  }
   if (const auto concurrent = object.optional("concurrent_streams")) {
     spec.concurrent_streams = concurrent->boolean();
   }
 }
 
-constexpr std::array<std::string_view, 10> kSourced = {"memory_bytes",
+constexpr std::array<std::string_view, 14> kSourced = {"memory_bytes",
                                                        "peak_flops_per_s",
                                                        "memory_bandwidth_bytes_per_s",
                                                        "multiprocessors",
                                                        "l2_bytes",
                                                        "clock_mhz",
                                                        "link_bandwidth_bytes_per_s",
+                                                       "link_efficiency",
+                                                       "collective_setup_s",
+                                                       "switch_reduction_efficiency",
+                                                       "collective_multiprocessors",
                                                        "host_bandwidth_bytes_per_s",
                                                        "power_w",
                                                        "launch_overhead_s"};

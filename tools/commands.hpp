@@ -108,6 +108,19 @@ struct PublishedCommand {
 };
 void run_published(const PublishedCommand& command, std::ostream& out);
 
+struct CalibrateCommand {
+  std::string family;  ///< of models/published/calibration.json; empty: all
+  std::string output;  ///< a folder for device and stack files; empty: only printed
+  std::string date;    ///< told in the files
+  bool json = false;
+};
+void run_calibrate(const CalibrateCommand& command, std::ostream& out);
+struct FitLinksCommand {
+  std::string file;  ///< of measured collectives; empty: those that are shipped
+  bool json = false;
+};
+void run_fit_links(const FitLinksCommand& command, std::ostream& out);
+
 struct DevicesCommand {
   bool json = false;
 };

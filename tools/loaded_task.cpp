@@ -4,6 +4,7 @@
 
 #include <optional>
 
+#include "models/number_formats.hpp"
 #include "sim/error.hpp"
 #include "tools/commands.hpp"
 #include "tools/model_text.hpp"
@@ -62,13 +63,15 @@ LoadedTask::LoadedTask(const TaskOptions& options)
     : model_(load_model(options.model)),
       cluster_(load_cluster(options.cluster)),
       costs_(load_costs(options.profile)),
+      formats_(formats_of(precision_of(options, model_, cluster_))),
       task_{.model = model_,
             .cluster = cluster_,
             .costs = *costs_,
             .global_batch = options.global_batch,
             .optimizer = optimizer_of(options, model_),
             .lengths = lengths_of(options, model_),
-            .precision = precision_of(options, model_, cluster_),
+            .precision = formats_.storage,
+            .products = formats_.products,
             .stack = load_stack(options.stack),
             .collectives = collectives_of(options)} {}
 

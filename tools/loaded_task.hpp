@@ -4,6 +4,7 @@
 #include <memory>
 #include <string>
 
+#include "models/number_formats.hpp"
 #include "planner/estimate.hpp"
 
 namespace foreplan {
@@ -34,6 +35,7 @@ class LoadedTask {
   OpGraph model_;
   Cluster cluster_;
   std::unique_ptr<CostModel> costs_;
+  NumberFormats formats_;
   Task task_;
 };
 

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "models/number_formats.hpp"
 #include "models/stack_io.hpp"
 #include "planner/folded_step.hpp"
 #include "sim/cluster_io.hpp"
@@ -73,8 +74,8 @@ std::optional<double> PublishedForecast::error() const {
 
 std::optional<double> PublishedForecast::memory_error() const {
   const std::optional<std::int64_t> bytes = row.measured_bytes();
-  if (!bytes || row.out_of_memory) return std::nullopt;
-  return over(static_cast<double>(estimate.peak_memory.count), static_cast<double>(*bytes));
+  if (!bytes || !memory || row.out_of_memory) return std::nullopt;
+  return over(static_cast<double>(memory->count), static_cast<double>(*bytes));
 }
 
 std::optional<double> PublishedForecast::measured_mfu() const {
@@ -109,12 +110,36 @@ const Cluster& PublishedForecaster::cluster_of(const PublishedRow& row,
   auto device = devices_.find(name);
   if (device == devices_.end()) device = devices_.emplace(name, load_device(name)).first;
   const PublishedHardware::Nics nics = told ? network->second : gpu->second.nics;
-  group.intra = LinkFacts{device->second.link_bandwidth, hardware_.intra_latency};
+  const DeviceSpec& spec = device->second;
+  group.intra = LinkFacts{.bandwidth = spec.link_bandwidth,
+                          .latency = hardware_.intra_latency,
+                          .efficiency = spec.link_efficiency > 0 ? spec.link_efficiency : 1,
+                          .setup = spec.collective_setup,
+                          .switch_reduction = spec.switch_reduction};
   group.nics_per_node = std::min(nics.per_node, group.devices_per_node);
-  group.nic = LinkFacts{nics.bandwidth, hardware_.nic_latency};
+  group.nic = LinkFacts{.bandwidth = nics.bandwidth,
+                        .latency = hardware_.nic_latency,
+                        .efficiency = nics.efficiency,
+                        .setup = nics.setup > Duration{} ? nics.setup : spec.collective_setup,
+                        .flow = nics.flow};
   const Fabric fabric{.oversubscription = 1, .latency = hardware_.fabric_latency};
-  cluster = std::make_unique<Cluster>(make_cluster(name, device->second, group, fabric));
+  cluster = std::make_unique<Cluster>(make_cluster(name, spec, group, fabric));
   return *cluster;
+}
+
+std::string PublishedForecaster::device_of(const PublishedRow& row) const {
+  const auto gpu = hardware_.gpus.find(row.hardware.gpu);
+  return gpu != hardware_.gpus.end() ? gpu->second.device : std::string();
+}
+
+void PublishedForecaster::replace_device(const DeviceSpec& device) {
+  devices_.insert_or_assign(device.name, device);
+  clusters_.clear();
+}
+
+void PublishedForecaster::replace_stack(Stack stack) {
+  std::string name = stack.name;
+  stacks_.insert_or_assign(std::move(name), std::move(stack));
 }
 
 const OpGraph& PublishedForecaster::model_of(const PublishedRow& row, const PublishedSource& facts,
@@ -136,23 +161,45 @@ const Stack& PublishedForecaster::stack_of(const PublishedSource& facts) {
   return stacks_.emplace(facts.stack, std::move(stack)).first->second;
 }
 
+/// Of the fullest stage, what the kind of a row's number counts.
+std::optional<Bytes> PublishedForecaster::memory_of(const PublishedRow& row,
+                                                    const FoldedStep& step) {
+  if (!row.measured_bytes()) return std::nullopt;
+  const PublishedMemory kind = row.memory_kind();
+  const Bytes outside = kind == PublishedMemory::device ? step.context_bytes() : Bytes{};
+  Bytes most;
+  for (const StageMemory& stage : step.memory()) {
+    const Bytes inside =
+        kind == PublishedMemory::allocated
+            ? stage.peak
+            : std::max(stage.peak, step.allocator_stats(stage.stage).peak_reserved);
+    most = std::max(most, inside + outside);
+  }
+  return most;
+}
+
 /// Where recomputation is not told: the least with which the forecast fits, else all.
-Estimate PublishedForecaster::estimate(const PublishedRow& row, const Task& task, Strategy strategy,
-                                       std::vector<std::string>& assumed) const {
+void PublishedForecaster::estimate(const Task& task, Strategy strategy,
+                                   PublishedForecast& result) const {
+  const PublishedRow& row = result.row;
+  const auto settle = [&](const FoldedStep& step, Estimate estimate) {
+    result.estimate = std::move(estimate);
+    result.memory = memory_of(row, step);
+  };
   if (const auto told = published_recompute(row)) {
     strategy.recompute = *told;
-    return FoldedStep(task, strategy).estimate(costs_);
+    const FoldedStep step(task, strategy);
+    return settle(step, step.estimate(task.costs));
   }
-  assumed.push_back("recompute");
+  result.assumed.push_back("recompute");
   for (const Recompute recompute : {Recompute::none, Recompute::selective, Recompute::full}) {
     strategy.recompute = recompute;
     const FoldedStep step(task, strategy);
-    Estimate estimate = step.estimate(costs_);
+    Estimate estimate = step.estimate(task.costs);
     if (estimate.feasible || !row.hardware.gpu_memory_gb || recompute == Recompute::full) {
-      return estimate;
+      return settle(step, std::move(estimate));
     }
   }
-  return {};
 }
 
 PublishedForecast PublishedForecaster::forecast(const PublishedRow& row,
@@ -169,7 +216,7 @@ PublishedForecast PublishedForecaster::forecast(const PublishedRow& row,
   if (known == nullptr) result.assumed.push_back("stack");
   const PublishedSource facts = known != nullptr ? *known : PublishedSource{};
   const Optimizer optimizer = published_optimizer(row, result.assumed);
-  const DType precision = published_precision(row);
+  const NumberFormats formats = formats_of(published_precision(row));
   const Strategy strategy = published_strategy(row, facts, result.assumed);
   const std::int64_t padding = strategy.tp > 1 ? kVocabularyRows * strategy.tp : 1;
   const OpGraph& model = model_of(row, facts, padding);
@@ -180,10 +227,11 @@ PublishedForecast PublishedForecaster::forecast(const PublishedRow& row,
                   .global_batch = *row.training.global_batch,
                   .optimizer = optimizer,
                   .lengths = {.source = tokens, .target = tokens},
-                  .precision = precision,
+                  .precision = formats.storage,
+                  .products = formats.products,
                   .stack = stack_of(facts)};
   result.device = task.cluster.device(DeviceId{0}).name;
-  result.estimate = estimate(row, task, strategy, result.assumed);
+  estimate(task, strategy, result);
   return result;
 }
 

@@ -12,8 +12,15 @@ namespace {
 constexpr int kMostInNode = 1024;
 
 PublishedHardware::Nics read_nics(JsonObject& object) {
-  return {.per_node = static_cast<int>(object.required("nics_per_node").integer(1, kMostInNode)),
-          .bandwidth = {object.required("nic_bandwidth_bytes_per_s").positive_number()}};
+  PublishedHardware::Nics nics{
+      .per_node = static_cast<int>(object.required("nics_per_node").integer(1, kMostInNode)),
+      .bandwidth = {object.required("nic_bandwidth_bytes_per_s").positive_number()}};
+  if (const auto share = object.optional("nic_efficiency")) nics.efficiency = share->share();
+  if (const auto rate = object.optional("nic_flow_bandwidth_bytes_per_s")) {
+    nics.flow = {rate->positive_number()};
+  }
+  if (const auto setup = object.optional("nic_setup_s")) nics.setup = read_seconds(*setup);
+  return nics;
 }
 
 void read_gpu(JsonObject object, PublishedHardware& hardware) {
@@ -44,6 +51,7 @@ PublishedSource read_source(JsonObject object) {
   PublishedSource source{.source = object.required("source").text(),
                          .id = text_or_empty(object, "id"),
                          .precision = text_or_empty(object, "precision"),
+                         .note = text_or_empty(object, "note"),
                          .stack = object.required("stack").text()};
   if (const auto dropout = object.optional("dropout")) source.dropout = dropout->boolean();
   if (const auto sp = object.optional("sp")) source.sp = sp->boolean();
@@ -76,7 +84,7 @@ PublishedSplit::Rule read_rule(JsonObject object) {
 
 bool is_published_table(const std::filesystem::path& file) {
   const std::string name = file.filename().string();
-  constexpr std::array kTables{"hardware.json", "sources.json", "split.json"};
+  constexpr std::array kTables{"calibration.json", "hardware.json", "sources.json", "split.json"};
   return std::find(kTables.begin(), kTables.end(), name) != kTables.end();
 }
 
@@ -101,6 +109,7 @@ const PublishedSource* PublishedSources::find(const std::string& source,
                                               const PublishedRow& row) const {
   const auto found = std::find_if(rows.begin(), rows.end(), [&](const PublishedSource& entry) {
     return entry.source == source && row.id.starts_with(entry.id) &&
+           row.notes.find(entry.note) != std::string::npos &&
            (entry.precision.empty() || entry.precision == row.training.precision);
   });
   return found == rows.end() ? nullptr : &*found;

@@ -18,7 +18,10 @@ bool is_published_table(const std::filesystem::path& file);
 struct PublishedHardware {
   struct Nics {
     int per_node = 1;
-    Bandwidth bandwidth{};
+    Bandwidth bandwidth{};  ///< as sold
+    double efficiency = 1;  ///< LinkFacts::efficiency
+    Bandwidth flow{};       ///< LinkFacts::flow
+    Duration setup{};       ///< LinkFacts::setup; 0: that of the device's own links
   };
   struct Gpu {
     std::string device;     ///< of models/devices
@@ -37,6 +40,7 @@ struct PublishedSource {
   std::string source;     ///< name of its file
   std::string id;         ///< ids begin with this; empty: all
   std::string precision;  ///< of the rows; empty: all
+  std::string note;       ///< stands in the rows' notes; empty: all
   std::string stack;      ///< of models/stacks
   bool dropout = false;
   bool sp = false;     ///< sequence parallel with tp > 1, where a row does not tell

@@ -127,7 +127,7 @@ class Walk {
     sizes_.pp = static_cast<int>(1 + dice_.below(sizes_.pp));
     share_ = any(space_.shares(sizes_));
     course_ = any(space_.courses(sizes_, share_));
-    keeping_ = any(space_.keepings(sizes_));
+    keeping_ = any(space_.keepings(sizes_, share_));
     borders_ = any(bounds_.partitions(sizes_, share_, course_, bounds_.units(sizes_, share_)));
     const int parts = sizes_.pp * course_.vpp;
     const bool some = course_.again == Again::some;

@@ -7,6 +7,7 @@
 #include <fstream>
 
 #include "models/model_io.hpp"
+#include "models/number_formats.hpp"
 #include "sim/cluster_io.hpp"
 #include "tests/models/gpt.hpp"
 #include "tests/planner/models.hpp"
@@ -168,8 +169,8 @@ class Draw {
     strategy_.dp = size({1, 2, 2, 3, 4, 8, 16});
     const bool experts = dice_.once_in(has_experts() ? 2 : 20);
     if (experts) {
-      strategy_.ep =
-          dice_.one_of({2, 4, 3, strategy_.dp, strategy_.dp, strategy_.dp * strategy_.cp});
+      strategy_.ep = dice_.one_of({2, 4, 3, strategy_.dp, strategy_.dp * strategy_.cp,
+                                   strategy_.dp * strategy_.cp * strategy_.tp});
     }
     if (strategy_.pp > 1 || dice_.once_in(20)) pipeline();
   }
@@ -226,6 +227,9 @@ class Draw {
         dice_.one_of({DType::fp32, DType::tf32, DType::fp16, DType::bf16, DType::fp8});
     const bool known = task_.cluster.device(DeviceId{0}).peak.count(task_.precision) != 0;
     if (!known && !dice_.once_in(10)) task_.precision = DType::fp32;
+    const NumberFormats formats = formats_of(task_.precision);
+    task_.precision = formats.storage;
+    task_.products = formats.products;
     if (dice_.once_in(6)) {
       task_.collectives = static_cast<CollectiveAlgorithm>(dice_.below(kCollectiveAlgorithms));
     }
