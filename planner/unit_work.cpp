@@ -5,7 +5,7 @@
 #include <algorithm>
 
 #include "models/op_cost.hpp"
-#include "planner/part.hpp"
+#include "planner/ceil_div.hpp"
 #include "planner/tensor_split.hpp"
 #include "planner/unit_casts.hpp"
 #include "planner/unit_memory.hpp"
@@ -91,8 +91,8 @@ class UnitLowering {
   /// sequence parallelism, outside of it.
   SequenceLengths lengths(bool in_split_region) const {
     const std::int64_t parts = setting_.cp * (setting_.sp && !in_split_region ? setting_.tp : 1);
-    return {.source = part(setting_.lengths.source, parts),
-            .target = part(setting_.lengths.target, parts)};
+    return {.source = ceil_div(setting_.lengths.source, parts),
+            .target = ceil_div(setting_.lengths.target, parts)};
   }
   Sizing sizing(bool in_split_region) const {
     return {.samples = setting_.samples,
@@ -239,7 +239,7 @@ class UnitLowering {
         const std::int64_t bytes = operand_bytes(id, inputs[operand]).count;
         const std::int64_t parts = split(inputs[operand]) || setting_.sp ? setting_.tp : 1;
         const std::int64_t size = element_size(setting_.dtype).count;
-        const std::int64_t elements = std::max<std::int64_t>(1, part(bytes / size, parts));
+        const std::int64_t elements = std::max<std::int64_t>(1, ceil_div(bytes / size, parts));
         work_of(id).ops.backward_input.push_back(whole_op("add", Pass::forward, {elements}));
       }
     }

@@ -1,0 +1,236 @@
+#include "planner/family_search.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+#include <utility>
+
+#include "planner/folded_step.hpp"
+#include "planner/scattered_step.hpp"
+#include "sim/error.hpp"
+
+namespace foreplan {
+namespace {
+
+/// Ways to save memory, from none to the most.
+struct Savers {
+  int zero = 0;
+  Recompute recompute = Recompute::none;
+};
+
+std::vector<Savers> savers_of(const Task& task, Family family, const Strategy& strategy) {
+  if (family == Family::dataparallel) return {{}};
+  const int zero = strategy.zero;
+  std::vector<Savers> savers{{zero, Recompute::none}};
+  const bool shards = family == Family::hybrid && strategy.dp > 1 && zero == 0;
+  const int most = shards ? 1 : zero;
+  if (shards) savers.push_back({most, Recompute::none});
+  const bool attention =
+      std::any_of(task.model.layers().begin(), task.model.layers().end(),
+                  [](const Layer& layer) { return layer.kind == LayerKind::attention; });
+  if (attention) savers.push_back({most, Recompute::selective});
+  savers.push_back({most, Recompute::full});
+  return savers;
+}
+
+/// Parameters, gradients and optimizer state of the fullest device, at least.
+Bytes least_state(const Task& task, const Strategy& s) {
+  const double mine = static_cast<double>(task.model.parameter_count()) / s.tp / s.pp / s.ep;
+  const auto replicas = static_cast<double>(s.dp) * s.cp;
+  const auto share = [&](int zero) { return s.zero >= zero ? mine / replicas : mine; };
+  const double master = task.stack.keeps_master(task.precision) ? 4 : 0;
+  const double bytes = share(3) * static_cast<double>(element_size(task.precision).count) +
+                       share(2) * task.stack.gradient_bytes +
+                       share(1) * (4 * state_tensors(task.optimizer) + master);
+  return Bytes{static_cast<std::int64_t>(bytes)};
+}
+
+Bytes most_memory(const Cluster& cluster) {
+  Bytes most;
+  for (const DeviceSpec& spec : cluster.specs()) most = std::max(most, spec.memory);
+  return most;
+}
+
+struct Candidate {
+  Duration bound{};
+  Strategy strategy;
+  std::size_t layout = 0;
+};
+
+class MemberSearch {
+ public:
+  MemberSearch(const Task& task, Family family, const WorkBounds& bounds)
+      : task_(task), family_(family), bounds_(bounds), room_(most_memory(task.cluster)) {}
+
+  Member best(int devices, std::optional<Estimate> known) {
+    member_.best = std::move(known);
+    const Layouts found = layouts(task_, family_, devices);
+    if (found.strategies.empty()) {
+      member_.obstacle = found.obstacle;
+      return finished();
+    }
+    collect(found.strategies);
+    std::sort(candidates_.begin(), candidates_.end(), [](const Candidate& a, const Candidate& b) {
+      return std::tie(a.bound, a.strategy) < std::tie(b.bound, b.strategy);
+    });
+    too_large_.resize(found.strategies.size());
+    for (const Candidate& candidate : candidates_) {
+      if (member_.best && candidate.bound > member_.best->step_time) break;
+      consider(candidate);
+    }
+    return finished();
+  }
+
+ private:
+  void collect(const std::vector<Strategy>& strategies) {
+    for (std::size_t layout = 0; layout < strategies.size(); ++layout) {
+      Strategy strategy = strategies[layout];
+      for (const std::int64_t size : micro_batches_of(family_, task_.global_batch / strategy.dp)) {
+        strategy.micro_batch = size;
+        const auto bound = bounds_.bound(strategy, member_.reason);
+        if (bound) candidates_.push_back({*bound, strategy, layout});
+      }
+    }
+  }
+
+  /// Forecasts a candidate with the least saver that fits. A layout holds no less with a larger
+  /// micro-batch, so what did not fit with a smaller one is not tried.
+  void consider(const Candidate& candidate) {
+    const std::vector<Savers> savers = savers_of(task_, family_, candidate.strategy);
+    std::vector<std::int64_t>& limits = too_large_[candidate.layout];
+    limits.resize(savers.size(), kMostGlobalBatch + 1);
+    for (std::size_t i = 0; i < savers.size(); ++i) {
+      if (*candidate.strategy.micro_batch >= limits[i]) continue;
+      Strategy strategy = candidate.strategy;
+      strategy.zero = savers[i].zero;
+      strategy.recompute = savers[i].recompute;
+      if (fits(strategy)) return;
+      if (!laid_out_) return;
+      limits[i] = *candidate.strategy.micro_batch;
+    }
+  }
+
+  /// Forecasts a strategy and keeps it if it is the best; whether it fits.
+  bool fits(const Strategy& strategy) {
+    laid_out_ = true;
+    if (least_state(task_, strategy) + task_.stack.context_bytes > room_) {
+      tried_ = true;
+      return false;
+    }
+    try {
+      const Estimate found = folded_estimate(task_, strategy);
+      tried_ = true;
+      if (!found.feasible) return false;
+      std::optional<Estimate>& best = member_.best;
+      const auto rank = [](const Estimate& e) { return std::tie(e.step_time, e.strategy); };
+      if (!best || rank(found) < rank(*best)) best = found;
+      return true;
+    } catch (const Error& error) {
+      member_.reason = error.what();
+      laid_out_ = false;
+      return false;
+    }
+  }
+
+  Member finished() {
+    if (member_.best) return {.best = std::move(member_.best), .reason = {}};
+    if (tried_) {
+      member_.obstacle = Obstacle::memory;
+      member_.reason.clear();
+    } else if (member_.obstacle == Obstacle::none) {
+      member_.obstacle = usual_obstacle(family_);
+    }
+    return std::move(member_);
+  }
+
+  const Task& task_;
+  Family family_;
+  const WorkBounds& bounds_;
+  Bytes room_;
+  Member member_;
+  std::vector<Candidate> candidates_;
+  /// By layout and saver: the least micro-batch that is known not to fit.
+  std::vector<std::vector<std::int64_t>> too_large_;
+  bool tried_ = false;     ///< some member could be laid out
+  bool laid_out_ = false;  ///< the last one could
+};
+
+/// Of a network that runs, estimate() takes the balanced partition.
+Strategy with_layers(const Task& task, Strategy strategy) {
+  if (strategy.pp == 1 || !strategy.layers.empty() || !is_executable(task.model)) return strategy;
+  Strategy plain = strategy;
+  plain.zero = 0;
+  plain.sp = false;
+  plain.recompute = Recompute::none;
+  strategy.layers = complete(task, plain).layers;
+  return strategy;
+}
+
+}  // namespace
+
+Estimate folded_estimate(const Task& task, const Strategy& strategy) {
+  if (strategy.replication == Replication::dataparallel) {
+    return ScatteredStep(task, strategy).estimate();
+  }
+  return FoldedStep(task, with_layers(task, strategy)).estimate(task.costs);
+}
+
+WorkBounds::WorkBounds(const Task& task)
+    : task_(task), alike_(task.cluster.specs().size() == 1 && task.slow.empty()) {}
+
+std::optional<Duration> WorkBounds::bound(const Strategy& strategy, std::string& reason) const {
+  const Probe found = probe(strategy);
+  if (!found.work) {
+    reason = found.reason;
+    return std::nullopt;
+  }
+  if (!alike_) return Duration::zero();
+  const auto m = static_cast<double>(task_.global_batch / strategy.dp / *strategy.micro_batch);
+  const double p = strategy.pp;
+  const bool whole = strategy.vpp == 1 && (strategy.schedule == Schedule::gpipe ||
+                                           strategy.schedule == Schedule::one_f_one_b);
+  const double passes = whole ? 1 / (1 - std::pow(1 - 1 / m, p)) : m / p;
+  // A little less, so that rounding never lifts the bound above the step.
+  return duration_from_seconds(seconds(*found.work) * std::max(passes, m / p) * (1 - 1e-9));
+}
+
+WorkBounds::Probe WorkBounds::probe(const Strategy& strategy) const {
+  const Key key{strategy.tp, strategy.cp, strategy.ep, strategy.sp, *strategy.micro_batch};
+  {
+    const std::lock_guard lock(mutex_);
+    const auto found = probes_.find(key);
+    if (found != probes_.end()) return found->second;
+  }
+  Probe result = measured(strategy);
+  const std::lock_guard lock(mutex_);
+  return probes_.emplace(key, std::move(result)).first->second;
+}
+
+WorkBounds::Probe WorkBounds::measured(const Strategy& strategy) const {
+  // Experts are shared among ranks of dp and cp.
+  const int dp = strategy.ep / std::gcd(strategy.ep, strategy.cp);
+  Task one = task_;
+  one.global_batch = dp * *strategy.micro_batch;
+  try {
+    const Estimate estimate = FoldedStep(one, {.dp = dp,
+                                               .tp = strategy.tp,
+                                               .cp = strategy.cp,
+                                               .ep = strategy.ep,
+                                               .micro_batch = strategy.micro_batch,
+                                               .sp = strategy.sp})
+                                  .estimate(one.costs);
+    const DeviceTime& time = estimate.breakdown;
+    // With replicas the rest also aggregates gradients.
+    const bool alone = dp == 1 && strategy.cp == 1;
+    return {.work = time.compute + (alone ? time.exposed_communication : Duration{}), .reason = {}};
+  } catch (const Error& error) {
+    return {.work = std::nullopt, .reason = error.what()};
+  }
+}
+
+Member best_member(const Task& task, Family family, int devices, const WorkBounds& bounds,
+                   std::optional<Estimate> known) {
+  return MemberSearch(task, family, bounds).best(devices, std::move(known));
+}
+
+}  // namespace foreplan
