@@ -148,6 +148,7 @@ void FoldedStep::lower_units() {
                       .cp = strategy_.cp,
                       .ep = strategy_.ep,
                       .sp = strategy_.sp,
+                      .whole_experts = strategy_.deals_whole_experts(),
                       .stack = task_.stack};
   for (const UnitClass& unit : chain_.classes) {
     // The head and the embedding stay in the stored format.

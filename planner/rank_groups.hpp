@@ -14,7 +14,8 @@ namespace foreplan {
 /// Where a strategy's groups of ranks lie on a cluster, all groups of a kind at work at once.
 ///
 /// Device of tensor rank t, context rank c, data rank d and stage s: t + tp (c + cp (d + dp s)). Expert
-/// groups are neighbours among the ranks of tp, cp and dp; without ep a rank has its tp-th of every expert.
+/// groups are neighbours among the ranks of cp and dp, each with its tp-th of its experts; where ep does
+/// not divide these, among those of tp, cp and dp, with whole experts.
 class RankGroups {
  public:
   /// @param algorithm  of all collectives that it can do; empty, and for the others: a library's where the

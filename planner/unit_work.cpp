@@ -27,7 +27,7 @@ class UnitLowering {
       : model_(model),
         range_(range),
         setting_(setting),
-        shardings_(shardings(model, range, setting.tp, setting.ep > 1)) {
+        shardings_(shardings(model, range, setting.tp, setting.whole_experts)) {
     check_lengths();
   }
 

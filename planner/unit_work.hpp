@@ -31,6 +31,7 @@ struct UnitSetting {
   int accumulated_bytes = 0;
   int tp = 1, cp = 1, ep = 1;
   bool sp = false;
+  bool whole_experts = false;  ///< Strategy::deals_whole_experts
   Stack stack{};
 };
 

@@ -52,7 +52,8 @@ class Kernel {
   double efficiency() const {
     const auto own = kernels_.matrix_efficiency.find(op_.key.dtype);
     const double share = own != kernels_.matrix_efficiency.end() ? own->second : 1;
-    return share * std::min(1.0, std::cbrt(power_ / kernels_.power_w));
+    const double aligned = op_.product.misaligned ? kernels_.misaligned_efficiency : 1;
+    return share * aligned * std::min(1.0, std::cbrt(power_ / kernels_.power_w));
   }
   double ramp() const { return seconds(kernels_.memory_ramp); }
   double moving() const { return static_cast<double>(op_.traffic.count) / bandwidth_; }

@@ -120,7 +120,7 @@ const Cluster& PublishedForecaster::cluster_of(const PublishedRow& row,
                           .switch_reduction = spec.switch_reduction};
   group.nics_per_node = std::min(nics.per_node, group.devices_per_node);
   group.nic = LinkFacts{.bandwidth = nics.bandwidth,
-                        .latency = hardware_.nic_latency,
+                        .latency = nics.latency > Duration{} ? nics.latency : hardware_.nic_latency,
                         .efficiency = nics.efficiency,
                         .setup = nics.setup > Duration{} ? nics.setup : spec.collective_setup,
                         .flow = nics.flow};

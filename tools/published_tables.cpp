@@ -19,6 +19,7 @@ PublishedHardware::Nics read_nics(JsonObject& object) {
   if (const auto rate = object.optional("nic_flow_bandwidth_bytes_per_s")) {
     nics.flow = {rate->positive_number()};
   }
+  if (const auto latency = object.optional("nic_latency_s")) nics.latency = read_seconds(*latency);
   if (const auto setup = object.optional("nic_setup_s")) nics.setup = read_seconds(*setup);
   return nics;
 }

@@ -21,6 +21,7 @@ struct PublishedHardware {
     Bandwidth bandwidth{};  ///< as sold
     double efficiency = 1;  ///< LinkFacts::efficiency
     Bandwidth flow{};       ///< LinkFacts::flow
+    Duration latency{};     ///< of a NIC; 0: that of the table
     Duration setup{};       ///< LinkFacts::setup; 0: that of the device's own links
   };
   struct Gpu {
