@@ -25,6 +25,7 @@ Layouts replicas(const Task& task, const Strategy& strategy) {
 }
 
 Layouts scattered(const Task& task, int devices) {
+  if (devices == 1) return one_of({});  // which runs the network as it is
   if (task.cluster.specs().size() > 1 || !task.slow.empty()) {
     return none_of(Obstacle::mixed_devices);
   }

@@ -1,8 +1,6 @@
 #include "planner/family_search.hpp"
 
 #include <algorithm>
-#include <cmath>
-#include <numeric>
 #include <utility>
 
 #include "planner/folded_step.hpp"
@@ -51,6 +49,17 @@ Bytes most_memory(const Cluster& cluster) {
   return most;
 }
 
+/// Of a network that runs, estimate() takes the balanced partition.
+Strategy with_layers(const Task& task, Strategy strategy) {
+  if (strategy.pp == 1 || !strategy.layers.empty() || !is_executable(task.model)) return strategy;
+  Strategy plain = strategy;
+  plain.zero = 0;
+  plain.sp = false;
+  plain.recompute = Recompute::none;
+  strategy.layers = complete(task, plain).layers;
+  return strategy;
+}
+
 struct Candidate {
   Duration bound{};
   Strategy strategy;
@@ -87,9 +96,18 @@ class MemberSearch {
       Strategy strategy = strategies[layout];
       for (const std::int64_t size : micro_batches_of(family_, task_.global_batch / strategy.dp)) {
         strategy.micro_batch = size;
-        const auto bound = bounds_.bound(strategy, member_.reason);
-        if (bound) candidates_.push_back({*bound, strategy, layout});
+        add(strategy, layout);
       }
+    }
+  }
+
+  void add(const Strategy& strategy, std::size_t layout) {
+    try {
+      const Strategy whole = with_layers(task_, strategy);
+      const auto bound = bounds_.bound(whole, member_.reason);
+      if (bound) candidates_.push_back({*bound, whole, layout});
+    } catch (const Error& error) {
+      member_.reason = error.what();
     }
   }
 
@@ -104,10 +122,18 @@ class MemberSearch {
       Strategy strategy = candidate.strategy;
       strategy.zero = savers[i].zero;
       strategy.recompute = savers[i].recompute;
+      if (tried_ && is_beaten(strategy)) return;
       if (fits(strategy)) return;
       if (!laid_out_) return;
       limits[i] = *candidate.strategy.micro_batch;
     }
+  }
+
+  /// Recomputing, it works more than the best's whole step.
+  bool is_beaten(const Strategy& strategy) {
+    if (!member_.best || strategy.recompute == Recompute::none) return false;
+    const auto bound = bounds_.bound(strategy, member_.reason);
+    return bound && *bound > member_.best->step_time;
   }
 
   /// Forecasts a strategy and keeps it if it is the best; whether it fits.
@@ -155,17 +181,6 @@ class MemberSearch {
   bool laid_out_ = false;  ///< the last one could
 };
 
-/// Of a network that runs, estimate() takes the balanced partition.
-Strategy with_layers(const Task& task, Strategy strategy) {
-  if (strategy.pp == 1 || !strategy.layers.empty() || !is_executable(task.model)) return strategy;
-  Strategy plain = strategy;
-  plain.zero = 0;
-  plain.sp = false;
-  plain.recompute = Recompute::none;
-  strategy.layers = complete(task, plain).layers;
-  return strategy;
-}
-
 }  // namespace
 
 Estimate folded_estimate(const Task& task, const Strategy& strategy) {
@@ -173,59 +188,6 @@ Estimate folded_estimate(const Task& task, const Strategy& strategy) {
     return ScatteredStep(task, strategy).estimate();
   }
   return FoldedStep(task, with_layers(task, strategy)).estimate(task.costs);
-}
-
-WorkBounds::WorkBounds(const Task& task)
-    : task_(task), alike_(task.cluster.specs().size() == 1 && task.slow.empty()) {}
-
-std::optional<Duration> WorkBounds::bound(const Strategy& strategy, std::string& reason) const {
-  const Probe found = probe(strategy);
-  if (!found.work) {
-    reason = found.reason;
-    return std::nullopt;
-  }
-  if (!alike_) return Duration::zero();
-  const auto m = static_cast<double>(task_.global_batch / strategy.dp / *strategy.micro_batch);
-  const double p = strategy.pp;
-  const bool whole = strategy.vpp == 1 && (strategy.schedule == Schedule::gpipe ||
-                                           strategy.schedule == Schedule::one_f_one_b);
-  const double passes = whole ? 1 / (1 - std::pow(1 - 1 / m, p)) : m / p;
-  // A little less, so that rounding never lifts the bound above the step.
-  return duration_from_seconds(seconds(*found.work) * std::max(passes, m / p) * (1 - 1e-9));
-}
-
-WorkBounds::Probe WorkBounds::probe(const Strategy& strategy) const {
-  const Key key{strategy.tp, strategy.cp, strategy.ep, strategy.sp, *strategy.micro_batch};
-  {
-    const std::lock_guard lock(mutex_);
-    const auto found = probes_.find(key);
-    if (found != probes_.end()) return found->second;
-  }
-  Probe result = measured(strategy);
-  const std::lock_guard lock(mutex_);
-  return probes_.emplace(key, std::move(result)).first->second;
-}
-
-WorkBounds::Probe WorkBounds::measured(const Strategy& strategy) const {
-  // Experts are shared among ranks of dp and cp.
-  const int dp = strategy.ep / std::gcd(strategy.ep, strategy.cp);
-  Task one = task_;
-  one.global_batch = dp * *strategy.micro_batch;
-  try {
-    const Estimate estimate = FoldedStep(one, {.dp = dp,
-                                               .tp = strategy.tp,
-                                               .cp = strategy.cp,
-                                               .ep = strategy.ep,
-                                               .micro_batch = strategy.micro_batch,
-                                               .sp = strategy.sp})
-                                  .estimate(one.costs);
-    const DeviceTime& time = estimate.breakdown;
-    // With replicas the rest also aggregates gradients.
-    const bool alone = dp == 1 && strategy.cp == 1;
-    return {.work = time.compute + (alone ? time.exposed_communication : Duration{}), .reason = {}};
-  } catch (const Error& error) {
-    return {.work = std::nullopt, .reason = error.what()};
-  }
 }
 
 Member best_member(const Task& task, Family family, int devices, const WorkBounds& bounds,

@@ -78,8 +78,13 @@ class Members {
     const std::optional<Family> pure = fastest(at);
     std::optional<Estimate> known;
     if (pure) known = member(*pure, at).best;
-    member(Family::hybrid, at) =
-        best_member(task_, Family::hybrid, counts_[at], bounds_, std::move(known));
+    Member& found = member(Family::hybrid, at);
+    found = best_member(task_, Family::hybrid, counts_[at], bounds_, std::move(known));
+    const bool short_of_memory =
+        std::any_of(kFamilies.begin(), kFamilies.end(),
+                    [&](Family family) { return member(family, at).obstacle == Obstacle::memory; });
+    // Too few devices for a product, and what they would be a product of does not fit.
+    if (found.obstacle == Obstacle::products && short_of_memory) found.obstacle = Obstacle::memory;
   }
 
   const Task& task_;

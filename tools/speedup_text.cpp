@@ -21,6 +21,12 @@ std::string three_digits(double number) {
   return fmt::format("{:.{}f}", number, number < 10 ? 2 : number < 100 ? 1 : 0);
 }
 
+/// Without the layers of stages: they follow from the rest.
+std::string brief(Strategy strategy) {
+  strategy.layers.clear();
+  return format(strategy);
+}
+
 std::string speedups(const SpeedupTable& table) {
   std::vector<std::string> header{"speed-up on"};
   for (const int devices : table.devices) header.push_back(fmt::format("{}", devices));
@@ -45,7 +51,7 @@ std::string bests(const SpeedupTable& table) {
     text.add({std::string(name(family.family)), fmt::format("{}", point->devices),
               format(best.step_time), three_digits(point->speedup),
               fmt::format("{:.1f} %", 100 * point->efficiency), format(best.peak_memory),
-              std::string(name(best.limited_by)), format(best.strategy)});
+              std::string(name(best.limited_by)), brief(best.strategy)});
   }
   return text.text();
 }
@@ -98,7 +104,7 @@ std::string describe(const SpeedupTable& table, const Task& task) {
   const SpeedupPoint& point = *fastest->best();
   text += "\n" + bests(table);
   text += fmt::format("\nfastest: {} on {} devices, {}\n", name(fastest->family), point.devices,
-                      format(point.best->strategy));
+                      brief(point.best->strategy));
   return text;
 }
 

@@ -1,0 +1,152 @@
+#include "planner/work_bounds.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <numeric>
+#include <span>
+
+#include "planner/rank_groups.hpp"
+#include "sim/error.hpp"
+
+namespace foreplan {
+namespace {
+
+Duration backward_of(const VirtualStageCost& cost) {
+  return cost.backward_input + cost.backward_weight;
+}
+
+bool is_split(Schedule schedule) {
+  return schedule == Schedule::zb_h1 || schedule == Schedule::zb_h2 || schedule == Schedule::zb_v;
+}
+
+VirtualStageCost& operator+=(VirtualStageCost& sum, const VirtualStageCost& cost) {
+  sum.forward += cost.forward;
+  sum.backward_input += cost.backward_input;
+  sum.backward_weight += cost.backward_weight;
+  return sum;
+}
+
+/// The formula of the class.
+/// @param chunks  by virtual stage
+Duration pipeline_bound(const PipelineShape& shape, std::span<const VirtualStageCost> chunks) {
+  const auto p = static_cast<std::size_t>(shape.stages);
+  std::vector<VirtualStageCost> stages(p);
+  for (std::size_t j = 0; j < chunks.size(); ++j) {
+    stages[static_cast<std::size_t>(stage_of(shape, static_cast<int>(j)))] += chunks[j];
+  }
+  const std::int64_t m = shape.micro_batches;
+  const bool split = is_split(shape.schedule);
+  Duration bound{};
+  VirtualStageCost before;  // of the first chunks of the stages before
+  for (std::size_t i = 0; i < p; ++i) {
+    const VirtualStageCost& stage = stages[i];
+    const Duration back = split ? before.backward_input : backward_of(before);
+    const Duration chain = stage.forward + (split ? stage.backward_input : backward_of(stage));
+    bound = std::max(bound, before.forward + std::max(m * stage.whole(), m * chain + back));
+    before += chunks[i];
+  }
+  return bound;
+}
+
+}  // namespace
+
+WorkBounds::WorkBounds(const Task& task)
+    : task_(task),
+      chain_(unit_chain(task.model)),
+      alike_(task.cluster.specs().size() == 1 && task.slow.empty()) {}
+
+std::optional<Duration> WorkBounds::bound(const Strategy& strategy, std::string& reason) const {
+  try {
+    return checked_bound(strategy);
+  } catch (const Error& error) {
+    reason = error.what();
+    return std::nullopt;
+  }
+}
+
+Duration WorkBounds::checked_bound(const Strategy& strategy) const {
+  const BatchSplit batch = split_batch(strategy, task_.global_batch);
+  const PipelineShape shape = pipeline_shape(strategy, static_cast<int>(batch.micro_batches));
+  const auto chunks = virtual_stages(strategy, shape.virtual_stages());
+  return alike_ ? pipeline_bound(shape, chunks) : Duration::zero();
+}
+
+std::vector<VirtualStageCost> WorkBounds::virtual_stages(const Strategy& strategy,
+                                                         int parts) const {
+  const Prices& units = prices(strategy);
+  const StageLayout layout =
+      lay_out(chain_, strategy.layers.empty() ? even_layers(chain_, parts) : strategy.layers);
+  if (layout.size() != static_cast<std::size_t>(parts)) {
+    reject(fmt::format("strategy: layers tells {} stages, expected {}", layout.size(), parts));
+  }
+  std::vector<VirtualStageCost> stages;
+  for (const std::vector<UnitRun>& runs : layout) {
+    VirtualStageCost& stage = stages.emplace_back();
+    for (const UnitRun& run : runs) {
+      const UnitCost& unit = units[static_cast<std::size_t>(run.unit_class)];
+      stage.forward += run.count * unit.whole_forward();
+      stage.backward_input += run.count * unit.whole_backward_input();
+      stage.backward_weight += run.count * unit.backward_weight;
+    }
+  }
+  return stages;
+}
+
+const WorkBounds::Prices& WorkBounds::prices(const Strategy& strategy) const {
+  const Key key{strategy.tp, strategy.cp,           strategy.ep,
+                strategy.sp, *strategy.micro_batch, strategy.recompute};
+  const auto known = [&]() -> const Prices* {
+    const auto refusal = refusals_.find(key);
+    if (refusal != refusals_.end()) reject(refusal->second);
+    const auto found = prices_.find(key);
+    return found == prices_.end() ? nullptr : &found->second;
+  };
+  {
+    const std::lock_guard lock(mutex_);
+    if (const Prices* found = known()) return *found;
+  }
+  // Not under the lock: another thread may do the same, with the same result.
+  try {
+    Prices result = priced(strategy);
+    const std::lock_guard lock(mutex_);
+    return prices_.emplace(key, std::move(result)).first->second;
+  } catch (const Error& error) {
+    const std::lock_guard lock(mutex_);
+    refusals_.emplace(key, error.what());
+    throw;
+  }
+}
+
+WorkBounds::Prices WorkBounds::priced(const Strategy& strategy) const {
+  const UnitSetting setting{.samples = *strategy.micro_batch,
+                            .lengths = task_.lengths,
+                            .dtype = task_.precision,
+                            .fused_attention = task_.stack.fused_attention,
+                            .tp = strategy.tp,
+                            .cp = strategy.cp,
+                            .ep = strategy.ep,
+                            .sp = strategy.sp};
+  // Experts are shared among ranks of cp and dp.
+  const int dp = strategy.ep / std::gcd(strategy.ep, strategy.cp);
+  const RankGroups groups(
+      task_.cluster,
+      {.dp = dp, .tp = strategy.tp, .cp = strategy.cp, .ep = strategy.ep, .micro_batch = 1},
+      task_.collectives);
+  Prices result;
+  for (const UnitClass& unit : chain_.classes) {
+    UnitWork work = lower_unit(task_.model, unit.range, setting);
+    for (Exchange& exchange : work.exchanges) {
+      exchange.time = groups.time(exchange.kind, exchange.bytes, groups.of(exchange.axis));
+    }
+    const bool layer = unit.role == BlockRole::layer;
+    result.push_back(price(work, {.costs = task_.costs,
+                                  .spec = task_.cluster.device(DeviceId{0}),
+                                  .stack = task_.stack,
+                                  .context_ranks = strategy.cp,
+                                  .recompute = layer ? strategy.recompute : Recompute::none}));
+  }
+  return result;
+}
+
+}  // namespace foreplan
