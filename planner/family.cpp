@@ -194,8 +194,12 @@ std::string_view name(Obstacle obstacle) {
       return "experts";
     case Obstacle::mixed_devices:
       return "mixed devices";
+    case Obstacle::precision:
+      return "precision";
     case Obstacle::products:
       return "no product";
+    case Obstacle::other:
+      return "refused";
   }
   return "?";
 }
@@ -246,23 +250,28 @@ std::vector<std::int64_t> micro_batches_of(Family family, std::int64_t share) {
   return small;
 }
 
-Obstacle usual_obstacle(Family family) {
+Obstacle usual_obstacle(const Task& task, Family family, int devices) {
+  for (int i = 0; i < devices; ++i) {
+    const auto& peaks = task.cluster.device(DeviceId{i}).peak;
+    if (peaks.find(task.precision) == peaks.end()) return Obstacle::precision;
+  }
   switch (family) {
+    case Family::micro_batches:
+      return Obstacle::micro_batches;
     case Family::tensor:
       return Obstacle::width;
     case Family::context:
       return Obstacle::sequence;
     case Family::expert:
       return Obstacle::experts;
+    case Family::interleaved:
+      return task.global_batch % devices == 0 ? Obstacle::cuts : Obstacle::micro_batches;
     case Family::gpipe:
     case Family::one_f_one_b:
     case Family::zero_bubble:
       return Obstacle::cuts;
-    case Family::interleaved:
-    case Family::micro_batches:
-      return Obstacle::micro_batches;
     default:
-      return Obstacle::products;
+      return Obstacle::other;
   }
 }
 

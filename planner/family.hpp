@@ -46,7 +46,9 @@ enum class Obstacle : std::uint8_t {
   sequence,       ///< none, or one that they do not divide
   experts,        ///< none, or as many as they do not divide
   mixed_devices,  ///< forecast for devices that are alike only
+  precision,      ///< one that not every device knows
   products,       ///< too few devices for a product
+  other,          ///< the reason tells
 };
 std::string_view name(Obstacle obstacle);
 
@@ -69,7 +71,7 @@ Layouts layouts(const Task& task, Family family, int devices);
 /// @return  ascending
 std::vector<std::int64_t> micro_batches_of(Family family, std::int64_t share);
 
-/// What stands in the way of a family whose every layout was refused.
-Obstacle usual_obstacle(Family family);
+/// What stands in the way of a family whose every layout was refused on so many devices.
+Obstacle usual_obstacle(const Task& task, Family family, int devices);
 
 }  // namespace foreplan

@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <utility>
 
-#include "planner/folded_step.hpp"
-#include "planner/scattered_step.hpp"
 #include "sim/error.hpp"
 
 namespace foreplan {
@@ -17,7 +15,7 @@ struct Savers {
 };
 
 std::vector<Savers> savers_of(const Task& task, Family family, const Strategy& strategy) {
-  if (family == Family::dataparallel) return {{}};
+  if (strategy.replication == Replication::dataparallel) return {{}};
   const int zero = strategy.zero;
   std::vector<Savers> savers{{zero, Recompute::none}};
   const bool shards = family == Family::hybrid && strategy.dp > 1 && zero == 0;
@@ -78,6 +76,7 @@ class MemberSearch {
       member_.obstacle = found.obstacle;
       return finished();
     }
+    devices_ = devices;
     collect(found.strategies);
     std::sort(candidates_.begin(), candidates_.end(), [](const Candidate& a, const Candidate& b) {
       return std::tie(a.bound, a.strategy) < std::tie(b.bound, b.strategy);
@@ -144,7 +143,7 @@ class MemberSearch {
       return false;
     }
     try {
-      const Estimate found = folded_estimate(task_, strategy);
+      const Estimate found = estimate(task_, strategy);
       tried_ = true;
       if (!found.feasible) return false;
       std::optional<Estimate>& best = member_.best;
@@ -164,7 +163,7 @@ class MemberSearch {
       member_.obstacle = Obstacle::memory;
       member_.reason.clear();
     } else if (member_.obstacle == Obstacle::none) {
-      member_.obstacle = usual_obstacle(family_);
+      member_.obstacle = usual_obstacle(task_, family_, devices_);
     }
     return std::move(member_);
   }
@@ -173,6 +172,7 @@ class MemberSearch {
   Family family_;
   const WorkBounds& bounds_;
   Bytes room_;
+  int devices_ = 1;
   Member member_;
   std::vector<Candidate> candidates_;
   /// By layout and saver: the least micro-batch that is known not to fit.
@@ -182,13 +182,6 @@ class MemberSearch {
 };
 
 }  // namespace
-
-Estimate folded_estimate(const Task& task, const Strategy& strategy) {
-  if (strategy.replication == Replication::dataparallel) {
-    return ScatteredStep(task, strategy).estimate();
-  }
-  return FoldedStep(task, with_layers(task, strategy)).estimate(task.costs);
-}
 
 Member best_member(const Task& task, Family family, int devices, const WorkBounds& bounds,
                    std::optional<Estimate> known) {

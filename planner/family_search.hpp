@@ -8,11 +8,6 @@
 
 namespace foreplan {
 
-/// Forecasts a strategy folded, whatever its size; where stages have no layers told, of a network that
-/// runs the balanced partition, as estimate() takes it.
-/// @throws Error(invalid_argument) with the reason if the strategy cannot be laid out
-Estimate folded_estimate(const Task& task, const Strategy& strategy);
-
 /// The best of a family on a number of devices.
 struct Member {
   std::optional<Estimate> best;

@@ -93,6 +93,13 @@ class Members {
   std::vector<Member> members_;
 };
 
+/// What the runtime runs is lowered device by device, all else is folded: told the runtime's collectives, all
+/// of it is folded, and families are forecast alike.
+Task comparable(Task task) {
+  if (is_executable(task.model) && !task.collectives) task.collectives = CollectiveAlgorithm::ring;
+  return task;
+}
+
 SpeedupPoint point_of(Member member, int devices, const std::optional<SpeedupBaseline>& baseline) {
   SpeedupPoint point{.devices = devices,
                      .best = std::move(member.best),
@@ -128,9 +135,10 @@ const FamilySpeedup* SpeedupTable::best() const {
   return found;
 }
 
-SpeedupTable speedup_table(const Task& task, const SpeedupOptions& options) {
-  split_batch({}, task.global_batch);
-  check_step(task, {});
+SpeedupTable speedup_table(const Task& asked, const SpeedupOptions& options) {
+  split_batch({}, asked.global_batch);
+  check_step(asked, {});
+  const Task task = comparable(asked);
   const int all = task.cluster.devices();
   SpeedupTable table;
   table.devices = device_counts(options.devices == 0 ? all : std::min(options.devices, all));
@@ -142,9 +150,8 @@ SpeedupTable speedup_table(const Task& task, const SpeedupOptions& options) {
     }
   }
   for (const Family family : kFamilies) {
-    const auto& asked = options.families;
-    const bool shown =
-        asked.empty() || std::find(asked.begin(), asked.end(), family) != asked.end();
+    const auto& some = options.families;
+    const bool shown = some.empty() || std::find(some.begin(), some.end(), family) != some.end();
     if (!shown) continue;
     FamilySpeedup& row = table.families.emplace_back(FamilySpeedup{.family = family, .points = {}});
     for (std::size_t at = 0; at < table.devices.size(); ++at) {

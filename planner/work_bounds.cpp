@@ -7,6 +7,7 @@
 #include <span>
 
 #include "planner/rank_groups.hpp"
+#include "planner/step_check.hpp"
 #include "sim/error.hpp"
 
 namespace foreplan {
@@ -18,6 +19,11 @@ Duration backward_of(const VirtualStageCost& cost) {
 
 bool is_split(Schedule schedule) {
   return schedule == Schedule::zb_h1 || schedule == Schedule::zb_h2 || schedule == Schedule::zb_v;
+}
+
+/// Where only some layers are recomputed, none is counted.
+Recompute recomputed(const Strategy& strategy) {
+  return strategy.recompute_layers ? Recompute::none : strategy.recompute;
 }
 
 VirtualStageCost& operator+=(VirtualStageCost& sum, const VirtualStageCost& cost) {
@@ -66,6 +72,7 @@ std::optional<Duration> WorkBounds::bound(const Strategy& strategy, std::string&
 }
 
 Duration WorkBounds::checked_bound(const Strategy& strategy) const {
+  check_step(task_, strategy);
   const BatchSplit batch = split_batch(strategy, task_.global_batch);
   const PipelineShape shape = pipeline_shape(strategy, static_cast<int>(batch.micro_batches));
   const auto chunks = virtual_stages(strategy, shape.virtual_stages());
@@ -95,7 +102,7 @@ std::vector<VirtualStageCost> WorkBounds::virtual_stages(const Strategy& strateg
 
 const WorkBounds::Prices& WorkBounds::prices(const Strategy& strategy) const {
   const Key key{strategy.tp, strategy.cp,           strategy.ep,
-                strategy.sp, *strategy.micro_batch, strategy.recompute};
+                strategy.sp, *strategy.micro_batch, recomputed(strategy)};
   const auto known = [&]() -> const Prices* {
     const auto refusal = refusals_.find(key);
     if (refusal != refusals_.end()) reject(refusal->second);
@@ -144,7 +151,7 @@ WorkBounds::Prices WorkBounds::priced(const Strategy& strategy) const {
                                   .spec = task_.cluster.device(DeviceId{0}),
                                   .stack = task_.stack,
                                   .context_ranks = strategy.cp,
-                                  .recompute = layer ? strategy.recompute : Recompute::none}));
+                                  .recompute = layer ? recomputed(strategy) : Recompute::none}));
   }
   return result;
 }

@@ -144,18 +144,6 @@ void add_forecasting(CLI::App& app, Commands& c, std::ostream& out) {
                        "write the forecast timeline, for `compare`");
   estimate->callback([&] { run_estimate(c.estimate, out); });
 
-  CLI::App* speedup =
-      add_command(app, "speedup", "Every family of strategy, side by side on 1, 2, 4, ... devices",
-                  "gpt3-175b --cluster dgx-a100x64 --global-batch 512 --seq 2048", c.speedup);
-  add_task(speedup, c.speedup.task);
-  speedup->add_option("--devices", c.speedup.devices, "use at most so many devices of the cluster")
-      ->check(whole_number(1));
-  speedup
-      ->add_option("--families", c.speedup.families,
-                   "only these, as zero-3,tensor,hybrid; default: all")
-      ->delimiter(',');
-  speedup->callback([&] { run_speedup(c.speedup, out); });
-
   CLI::App* plan = add_command(app, "plan", "Find the fastest strategy that fits",
                                "mnist-mlp --cluster host --global-batch 256 -o plan.json", c.plan);
   plan->add_option("MODEL", c.plan.model, "a shipped name or a file")->required();
@@ -170,6 +158,18 @@ void add_forecasting(CLI::App& app, Commands& c, std::ostream& out) {
       ->capture_default_str();
   plan->add_option("-o,--output", c.plan.output, "write the plan, for `foreplan run`");
   plan->callback([&] { run_plan(c.plan, out); });
+
+  CLI::App* speedup =
+      add_command(app, "speedup", "Every family of strategy, side by side on 1, 2, 4, ... devices",
+                  "gpt3-175b --cluster dgx-a100x64 --global-batch 512 --seq 2048", c.speedup);
+  add_task(speedup, c.speedup.task);
+  speedup->add_option("--devices", c.speedup.devices, "use at most so many devices of the cluster")
+      ->check(whole_number(1));
+  speedup
+      ->add_option("--families", c.speedup.families,
+                   "only these, as zero-3,tensor,hybrid; default: all")
+      ->delimiter(',');
+  speedup->callback([&] { run_speedup(c.speedup, out); });
 
   CLI::App* simulate = add_command(app, "simulate", "Simulate any task graph",
                                    "graph.json --cluster dgx-a100 --trace trace.json", c.simulate);
