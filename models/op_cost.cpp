@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "models/op_product.hpp"
 #include "models/op_rules.hpp"
 #include "sim/error.hpp"
 
@@ -76,10 +77,14 @@ Op make_op(OpKey key) {
       static_cast<std::int64_t>(work.reads + work.writes) * element_size(key.dtype) +
       static_cast<std::int64_t>(work.words) * Bytes{sizeof(std::int32_t)} +
       Bytes{static_cast<std::int64_t>(work.octets)};
+  const ProductShape product = product_shape(key);
+  const bool fused = key.op == "attention" || key.op == "causal_attention";
   return {.key = std::move(key),
           .flops = {work.matrix + work.vector},
           .traffic = traffic,
-          .matrix = {work.matrix}};
+          .matrix = {work.matrix},
+          .product = product,
+          .fused_scores = fused};
 }
 
 }  // namespace foreplan

@@ -2,6 +2,7 @@
 
 #include <string>
 
+#include "models/kernel_features.hpp"
 #include "sim/op.hpp"
 #include "sim/units.hpp"
 
@@ -26,6 +27,11 @@ struct Stack {
   /// communicators' buffers. In no peak and no reserved figure, but a device must have room for it; 0: nobody
   /// told, measure it as what nvidia-smi shows beyond torch.cuda.memory_reserved.
   Bytes context_bytes{};
+  KernelFeatures kernels{};
+  /// Of the thread that hands out a device's kernels: for each, its framework's work included; 0: it never
+  /// keeps a device waiting (CUDA graphs).
+  Duration host_launch{};
+  Duration host_step{};  ///< of a step, while devices wait: samples, logging, the scaler of losses
   std::string source{};
 
   /// Whether parameters of `precision` have a copy in fp32.

@@ -1,5 +1,6 @@
 #include "models/stack_io.hpp"
 
+#include "sim/json_names.hpp"
 #include "sim/json_reader.hpp"
 
 namespace foreplan {
@@ -36,6 +37,19 @@ Stack read_stack(const std::filesystem::path& path) {
   read_flag(root, "clip_gradients", stack.clip_gradients);
   read_flag(root, "scatter_activations", stack.scatter_activations);
   read_flag(root, "master_weights", stack.master_weights);
+  read_flag(root, "skip_masked", stack.kernels.skip_masked);
+  if (const auto generation = root.optional("flash_attention")) {
+    stack.kernels.flash_attention = static_cast<int>(generation->integer(1, 3));
+  }
+  read_flag(root, "fused_elementwise", stack.kernels.fused_elementwise);
+  read_flag(root, "fused_norms", stack.kernels.fused_norms);
+  read_flag(root, "fused_rotary", stack.kernels.fused_rotary);
+  read_flag(root, "fused_loss", stack.kernels.fused_loss);
+  read_flag(root, "fused_optimizer", stack.kernels.fused_optimizer);
+  read_flag(root, "fused_projections", stack.kernels.fused_projections);
+  read_flag(root, "fused_accumulation", stack.kernels.fused_accumulation);
+  if (const auto time = root.optional("host_launch_s")) stack.host_launch = read_seconds(*time);
+  if (const auto time = root.optional("host_step_s")) stack.host_step = read_seconds(*time);
   if (const auto bytes = root.optional("gradient_bytes")) {
     stack.gradient_bytes = read_gradient_bytes(*bytes);
   }

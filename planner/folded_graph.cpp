@@ -166,6 +166,7 @@ class FoldedStep::GraphWriter {
     then("aggregate_gradients", kCollectiveStream, end.ready - finish);
     then("update", kComputeStream, end.update);
     then("gather_parameters", kCollectiveStream, end.gather);
+    then("wait_for_host", kComputeStream, end.host);
   }
 
   const FoldedStep& step_;

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <string>
 
+#include "models/kernel_features.hpp"
 #include "models/op_cost.hpp"
 #include "planner/ceil_div.hpp"
 #include "planner/folded_step.hpp"
@@ -76,6 +77,7 @@ void FoldedStep::plan_ends() {
                              .pass = Pass::optimizer,
                              .shape = {own},
                              .dtype = master ? task_.precision : DType::fp32}));
+      execute_as(task_.stack.kernels, ops.back());
     };
     if (task_.stack.clip_gradients) add("square_sum");
     add(update);

@@ -209,6 +209,7 @@ std::vector<FoldedStep::StageEnd> FoldedStep::ends_of(const std::vector<StageTim
   for (std::size_t s = 0; s < ends.size(); ++s) {
     ends[s].update = optimizer_time(s, costs);
     ends[s].gather = gathers_[s];
+    ends[s].host = task_.stack.host_step;
   }
   return ends;
 }

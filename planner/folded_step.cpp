@@ -129,10 +129,13 @@ void FoldedStep::lay_out_stages() {
 }
 
 void FoldedStep::lower_units() {
+  const bool accumulates = batch_.micro_batches > 1 && strategy_.zero < 2;
   const UnitSetting setting{.samples = batch_.micro_batch,
                             .lengths = task_.lengths,
                             .dtype = task_.precision,
                             .fused_attention = task_.stack.fused_attention,
+                            .kernels = task_.stack.kernels,
+                            .accumulated_bytes = accumulates ? task_.stack.gradient_bytes : 0,
                             .tp = strategy_.tp,
                             .cp = strategy_.cp,
                             .ep = strategy_.ep,

@@ -32,7 +32,8 @@ struct FoldedGraph {
 /// (sim/collective_cost.hpp); a pipeline evaluator orders micro-batches exactly. A step is
 ///
 ///   pipeline; gradients aggregated (beside the last backward where the stack overlaps them); the norm of
-///   all gradients known to all (clip_gradients); optimizer; with zero 1 and 2 the parameters gathered
+///   all gradients known to all (clip_gradients); optimizer; with zero 1 and 2 the parameters gathered;
+///   Stack::host_step
 ///
 /// docs/planner.md has each term. Model and cluster of the task must outlive it.
 class FoldedStep {
@@ -94,7 +95,8 @@ class FoldedStep {
     Duration ready{};       ///< gradients aggregated, their norm known
     Duration exchanging{};  ///< of the time between, what it exchanged
     Duration update{}, gather{};
-    Duration step_end() const { return ready + update + gather; }
+    Duration host{};  ///< waiting for it, once a step
+    Duration step_end() const { return ready + update + gather + host; }
   };
   struct PricedUnit {
     UnitCost cost;

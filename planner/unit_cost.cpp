@@ -17,6 +17,7 @@ class UnitPricer {
   UnitCost price() {
     for (const LayerWork& layer : work_.layers) add(layer);
     for (const Exchange& exchange : work_.exchanges) add(exchange);
+    if (pricing_.stack.host_launch > Duration::zero()) wait_for_host();
     if (pricing_.recompute == Recompute::full) {
       cost_.recompute = cost_.forward;
       cost_.recompute_exchange = cost_.forward_exchange;
@@ -29,9 +30,35 @@ class UnitPricer {
     Duration sum{};
     const Duration launch = pricing_.costs.dispatch(pricing_.spec);
     for (const Op& op : ops) {
-      sum += scaled(pricing_.costs.compute_time(op, pricing_.spec), pricing_.slowdown) + launch;
+      sum += scaled(pricing_.costs.compute_time(op, pricing_.spec), pricing_.slowdown) +
+             scaled(launch, op.launches);
     }
     return sum;
+  }
+
+  static double launches(const std::vector<Op>& ops) {
+    double kernels = 0;
+    for (const Op& op : ops) kernels += op.launches;
+    return kernels;
+  }
+
+  /// How much longer than the device the host takes to hand out a pass.
+  Duration host_wait(double kernels, Duration device) const {
+    return std::max(Duration::zero(), scaled(pricing_.stack.host_launch, kernels) - device);
+  }
+
+  void wait_for_host() {
+    double forward = 0, backward = 0;
+    for (const LayerWork& layer : work_.layers) {
+      forward += launches(layer.ops.forward);
+      backward += launches(layer.ops.backward_input) + launches(layer.ops.backward_weight);
+    }
+    for (const Exchange& exchange : work_.exchanges) {
+      (exchange.pass == Pass::forward ? forward : backward) += 1;
+    }
+    cost_.forward += host_wait(forward, cost_.whole_forward());
+    cost_.backward_input += host_wait(
+        backward, cost_.backward_input + cost_.backward_exchange + cost_.backward_weight);
   }
 
   void add(const LayerWork& layer) {

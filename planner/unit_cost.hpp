@@ -34,6 +34,9 @@ struct UnitCost {
 /// The sum over the unit's ops, each with the launch that separates it from the next, and its exchanges:
 ///
 ///   exposed = max(0, exchange - what it may run beside)
+/// Where a thread hands out the kernels (Stack::host_launch), a pass takes as long as that at least:
+///
+///   forward = max(kernels and exchanges, their number times host_launch), and backward likewise
 ///
 /// Beside: attention, for rings of keys and values (all but the first of their cp steps); the gradients
 /// of the weights, for tensor-parallel exchanges backward, where the stack overlaps them.

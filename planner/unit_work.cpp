@@ -31,6 +31,11 @@ class UnitLowering {
 
   UnitWork lower() {
     for (LayerId id = range_.first; id <= range_.last; id = layer_after(id)) add_layer(id);
+    if (!is_executable(model_)) {
+      if (setting_.kernels.fused_projections) merge_projections();
+      add_joins();
+      if (setting_.accumulated_bytes > 0) accumulate_gradients();
+    }
     if (setting_.tp > 1) add_tensor_exchanges();
     if (setting_.cp > 1) add_context_exchanges();
     if (setting_.ep > 1) add_expert_exchanges();
@@ -119,6 +124,7 @@ class UnitLowering {
     if (sharding(id) == Sharding::row) add_bias_behind(id, work.ops);
     if (sharding(id) == Sharding::column_gather) add_gathered_columns(id, work.ops);
     if (!model_.needs_input_gradient(id)) work.ops.backward_input.clear();
+    execute(work.ops, layer.kind == LayerKind::attention);
     work_.layers.push_back(std::move(work));
     Layer parts = layer;
     parts.bias = model_.layer(id).bias;
@@ -129,6 +135,98 @@ class UnitLowering {
     }
     if (layer.tied_to && !inside(*layer.tied_to)) {
       work_.tied_parameters += layer.in_features * layer.out_features;
+    }
+  }
+
+  LayerWork& work_of(LayerId id) {
+    return work_.layers[place(id) - place(range_.first)];
+  }
+
+  /// Linears with one input, the first of which does the others' work.
+  void merge_projections() {
+    for (LayerId id = range_.first; id <= range_.last; id = layer_after(id)) {
+      if (!merges(id)) continue;
+      for (LayerId other = range_.first; other < id; other = layer_after(other)) {
+        if (!merges(other) || model_.inputs(other) != model_.inputs(id)) continue;
+        if (sharding(other) != sharding(id)) continue;
+        merge(work_of(other).ops.forward, work_of(id).ops.forward);
+        merge(work_of(other).ops.backward_input, work_of(id).ops.backward_input);
+        merge(work_of(other).ops.backward_weight, work_of(id).ops.backward_weight);
+        merged_.push_back(id);
+        break;
+      }
+    }
+  }
+
+  bool merges(LayerId id) const {
+    const Layer& layer = model_.layer(id);
+    const bool alone = std::find(merged_.begin(), merged_.end(), id) == merged_.end();
+    return layer.kind == LayerKind::linear && !layer.tied_to && alone &&
+           model_.layer(id).positions == model_.operand_positions(id).front();
+  }
+
+  /// Products of one input, side by side: the columns add up.
+  void merge(std::vector<Op>& into, std::vector<Op>& from) const {
+    if (into.empty() || from.empty()) return;
+    OpKey key = into.front().key;
+    key.shape[2] += from.front().key.shape[2];
+    if (from.front().key.op == "linear") key.op = "linear";
+    into.front() = make_op(std::move(key));
+    from.erase(from.begin());
+  }
+
+  /// A tensor that several layers read gets a gradient from each; all but one are added.
+  void add_joins() {
+    for (LayerId id = range_.first; id <= range_.last; id = layer_after(id)) {
+      const std::vector<LayerId>& inputs = model_.inputs(id);
+      const bool merged = std::find(merged_.begin(), merged_.end(), id) != merged_.end();
+      for (std::size_t operand = 0; operand < inputs.size() && !merged; ++operand) {
+        if (!joins(id, inputs[operand])) continue;
+        const std::int64_t bytes = operand_bytes(id, inputs[operand]).count;
+        const std::int64_t parts = split(inputs[operand]) || setting_.sp ? setting_.tp : 1;
+        const std::int64_t size = element_size(setting_.dtype).count;
+        const std::int64_t elements = std::max<std::int64_t>(1, part(bytes / size, parts));
+        work_of(id).ops.backward_input.push_back(whole_op("add", Pass::forward, {elements}));
+      }
+    }
+  }
+
+  /// Whether an earlier layer of the unit reads the producer too.
+  bool joins(LayerId id, LayerId producer) const {
+    if (model_.layer(id).kind == LayerKind::embedding || producer == kModelInput) return false;
+    for (LayerId other = range_.first; other < id; other = layer_after(other)) {
+      const std::vector<LayerId>& inputs = model_.inputs(other);
+      const bool merged = std::find(merged_.begin(), merged_.end(), other) != merged_.end();
+      if (!merged && std::find(inputs.begin(), inputs.end(), producer) != inputs.end()) return true;
+    }
+    return false;
+  }
+
+  /// The gradients of weights are added to those of earlier micro-batches, in the product or behind it.
+  void accumulate_gradients() {
+    const std::int64_t size = element_size(setting_.dtype).count, sum = setting_.accumulated_bytes;
+    for (LayerWork& work : work_.layers) {
+      std::int64_t parameters = 0;
+      for (const Parameter& p : parameters_of(mine(work.layer), work.layer)) {
+        parameters += p.rows * p.columns;
+      }
+      std::vector<Op>& ops = work.ops.backward_weight;
+      if (parameters == 0) continue;
+      if (setting_.kernels.fused_accumulation && !ops.empty()) {
+        ops.front().traffic += Bytes{parameters * (2 * sum - size)};
+        continue;
+      }
+      ops.push_back(whole_op("accumulate", Pass::forward, {parameters}));
+      ops.back().traffic = Bytes{parameters * (size + 2 * sum)};
+    }
+  }
+
+  void execute(LayerOps& ops, bool of_attention) const {
+    KernelFeatures features = setting_.kernels;
+    // Nothing is added behind the dropout of unfused attention.
+    if (of_attention) features.fused_elementwise = false;
+    for (auto* pass : {&ops.forward, &ops.backward_input, &ops.backward_weight}) {
+      for (Op& op : *pass) execute_as(features, op);
     }
   }
 
@@ -290,6 +388,7 @@ class UnitLowering {
   const OpGraph& model_;
   UnitRange range_;
   UnitSetting setting_;
+  std::vector<LayerId> merged_;  ///< their products are part of another's
   std::vector<Sharding> shardings_;
   UnitWork work_;
 };

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "models/activations.hpp"
+#include "models/kernel_features.hpp"
 #include "models/layer_ops.hpp"
 #include "models/op_graph.hpp"
 #include "planner/strategy.hpp"
@@ -25,6 +26,9 @@ struct UnitSetting {
   SequenceLengths lengths{};
   DType dtype = DType::fp32;
   bool fused_attention = true;
+  KernelFeatures kernels{};
+  /// Of a number of the gradients that micro-batches are added up in; 0: each is done with at once.
+  int accumulated_bytes = 0;
   int tp = 1, cp = 1, ep = 1;
   bool sp = false;
 };

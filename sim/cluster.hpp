@@ -12,6 +12,21 @@
 
 namespace foreplan {
 
+/// What the kernels of well-kept libraries reach on a device: constants with a meaning, fitted on measurements
+/// that `fitted_on` names.
+struct KernelFacts {
+  std::map<DType, double> matrix_efficiency{};  ///< of the peak, what large products sustain (clock under power)
+  Bandwidth l2_bandwidth{};                     ///< from the last shared cache to all multiprocessors
+  Duration tile_overhead{};                     ///< of a wave of tiles, beside its products: fill and epilogue
+  /// Fused attention: of the rate at which its products and then its exponentials would run at best.
+  double attention_forward_efficiency = 1;
+  double attention_backward_efficiency = 1;
+  int attention_generation = 2;  ///< of FlashAttention, whose kernels were measured
+  double memory_efficiency = 1;  ///< of the bandwidth as sold
+  Duration memory_ramp{};        ///< of a memory-bound kernel, beside moving its bytes
+  std::string fitted_on{};       ///< rows, date, residual
+};
+
 /// One kind of device, as its data sheet or a measurement tells it. What is 0 is not known or, for
 /// links, not there.
 struct DeviceSpec {
@@ -28,6 +43,7 @@ struct DeviceSpec {
   Duration launch_overhead{};        ///< between one task of a stream and the next
   /// Whether copies and collectives run beside compute. A host thread does everything itself.
   bool concurrent_streams = true;
+  std::optional<KernelFacts> kernels{};          ///< empty: nobody measured
   std::string source{};                          ///< of all numbers but those in `sources`
   std::map<std::string, std::string> sources{};  ///< by key of the device file
 };

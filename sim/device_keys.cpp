@@ -14,14 +14,45 @@ namespace {
 
 constexpr std::int64_t kMostMultiprocessors = 1'000'000;
 
-std::map<DType, FlopRate> read_peaks(JsonObject object) {
-  std::map<DType, FlopRate> peaks;
+template <typename Value, typename Read>
+std::map<DType, Value> read_by_type(JsonObject object, const Read& read) {
+  std::map<DType, Value> values;
   for (const auto& [key, value] : object.entries()) {
     const auto dtype = dtype_named(key);
     if (!dtype) reject(value.place() + ": expected fp32, tf32, fp16, bf16 or fp8, got another key");
-    peaks[*dtype] = {value.positive_number()};
+    values[*dtype] = read(value);
   }
-  return peaks;
+  return values;
+}
+
+std::map<DType, FlopRate> read_peaks(JsonObject object) {
+  return read_by_type<FlopRate>(std::move(object),
+                                [](const JsonValue& v) { return FlopRate{v.positive_number()}; });
+}
+
+/// A share of something: in (0, 1].
+double read_share(const JsonValue& value) {
+  const double share = value.positive_number();
+  if (share > 1) value.expected("a number of at most 1");
+  return share;
+}
+
+KernelFacts read_kernels(JsonObject object) {
+  KernelFacts facts;
+  facts.matrix_efficiency =
+      read_by_type<double>(object.required("matrix_efficiency").object(), read_share);
+  facts.l2_bandwidth = {object.required("l2_bandwidth_bytes_per_s").positive_number()};
+  facts.tile_overhead = read_seconds(object.required("tile_overhead_s"));
+  facts.attention_forward_efficiency = object.required("attention_forward_efficiency").positive_number();
+  facts.attention_backward_efficiency =
+      object.required("attention_backward_efficiency").positive_number();
+  facts.attention_generation =
+      static_cast<int>(object.required("attention_generation").integer(1, 3));
+  facts.memory_efficiency = read_share(object.required("memory_efficiency"));
+  facts.memory_ramp = read_seconds(object.required("memory_ramp_s"));
+  facts.fitted_on = object.required("fitted_on").text();
+  object.finish();
+  return facts;
 }
 
 /// What a forecast can do without.
@@ -40,6 +71,9 @@ void read_details(JsonObject& object, DeviceSpec& spec) {
   if (const auto power = object.optional("power_w")) spec.power_w = power->positive_number();
   if (const auto overhead = object.optional("launch_overhead_s")) {
     spec.launch_overhead = read_seconds(*overhead);
+  }
+  if (const auto kernels = object.optional("kernels")) {
+    spec.kernels = read_kernels(kernels->object());
   }
   if (const auto concurrent = object.optional("concurrent_streams")) {
     spec.concurrent_streams = concurrent->boolean();

@@ -39,6 +39,11 @@ struct OpKey {
 /// "linear.backward_weight[128x784x128] fp32 +=", for messages and tables.
 std::string format(const OpKey& key);
 
+/// `batch` products of an m x k by a k x n matrix; batch 0: none.
+struct ProductShape {
+  std::int64_t batch = 0, m = 0, n = 0, k = 0;
+};
+
 /// An op at a shape, with the least work that any implementation of it must do.
 struct Op {
   OpKey key;
@@ -46,6 +51,11 @@ struct Op {
   Bytes traffic{};                  ///< each input read once and each output written once
   std::optional<Duration> given{};  ///< a duration that the author of the graph fixed
   Flops matrix{};                   ///< of `flops`, those in matrix products
+  ProductShape product{};          ///< of `matrix`; of attention: queries by keys
+  bool fused_scores = false;        ///< attention that keeps its scores to itself
+  int attention_generation = 0;     ///< of FlashAttention's kernels; 0: the device's newest
+  double executed = 1;              ///< share of `matrix` that is done: a kernel may skip what a mask hides
+  double launches = 1;              ///< kernels
 };
 
 }  // namespace foreplan

@@ -130,6 +130,7 @@ struct Commands {
   CompareCommand compare;
   DevicesCommand devices;
   PublishedCommand published;
+  CalibrateCommand calibrate;
 };
 
 void add_forecasting(CLI::App& app, Commands& c, std::ostream& out) {
@@ -267,6 +268,15 @@ void add_measuring(CLI::App& app, Commands& c, std::ostream& out) {
       ->capture_default_str();
   published->add_flag("--markdown", c.published.markdown, "print Markdown tables");
   published->callback([&] { run_published(c.published, out); });
+
+  CLI::App* calibrate =
+      add_command(app, "calibrate", "Fit what kernels and hosts reach on the published fit rows",
+                  "--family a100", c.calibrate);
+  calibrate->add_option("--family", c.calibrate.family, "of calibration.json; default: all");
+  calibrate->add_option("-o,--output", c.calibrate.output,
+                        "a folder for the fitted device and stack files");
+  calibrate->add_option("--date", c.calibrate.date, "to stand in these files");
+  calibrate->callback([&] { run_calibrate(c.calibrate, out); });
 
   CLI::App* devices =
       add_command(app, "devices", "What this machine has to train on, or why not", "", c.devices);

@@ -104,6 +104,14 @@ struct PublishedCommand {
 };
 void run_published(const PublishedCommand& command, std::ostream& out);
 
+struct CalibrateCommand {
+  std::string family;  ///< of models/published/calibration.json; empty: all
+  std::string output;  ///< a folder for device and stack files; empty: only printed
+  std::string date;    ///< told in the files
+  bool json = false;
+};
+void run_calibrate(const CalibrateCommand& command, std::ostream& out);
+
 struct DevicesCommand {
   bool json = false;
 };

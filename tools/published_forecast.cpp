@@ -117,6 +117,21 @@ const Cluster& PublishedForecaster::cluster_of(const PublishedRow& row,
   return *cluster;
 }
 
+std::string PublishedForecaster::device_of(const PublishedRow& row) const {
+  const auto gpu = hardware_.gpus.find(row.hardware.gpu);
+  return gpu != hardware_.gpus.end() ? gpu->second.device : std::string();
+}
+
+void PublishedForecaster::replace_device(const DeviceSpec& device) {
+  devices_.insert_or_assign(device.name, device);
+  clusters_.clear();
+}
+
+void PublishedForecaster::replace_stack(Stack stack) {
+  std::string name = stack.name;
+  stacks_.insert_or_assign(std::move(name), std::move(stack));
+}
+
 const OpGraph& PublishedForecaster::model_of(const PublishedRow& row, const PublishedSource& facts,
                                              std::int64_t vocabulary_multiple) {
   const std::string key =

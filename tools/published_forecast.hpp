@@ -55,6 +55,16 @@ class PublishedForecaster {
   /// @throws Error(invalid_argument) with the reason where the row lacks something or cannot be laid out
   PublishedForecast forecast(const PublishedRow& row, const std::string& source);
 
+  /// Whether constants may be fitted on the row.
+  bool fits(const std::string& source, const PublishedRow& row) const {
+    return split_.fits(source, row);
+  }
+  /// The name of the row's device; empty: hardware.json does not have it.
+  std::string device_of(const PublishedRow& row) const;
+  /// From now on these stand for the shipped ones of their names.
+  void replace_device(const DeviceSpec& device);
+  void replace_stack(Stack stack);
+
  private:
   const Cluster& cluster_of(const PublishedRow& row, std::vector<std::string>& assumed);
   const OpGraph& model_of(const PublishedRow& row, const PublishedSource& facts,

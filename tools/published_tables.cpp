@@ -76,7 +76,7 @@ PublishedSplit::Rule read_rule(JsonObject object) {
 
 bool is_published_table(const std::filesystem::path& file) {
   const std::string name = file.filename().string();
-  constexpr std::array kTables{"hardware.json", "sources.json", "split.json"};
+  constexpr std::array kTables{"calibration.json", "hardware.json", "sources.json", "split.json"};
   return std::find(kTables.begin(), kTables.end(), name) != kTables.end();
 }
 

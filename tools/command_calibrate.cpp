@@ -1,0 +1,111 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <ostream>
+
+#include "sim/error.hpp"
+#include "sim/json_reader.hpp"
+#include "sim/json_text.hpp"
+#include "tools/calibrate.hpp"
+#include "tools/commands.hpp"
+#include "tools/outputs.hpp"
+#include "tools/resources.hpp"
+#include "tools/text_table.hpp"
+
+namespace foreplan {
+namespace {
+
+namespace fs = std::filesystem;
+using Json = nlohmann::ordered_json;
+
+/// Three digits: more than a fit on measurements knows.
+double rounded(double value) { return std::stod(fmt::format("{:.3g}", value)); }
+
+Json kernels_json(const CalibratedFamily& found, const DeviceSpec& device,
+                  const std::string& date) {
+  const KernelFacts& k = found.kernels;
+  Json json;
+  for (const auto& [type, share] : k.matrix_efficiency) {
+    if (device.peak.contains(type)) {
+      json["matrix_efficiency"][std::string(name(type))] = rounded(share);
+    }
+  }
+  json["l2_bandwidth_bytes_per_s"] = rounded(k.l2_bandwidth.bytes_per_s);
+  json["tile_overhead_s"] = rounded(seconds(k.tile_overhead));
+  json["attention_forward_efficiency"] = rounded(k.attention_forward_efficiency);
+  json["attention_backward_efficiency"] = rounded(k.attention_backward_efficiency);
+  json["attention_generation"] = k.attention_generation;
+  json["memory_efficiency"] = rounded(k.memory_efficiency);
+  json["memory_ramp_s"] = rounded(seconds(k.memory_ramp));
+  json["fitted_on"] = fmt::format(
+      "foreplan calibrate, {}: {} fit rows of {} ({}); mean |error| {:.1f} %, rms of the logarithm "
+      "{:.3f}",
+      date, found.rows, found.family->name, found.sources, 100 * found.mape, found.rms_log);
+  return json;
+}
+
+Json read_json(const fs::path& path) {
+  std::ifstream file(path);
+  return Json::parse(file);
+}
+
+/// The shipped file with `key` set, in front of its last keys.
+void write_with(const fs::path& folder, const char* kind, const std::string& name,
+                const std::string& key, Json value) {
+  Json document = read_json(find_resource(kind, name));
+  document[key] = std::move(value);
+  make_folder(folder / kind);
+  write_file(folder / kind / (name + ".json"), document.dump(2) + "\n");
+}
+
+void write_family(const CalibratedFamily& found, const CalibrateCommand& command) {
+  const CalibrationFamily& family = *found.family;
+  std::vector<std::string> devices = family.devices;
+  devices.insert(devices.end(), family.heirs.begin(), family.heirs.end());
+  for (const std::string& name : devices) {
+    const DeviceSpec device = load_device(name);
+    write_with(command.output, "devices", name, "kernels",
+               kernels_json(found, device, command.date));
+  }
+  for (std::size_t i = 0; i < family.launches.size(); ++i) {
+    write_with(command.output, "stacks", family.launches[i].name, "host_launch_s",
+               rounded(found.launches[i]));
+  }
+}
+
+void print(const CalibratedFamily& found, std::ostream& out) {
+  const CalibrationFamily& family = *found.family;
+  out << fmt::format("{}: {} rows ({}), mean |error| {:.1f} %, rms of the logarithm {:.3f}\n",
+                     family.name, found.rows, found.sources, 100 * found.mape, found.rms_log);
+  const Json json = kernels_json(found, load_device(family.devices.front()), "");
+  for (const auto& [key, value] : json.items()) {
+    if (key != "fitted_on") out << fmt::format("  {:32} {}\n", key, value.dump());
+  }
+  for (std::size_t i = 0; i < family.launches.size(); ++i) {
+    out << fmt::format("  host_launch_s of {:15} {:.3g}\n", family.launches[i].name,
+                       found.launches[i]);
+  }
+}
+
+}  // namespace
+
+void run_calibrate(const CalibrateCommand& command, std::ostream& out) {
+  const fs::path shipped = shipped_files() / "published";
+  const std::vector<CalibrationFamily> families = read_calibration(shipped / "calibration.json");
+  const std::unique_ptr<CostModel> costs = load_costs("");
+  bool any = false;
+  for (const CalibrationFamily& family : families) {
+    if (!command.family.empty() && family.name != command.family) continue;
+    PublishedForecaster forecaster(shipped, *costs);
+    const CalibratedFamily found = calibrate(family, shipped, forecaster);
+    print(found, out);
+    if (!command.output.empty()) write_family(found, command);
+    any = true;
+  }
+  if (!any) reject(fmt::format("--family: calibration.json has no '{}'", command.family));
+}
+
+}  // namespace foreplan
