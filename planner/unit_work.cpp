@@ -185,7 +185,7 @@ class UnitLowering {
         const std::int64_t bytes = operand_bytes(id, inputs[operand]).count;
         const std::int64_t parts = split(inputs[operand]) || setting_.sp ? setting_.tp : 1;
         const std::int64_t size = element_size(setting_.dtype).count;
-        const std::int64_t elements = std::max<std::int64_t>(1, part(bytes / size, parts));
+        const std::int64_t elements = std::max<std::int64_t>(1, ceil_div(bytes / size, parts));
         work_of(id).ops.backward_input.push_back(whole_op("add", Pass::forward, {elements}));
       }
     }

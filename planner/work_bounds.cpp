@@ -100,9 +100,21 @@ std::vector<VirtualStageCost> WorkBounds::virtual_stages(const Strategy& strateg
   return stages;
 }
 
+/// Gradients that are added to those of micro-batches before.
+int WorkBounds::accumulated_bytes(const Strategy& strategy) const {
+  const bool accumulates =
+      split_batch(strategy, task_.global_batch).micro_batches > 1 && strategy.zero < 2;
+  return accumulates ? task_.stack.gradient_bytes : 0;
+}
+
 const WorkBounds::Prices& WorkBounds::prices(const Strategy& strategy) const {
-  const Key key{strategy.tp, strategy.cp,           strategy.ep,
-                strategy.sp, *strategy.micro_batch, recomputed(strategy)};
+  const Key key{strategy.tp,
+                strategy.cp,
+                strategy.ep,
+                strategy.sp,
+                *strategy.micro_batch,
+                recomputed(strategy),
+                accumulated_bytes(strategy)};
   const auto known = [&]() -> const Prices* {
     const auto refusal = refusals_.find(key);
     if (refusal != refusals_.end()) reject(refusal->second);
@@ -130,6 +142,8 @@ WorkBounds::Prices WorkBounds::priced(const Strategy& strategy) const {
                             .lengths = task_.lengths,
                             .dtype = task_.precision,
                             .fused_attention = task_.stack.fused_attention,
+                            .kernels = task_.stack.kernels,
+                            .accumulated_bytes = accumulated_bytes(strategy),
                             .tp = strategy.tp,
                             .cp = strategy.cp,
                             .ep = strategy.ep,

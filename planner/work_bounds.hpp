@@ -37,9 +37,10 @@ class WorkBounds {
  private:
   /// By unit class.
   using Prices = std::vector<UnitCost>;
-  using Key = std::tuple<int, int, int, bool, std::int64_t, Recompute>;
+  using Key = std::tuple<int, int, int, bool, std::int64_t, Recompute, int>;
 
   Duration checked_bound(const Strategy& strategy) const;
+  int accumulated_bytes(const Strategy& strategy) const;
   const Prices& prices(const Strategy& strategy) const;
   Prices priced(const Strategy& strategy) const;
   std::vector<VirtualStageCost> virtual_stages(const Strategy& strategy, int parts) const;
