@@ -14,6 +14,9 @@ struct KernelFeatures {
   bool fused_loss = true;  ///< of logits as they are, in one kernel each way
   bool fused_optimizer = true;
   bool fused_projections = true;   ///< linears that read one tensor (query, key, value; gate, up) are one product
+  /// Full recomputation ends with the last tensor that backward asks for: checkpoints of PyTorch 2.1 and later
+  /// that are not reentrant (torch.utils.checkpoint, set_checkpoint_early_stop).
+  bool stops_recomputing = false;
   bool fused_accumulation = true;  ///< products of weights' gradients add to what earlier micro-batches left
 };
 

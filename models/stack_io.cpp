@@ -15,6 +15,14 @@ void read_bucket(JsonObject& object, const char* key, Bytes& bytes) {
   if (const auto value = object.optional(key)) bytes = Bytes{value->integer(1, kMost)};
 }
 
+Blocking read_blocking(const JsonValue& value) {
+  const std::string text = value.text();
+  if (text == "never") return Blocking::never;
+  if (text == "plain") return Blocking::plain;
+  if (text == "always") return Blocking::always;
+  value.expected("never, plain or always");
+}
+
 int read_gradient_bytes(const JsonValue& value) {
   const std::int64_t bytes = value.integer(1, 8);
   if ((bytes & (bytes - 1)) != 0) value.expected("1, 2, 4 or 8");
@@ -33,7 +41,13 @@ Stack read_stack(const std::filesystem::path& path) {
   read_flag(root, "overlap_gradients", stack.overlap_gradients);
   read_flag(root, "overlap_parameters", stack.overlap_parameters);
   read_flag(root, "overlap_tensor", stack.overlap_tensor);
+  read_flag(root, "pipeline_tensor", stack.pipeline_tensor);
+  if (const auto block = root.optional("messages_block")) {
+    stack.messages_block = read_blocking(*block);
+  }
+  read_flag(root, "gather_again", stack.gather_again);
   read_flag(root, "prefetch_parameters", stack.prefetch_parameters);
+  read_flag(root, "dispatch_once_per_node", stack.dispatch_once);
   read_flag(root, "clip_gradients", stack.clip_gradients);
   read_flag(root, "scatter_activations", stack.scatter_activations);
   read_flag(root, "master_weights", stack.master_weights);
@@ -47,6 +61,7 @@ Stack read_stack(const std::filesystem::path& path) {
   read_flag(root, "fused_loss", stack.kernels.fused_loss);
   read_flag(root, "fused_optimizer", stack.kernels.fused_optimizer);
   read_flag(root, "fused_projections", stack.kernels.fused_projections);
+  read_flag(root, "stops_recomputing", stack.kernels.stops_recomputing);
   read_flag(root, "fused_accumulation", stack.kernels.fused_accumulation);
   if (const auto time = root.optional("host_launch_s")) stack.host_launch = read_seconds(*time);
   if (const auto time = root.optional("host_step_s")) stack.host_step = read_seconds(*time);
@@ -55,6 +70,7 @@ Stack read_stack(const std::filesystem::path& path) {
   }
   read_bucket(root, "first_bucket_bytes", stack.first_bucket);
   read_bucket(root, "bucket_bytes", stack.bucket);
+  read_bucket(root, "bucket_bytes_per_rank", stack.bucket_per_rank);
   root.finish();
   return stack;
 }

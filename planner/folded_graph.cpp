@@ -41,7 +41,7 @@ class FoldedStep::GraphWriter {
         builder_(shape_.stages),
         forward_(tasks_by_chunk()),
         backward_(tasks_by_chunk()),
-        last_(static_cast<std::size_t>(shape_.stages)) {
+        last_(static_cast<std::size_t>(shape_.stages), TaskId{-1}) {
     builder_.set_global_batch(step.task_.global_batch);
     for (int j = 0; j < shape_.virtual_stages(); ++j) {
       builder_.add_node_name(fmt::format("virtual stage {}", j));
@@ -95,7 +95,10 @@ class FoldedStep::GraphWriter {
   void add_stage(int s, const PipelineCosts& pipeline) {
     for (const PipelineAction& action : pipeline_schedule(shape_, s)) {
       const int at = virtual_stage(shape_.schedule, shape_.stages, shape_.chunks, s, action.chunk);
-      last_[static_cast<std::size_t>(s)] = add_action(s, at, action, pipeline);
+      const TaskId task = add_action(s, at, action, pipeline);
+      TaskId& last = last_[static_cast<std::size_t>(s)];
+      if (last != TaskId{-1}) following_[last] = task;
+      last = task;
     }
   }
 
@@ -131,25 +134,50 @@ class FoldedStep::GraphWriter {
         builder_.add_after(backward_[j][m], forward_[j][m]);
         continue;
       }
-      move(at, at + 1, i, forward_[j][m], forward_[j + 1][m], pipeline.hops[j].forward);
-      move(at + 1, at, i, backward_[j + 1][m], backward_[j][m], pipeline.hops[j].backward);
+      const HopCost& hop = pipeline.hops[j];
+      move({.from = at,
+            .to = at + 1,
+            .micro_batch = i,
+            .producer = forward_[j][m],
+            .consumer = forward_[j + 1][m],
+            .time = hop.forward,
+            .blocking = hop.blocking});
+      move({.from = at + 1,
+            .to = at,
+            .micro_batch = i,
+            .producer = backward_[j + 1][m],
+            .consumer = backward_[j][m],
+            .time = hop.backward,
+            .blocking = hop.blocking});
     }
   }
 
-  void move(int from, int to, int micro_batch, TaskId producer, TaskId consumer, Duration time) {
-    const DeviceId source{stage_of(shape_, from)}, destination{stage_of(shape_, to)};
-    if (source == destination) return builder_.add_after(consumer, producer);
-    const auto piece = step_.stages_[static_cast<std::size_t>(std::min(from, to))].back();
+  /// What one virtual stage sends to another.
+  struct Message {
+    int from = 0, to = 0;
+    std::int32_t micro_batch = 0;
+    TaskId producer{}, consumer{};
+    Duration time{};
+    bool blocking = false;
+  };
+
+  void move(const Message& message) {
+    const DeviceId source{stage_of(shape_, message.from)};
+    const DeviceId destination{stage_of(shape_, message.to)};
+    if (source == destination) return builder_.add_after(message.consumer, message.producer);
+    const auto first = static_cast<std::size_t>(std::min(message.from, message.to));
     const TaskId copy = add({.kind = TaskKind::transfer,
                              .device = destination,
                              .stream = kNoStream,
                              .source = source,
-                             .bytes = step_.works_[piece.unit_class].leaving,
-                             .node = from,
-                             .micro_batch = micro_batch,
-                             .after = {producer}},
-                            time);
-    builder_.add_after(consumer, copy);
+                             .bytes = step_.works_[step_.stages_[first].back().unit_class].leaving,
+                             .node = message.from,
+                             .micro_batch = message.micro_batch,
+                             .after = {message.producer}},
+                            message.time);
+    builder_.add_after(message.consumer, copy);
+    const auto next = following_.find(message.producer);
+    if (message.blocking && next != following_.end()) builder_.add_after(next->second, copy);
   }
 
   void add_end(int s, const StageEnd& end, Duration finish) {
@@ -174,7 +202,8 @@ class FoldedStep::GraphWriter {
   TaskGraphBuilder builder_;
   std::vector<Duration> durations_;
   TasksByChunk forward_, backward_;
-  std::vector<TaskId> last_;  ///< of each stage's actions
+  std::vector<TaskId> last_;            ///< of each stage's actions
+  std::map<TaskId, TaskId> following_;  ///< on the same stage
   std::map<std::pair<int, int>, BufferId> kept_;
   std::int32_t ends_node_ = 0;
 };

@@ -44,9 +44,11 @@ void FoldedStep::plan_exchanges() {
     buckets_.push_back(aggregated ? plan_buckets(units, strategy_, groups_, task_.stack)
                                   : std::vector<BucketSend>{});
   }
+  const bool blocks = task_.stack.messages_block == Blocking::always ||
+                      (task_.stack.messages_block == Blocking::plain && strategy_.vpp == 1);
   for (int j = 0; j + 1 < shape_.virtual_stages(); ++j) {
     const Duration hop = has_next(shape_, j) ? hop_time(j, j + 1) : Duration{};
-    hops_.push_back({.forward = hop, .backward = hop});
+    hops_.push_back({.forward = hop, .backward = hop, .blocking = blocks});
   }
 }
 
@@ -92,7 +94,7 @@ void FoldedStep::count_flops() {
     for (const Piece& piece : pieces) {
       for (const LayerWork& layer : works_[piece.unit_class].layers) {
         const bool again =
-            piece.recompute == Recompute::full ||
+            (piece.recompute == Recompute::full && layer.recomputed) ||
             (piece.recompute == Recompute::selective && layer.recomputed_selectively);
         if (!again) continue;
         for (const Op& op : layer.ops.forward) recomputed += op.matrix.count * piece.count;

@@ -21,19 +21,26 @@ class FoldedStep::Pricer {
 
  private:
   PricedUnit priced(const Piece& piece) const {
-    const UnitCost cost =
-        price(step_.works_[piece.unit_class], {.costs = costs_,
-                                               .spec = step_.spec(kind_),
-                                               .stack = step_.task_.stack,
-                                               .context_ranks = step_.strategy_.cp,
-                                               .recompute = piece.recompute,
-                                               .slowdown = kind_.slowdown});
+    const UnitCost cost = price(step_.works_[piece.unit_class],
+                                {.costs = costs_,
+                                 .spec = step_.spec(kind_),
+                                 .stack = step_.task_.stack,
+                                 .context_ranks = step_.strategy_.cp,
+                                 .tensor_ranks = step_.strategy_.sp ? step_.strategy_.tp : 1,
+                                 .recompute = piece.recompute,
+                                 .slowdown = kind_.slowdown});
     const ShardedUnit& sharded = step_.sharded_[piece.unit_class];
-    return {.cost = cost,
-            .forward = {.compute = cost.whole_forward(), .gather = sharded.gather},
-            .backward = {.compute = cost.whole_backward_input() + cost.backward_weight,
-                         .gather = sharded.gather,
-                         .reduce = sharded.reduce}};
+    PricedUnit unit{.cost = cost,
+                    .forward = {.compute = cost.whole_forward(), .gather = sharded.gather},
+                    .backward = {.compute = cost.whole_backward_input() + cost.backward_weight,
+                                 .gather = sharded.gather,
+                                 .reduce = sharded.reduce},
+                    .again = {}};
+    if (step_.task_.stack.gather_again && piece.recompute == Recompute::full) {
+      unit.again = {.compute = cost.recompute + cost.recompute_exchange, .gather = sharded.gather};
+      unit.backward.compute -= unit.again->compute;
+    }
+    return unit;
   }
 
   const FoldedStep& step_;
@@ -57,10 +64,14 @@ FoldedStep::Chunk FoldedStep::price_chunk(std::size_t virtual_stage, Pricer& pri
     chunk.exchanging +=
         piece.count * (cost.forward_exchange + cost.backward_exchange + cost.recompute_exchange);
     const auto count = static_cast<std::size_t>(piece.count);
-    chunk.last.times.insert(chunk.last.times.end(), count, unit.backward.compute);
+    chunk.last.times.insert(chunk.last.times.end(), count,
+                            cost.whole_backward_input() + cost.backward_weight);
     if (!sharded) continue;
     forward.insert(forward.end(), count, unit.forward);
-    backward.insert(backward.end(), count, unit.backward);
+    for (std::size_t i = 0; i < count; ++i) {
+      backward.push_back(unit.backward);
+      if (unit.again) backward.push_back(*unit.again);  // before it, once the order is turned
+    }
   }
   std::reverse(backward.begin(), backward.end());
   std::reverse(chunk.last.times.begin(), chunk.last.times.end());
@@ -193,8 +204,9 @@ std::vector<FoldedStep::StageEnd> FoldedStep::ends_of(const std::vector<StageTim
                                                       const CostModel& costs) const {
   std::vector<StageEnd> ends;
   for (const StageTimes& stage : stages) {
+    const DeviceSpec& device = spec(replicas_.front()[ends.size()]);
     const AggregatedGradients gradients =
-        gradients_done(stage.last, task_.stack.overlap_gradients, costs.overlap());
+        gradients_done(stage.last, task_.stack.overlap_gradients, costs.overlap(device));
     const Duration finish = std::max(stage.finish, gradients.finish);
     const Duration ready = std::max(finish, gradients.ready);
     ends.push_back({.finish = finish, .ready = ready, .exchanging = ready - stage.finish});

@@ -143,7 +143,10 @@ void FoldedStep::lower_units() {
   for (const UnitClass& unit : chain_.classes) {
     UnitWork work = lower_unit(task_.model, unit.range, setting);
     for (Exchange& exchange : work.exchanges) {
-      exchange.time = groups_.time(exchange.kind, exchange.bytes, groups_.of(exchange.axis));
+      exchange.time =
+          exchange.axis == Axis::expert
+              ? groups_.dispatch_time(exchange.bytes, exchange.copies, task_.stack.dispatch_once)
+              : groups_.time(exchange.kind, exchange.bytes, groups_.of(exchange.axis));
     }
     works_.push_back(std::move(work));
   }

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "planner/estimate.hpp"
@@ -100,7 +101,8 @@ class FoldedStep {
   };
   struct PricedUnit {
     UnitCost cost;
-    ShardedUnit forward, backward;  ///< with zero >= 2
+    ShardedUnit forward, backward;     ///< with zero >= 2
+    std::optional<ShardedUnit> again;  ///< the forward that repeats, where it gathers for itself
   };
   class Pricer;
   /// Two stages that hold the same parameters and add up their gradients.

@@ -15,14 +15,18 @@ class BucketPlan {
       : groups_(groups),
         stack_(stack),
         kind_(strategy.zero >= 1 ? CollectiveKind::reduce_scatter : CollectiveKind::all_reduce),
-        limit_(stack.first_bucket) {}
+        limit_(stack.first_bucket),
+        bucket_(stack.bucket) {
+    const Bytes least = groups.data_ranks() * stack.bucket_per_rank;
+    if (least > bucket_) bucket_ = limit_ = least;
+  }
 
   void add(const UnitWork& work, std::size_t unit) {
     filled_ += Bytes{work.dense_parameters * stack_.gradient_bytes};
     while (filled_ >= limit_) {
       send(unit, limit_);
       filled_ -= limit_;
-      limit_ = stack_.bucket;
+      limit_ = bucket_;
     }
     if (work.expert_parameters == 0) return;
     const Bytes experts{work.expert_parameters * stack_.gradient_bytes};
@@ -49,7 +53,7 @@ class BucketPlan {
   const RankGroups& groups_;
   const Stack& stack_;
   CollectiveKind kind_;
-  Bytes limit_, filled_{};
+  Bytes limit_, bucket_, filled_{};
   std::vector<BucketSend> sends_;
   Bytes last_bytes_{-1};
   Duration last_time_{};

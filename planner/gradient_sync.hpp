@@ -20,7 +20,8 @@ struct BucketSend {
 
 /// The buckets of a chunk's gradients, in the order in which backward fills them.
 ///
-/// The first holds `Stack::first_bucket` bytes, the others `bucket`, the last what is left; experts'
+/// The first holds `Stack::first_bucket` bytes, the others `bucket`, all of them at least `bucket_per_rank` for
+/// each rank, the last what is left; experts'
 /// gradients go on their own, among fewer replicas. A bucket is all-reduced over the ranks that hold the
 /// same parameters, with zero >= 1 reduce-scattered. None where there are no such ranks.
 /// @param units  in the order of backward

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "sim/error.hpp"
+#include "sim/library_collectives.hpp"
 
 namespace foreplan {
 namespace {
@@ -14,20 +15,25 @@ namespace {
 Hop slower(const Hop& a, const Hop& b) {
   return {.latency = std::max(a.latency, b.latency),
           .bandwidth = std::min(a.bandwidth, b.bandwidth),
-          .half_size = std::max(a.half_size, b.half_size)};
+          .half_size = std::max(a.half_size, b.half_size),
+          .setup = std::max(a.setup, b.setup)};
 }
 
 NodeFacts facts_of(const NodeGroup& group, const Fabric& fabric) {
   NodeFacts facts{.devices = group.devices_per_node};
   Duration inside{};
   if (group.intra) {
-    facts.intra = {.latency = group.intra->latency, .bandwidth = group.intra->bandwidth};
+    facts.intra = {.latency = group.intra->latency,
+                   .bandwidth = group.intra->achieved(),
+                   .setup = group.intra->setup};
+    facts.switch_reduction = {group.intra->bandwidth.bytes_per_s * group.intra->switch_reduction};
     inside = group.intra->latency;
   }
   if (group.nic) {
     facts.nics = std::min(group.nics_per_node, group.devices_per_node);
     facts.inter = {.latency = inside + 2 * group.nic->latency + fabric.latency,
-                   .bandwidth = group.nic->bandwidth};
+                   .bandwidth = group.nic->achieved(),
+                   .setup = group.nic->setup};
   }
   facts.oversubscription = fabric.oversubscription;
   return facts;
@@ -44,6 +50,7 @@ NodeFacts node_facts(const Cluster& cluster) {
     facts.nics = std::min({facts.nics, other.nics, facts.devices});
     facts.intra = slower(facts.intra, other.intra);
     facts.inter = slower(facts.inter, other.inter);
+    facts.switch_reduction = std::min(facts.switch_reduction, other.switch_reduction);
   }
   return facts;
 }
@@ -53,7 +60,15 @@ Duration RankGroups::time(CollectiveKind kind, Bytes bytes, const GroupPlacement
   if (algorithm_ && !collective_refusal(kind, *algorithm_, placement.grid, {})) {
     return collective_time(kind, *algorithm_, bytes, placement);
   }
+  if (has_library(placement)) return library_time(kind, bytes, placement);
   return best_algorithm(kind, bytes, placement).time;
+}
+
+Duration RankGroups::dispatch_time(Bytes bytes, int copies, bool once_per_node) const {
+  if (!once_per_node || algorithm_ || !has_library(expert_)) {
+    return time(CollectiveKind::all_to_all, bytes, expert_);
+  }
+  return library_dispatch_time(bytes, copies, expert_);
 }
 
 RankGroups::RankGroups(const Cluster& cluster, const Strategy& strategy,
@@ -64,15 +79,15 @@ RankGroups::RankGroups(const Cluster& cluster, const Strategy& strategy,
       shorthand_(!cluster.node_groups().empty()) {
   if (shorthand_) nodes_ = node_facts(cluster);
   data_ranks_ = strategy.cp * strategy.dp;
-  if (data_ranks_ % strategy.ep != 0) {
-    reject(fmt::format("strategy: ep={} does not divide cp dp = {}", strategy.ep, data_ranks_));
+  if (block_ % strategy.ep != 0) {
+    reject(fmt::format("strategy: ep={} does not divide tp cp dp = {}", strategy.ep, block_));
   }
-  expert_data_ranks_ = data_ranks_ / strategy.ep;
+  expert_data_ranks_ = strategy.ep > 1 ? block_ / strategy.ep : data_ranks_;
   tensor_ = place(strategy.tp, 1);
   context_ = place(strategy.cp, strategy.tp);
-  expert_ = place(strategy.ep, strategy.tp);
+  expert_ = place(strategy.ep, 1);
   data_ = place(data_ranks_, strategy.tp);
-  expert_data_ = place(expert_data_ranks_, strategy.tp * strategy.ep);
+  expert_data_ = place(expert_data_ranks_, strategy.ep > 1 ? strategy.ep : strategy.tp);
 }
 
 GroupPlacement RankGroups::place(int size, int stride) const {

@@ -13,11 +13,12 @@ namespace foreplan {
 /// Where a strategy's groups of ranks lie on a cluster, all groups of a kind at work at once.
 ///
 /// Device of tensor rank t, context rank c, data rank d and stage s: t + tp (c + cp (d + dp s)). Expert
-/// groups are neighbours among the ranks of cp and dp.
+/// groups are neighbours among the ranks of tp, cp and dp; without ep a rank has its tp-th of every expert.
 class RankGroups {
  public:
-  /// @param algorithm  of all collectives that it can do; empty, and for the others: the one that takes least
-  /// @throws Error(invalid_argument) if ep does not divide cp dp
+  /// @param algorithm  of all collectives that it can do; empty, and for the others: a library's where the
+  ///   cluster tells its setup (sim/library_collectives.hpp), else the algorithm that takes least
+  /// @throws Error(invalid_argument) if ep does not divide tp cp dp
   RankGroups(const Cluster& cluster, const Strategy& strategy,
              std::optional<CollectiveAlgorithm> algorithm = {});
 
@@ -33,6 +34,10 @@ class RankGroups {
   Duration time(CollectiveKind kind, Bytes bytes, Axis axis) const {
     return time(kind, bytes, of(axis));
   }
+
+  /// Rows on their way to experts or back, `copies` of each in `bytes`.
+  /// @param once_per_node  a row goes to each node once, where the cluster tells a library's setup
+  Duration dispatch_time(Bytes bytes, int copies, bool once_per_node) const;
 
   /// A message from each device of a stage to its like on another, all at once.
   Duration stage_hop(int from, int to, Bytes bytes) const;

@@ -50,6 +50,12 @@ void check_purpose(const OpGraph& model, const Strategy& strategy) {
   if (strategy.ep > 1 && !has(model, LayerKind::expert_linear)) {
     reject(fmt::format("strategy: ep={}: {} has no experts", strategy.ep, model.name()));
   }
+  if (strategy.ep > 1 && strategy.tp > 1 && !strategy.sp) {
+    reject(fmt::format(
+        "strategy: ep={} with tp={} needs sp=1: experts are not cut by tp, so that its ranks "
+        "would repeat each other's rows",
+        strategy.ep, strategy.tp));
+  }
   const bool attention = has(model, LayerKind::attention);
   if (strategy.cp > 1 && !attention) {
     reject(fmt::format("strategy: cp={} shares attention, but {} has none", strategy.cp,

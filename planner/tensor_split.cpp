@@ -12,10 +12,6 @@ namespace {
 
 std::size_t place(LayerId id) { return static_cast<std::size_t>(id); }
 
-bool is_product(LayerKind kind) {
-  return kind == LayerKind::linear || kind == LayerKind::conv2d || kind == LayerKind::expert_linear;
-}
-
 /// Whether a rank can do its features or heads of the layer without the others'.
 bool splittable(const Layer& layer) {
   switch (layer.kind) {
@@ -51,11 +47,12 @@ bool is_shared_key(const OpGraph& model, LayerId layer, LayerId input) {
 
 class Splitter {
  public:
-  Splitter(const OpGraph& model, LayerId first, LayerId last, int tp)
+  Splitter(const OpGraph& model, LayerId first, LayerId last, int tp, bool whole_experts)
       : model_(model),
         first_(first),
         last_(last),
         tp_(tp),
+        whole_experts_(whole_experts),
         shardings_(model.size(), Sharding::replicated) {}
 
   std::vector<Sharding> split() {
@@ -67,6 +64,11 @@ class Splitter {
   }
 
  private:
+  bool is_product(LayerKind kind) const {
+    if (kind == LayerKind::expert_linear) return !whole_experts_;
+    return kind == LayerKind::linear || kind == LayerKind::conv2d;
+  }
+
   bool output_split(LayerId id) const {
     return id >= first_ && output_is_split(shardings_[place(id)]);
   }
@@ -125,6 +127,7 @@ class Splitter {
   const OpGraph& model_;
   LayerId first_, last_;
   int tp_;
+  bool whole_experts_;
   std::vector<Sharding> shardings_;
 };
 
@@ -145,8 +148,9 @@ void shard_groups(Layer& layer, int tp) {
 
 }  // namespace
 
-std::vector<Sharding> split_tensors(const OpGraph& model, LayerId first, LayerId last, int tp) {
-  return Splitter(model, first, last, tp).split();
+std::vector<Sharding> split_tensors(const OpGraph& model, LayerId first, LayerId last, int tp,
+                                    bool whole_experts) {
+  return Splitter(model, first, last, tp, whole_experts).split();
 }
 
 Layer sharded(const Layer& layer, Sharding sharding, int tp) {

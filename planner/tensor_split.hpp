@@ -15,9 +15,11 @@ namespace foreplan {
 /// vocabulary), an embedding by the rows of its table; all else is done by every rank, whole, or with
 /// sequence parallelism a tp-th of the rows.
 /// Sources: Shoeybi et al., arXiv:1909.08053, section 3; Korthikanti et al., arXiv:2205.05198, section 4.2.
+/// @param whole_experts  experts are not cut: a rank has some of them, as expert parallelism deals them
 /// @return  by layer of the model; those outside are replicated
 /// @throws Error(invalid_argument) naming the first layer whose heads, groups or features tp does not divide
-std::vector<Sharding> split_tensors(const OpGraph& model, LayerId first, LayerId last, int tp);
+std::vector<Sharding> split_tensors(const OpGraph& model, LayerId first, LayerId last, int tp,
+                                    bool whole_experts = false);
 
 /// What one rank of `tp` does of `layer`. A vocabulary that tp does not divide is filled up.
 Layer sharded(const Layer& layer, Sharding sharding, int tp);

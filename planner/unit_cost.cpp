@@ -1,6 +1,7 @@
 #include "planner/unit_cost.hpp"
 
 #include <algorithm>
+#include <cmath>
 
 namespace foreplan {
 namespace {
@@ -17,10 +18,12 @@ class UnitPricer {
   UnitCost price() {
     for (const LayerWork& layer : work_.layers) add(layer);
     for (const Exchange& exchange : work_.exchanges) add(exchange);
+    const Duration before = cost_.forward;
     if (pricing_.stack.host_launch > Duration::zero()) wait_for_host();
     if (pricing_.recompute == Recompute::full) {
-      cost_.recompute = cost_.forward;
-      cost_.recompute_exchange = cost_.forward_exchange;
+      // The host's time is that of the kernels that it hands out: the waits of forward come again.
+      cost_.recompute = again_ + (cost_.forward - before);
+      cost_.recompute_exchange = again_exchange_;
     }
     return cost_;
   }
@@ -69,6 +72,7 @@ class UnitPricer {
     cost_.forward += forward;
     cost_.backward_input += input_.back();
     cost_.backward_weight += weight_.back();
+    if (layer.recomputed) again_ += forward;
     if (pricing_.recompute == Recompute::selective && layer.recomputed_selectively) {
       cost_.recompute += forward;
     }
@@ -93,22 +97,55 @@ class UnitPricer {
       // Two exchanges share what attention offers backward.
       return attention * (steps - 1) / steps / (forward ? 1 : 2);
     }
-    if (forward || !pricing_.stack.overlap_tensor) return {};
+    if (forward || exchange.kind == CollectiveKind::all_gather) return {};
+    if (!pricing_.stack.overlap_tensor) return {};
     return sum(weight_, exchange.beside);
   }
 
+  /// Whether it goes in parts, each beside a part of the products around it.
+  bool pipelined(const Exchange& exchange) const {
+    const bool before_weights =
+        exchange.pass != Pass::forward && exchange.kind != CollectiveKind::all_gather;
+    return exchange.axis == Axis::tensor && pricing_.stack.pipeline_tensor &&
+           pricing_.tensor_ranks > 1 && !before_weights && !exchange.beside.empty();
+  }
+
+  Duration exposed(const Exchange& exchange) const {
+    if (!pipelined(exchange)) {
+      return time_beside(exchange.time, cover(exchange), pricing_.costs.overlap(pricing_.spec));
+    }
+    const Duration first = exchange.time / pricing_.tensor_ranks;
+    const Duration products =
+        sum(exchange.pass == Pass::forward ? forward_ : input_, exchange.beside);
+    const Duration others = products - products / pricing_.tensor_ranks;
+    return first + time_beside(exchange.time - first, others, {});
+  }
+
   void add(const Exchange& exchange) {
-    const Duration exposed = std::max(Duration::zero(), exchange.time - cover(exchange));
-    (exchange.pass == Pass::forward ? cost_.forward_exchange : cost_.backward_exchange) += exposed;
+    const bool forward = exchange.pass == Pass::forward;
+    const Duration alone = exposed(exchange);
+    (forward ? cost_.forward_exchange : cost_.backward_exchange) += alone;
+    if (forward && work_.layers[place(exchange.layer)].recomputed) again_exchange_ += alone;
   }
 
   const UnitWork& work_;
   const Pricing& pricing_;
   UnitCost cost_;
+  Duration again_{}, again_exchange_{};  ///< of forward, what full recomputation does again
   std::vector<Duration> forward_, input_, weight_;  ///< by layer
 };
 
 }  // namespace
+
+Duration time_beside(Duration exchange, Duration compute, const CostModel::Overlap& overlap) {
+  if (overlap.compute == 1 && overlap.communication == 1) {
+    return std::max(Duration::zero(), exchange - compute);
+  }
+  const auto e = static_cast<double>(exchange.count()), w = static_cast<double>(compute.count());
+  const double together = std::min(e * overlap.communication, w * overlap.compute);
+  const double left = e - together / overlap.communication + w - together / overlap.compute;
+  return Duration(std::llround(together + left - w));
+}
 
 UnitCost price(const UnitWork& work, const Pricing& pricing) {
   return UnitPricer(work, pricing).price();

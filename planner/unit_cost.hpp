@@ -14,6 +14,7 @@ struct Pricing {
   const DeviceSpec& spec;
   const Stack& stack;
   int context_ranks = 1;
+  int tensor_ranks = 1;  ///< with sequence parallelism; 1 without
   Recompute recompute = Recompute::none;
   double slowdown = 1;  ///< of this device's compute
 };
@@ -31,15 +32,26 @@ struct UnitCost {
   }
 };
 
+/// By how much an exchange of time E delays compute of time W that may run beside it.
+///
+/// Both run together until the first is done, E at 1/b and W at 1/a of its speed (`overlap`):
+///   together = min(b E, a W)        delay = together + (E - together/b) + (W - together/a) - W
+/// Without a slow-down max(0, E - W).
+Duration time_beside(Duration exchange, Duration compute, const CostModel::Overlap& overlap);
+
 /// The sum over the unit's ops, each with the launch that separates it from the next, and its exchanges:
 ///
-///   exposed = max(0, exchange - what it may run beside)
+///   exposed = time_beside(exchange, what it may run beside)
+///
 /// Where a thread hands out the kernels (Stack::host_launch), a pass takes as long as that at least:
 ///
 ///   forward = max(kernels and exchanges, their number times host_launch), and backward likewise
 ///
 /// Beside: attention, for rings of keys and values (all but the first of their cp steps); the gradients
-/// of the weights, for tensor-parallel exchanges backward, where the stack overlaps them.
+/// of the weights, for tensor-parallel exchanges before columns backward, where the stack overlaps them. Where it
+/// pipelines tensor parallelism, the others go in tp parts, each beside the products (forward, or the gradients of
+/// the input) of another part: E/tp stays exposed, the rest as far as it outlasts (tp-1)/tp of the products; their
+/// copies hold no multiprocessors.
 UnitCost price(const UnitWork& work, const Pricing& pricing);
 
 }  // namespace foreplan

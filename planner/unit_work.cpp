@@ -25,7 +25,7 @@ class UnitLowering {
       : model_(model),
         range_(range),
         setting_(setting),
-        shardings_(shardings(model, range, setting.tp)) {
+        shardings_(shardings(model, range, setting.tp, setting.ep > 1)) {
     check_lengths();
   }
 
@@ -35,6 +35,7 @@ class UnitLowering {
       if (setting_.kernels.fused_projections) merge_projections();
       add_joins();
       if (setting_.accumulated_bytes > 0) accumulate_gradients();
+      if (setting_.kernels.stops_recomputing) stop_recomputing();
     }
     if (setting_.tp > 1) add_tensor_exchanges();
     if (setting_.cp > 1) add_context_exchanges();
@@ -47,10 +48,11 @@ class UnitLowering {
 
  private:
   /// What runs is shared as the runtime shares it.
-  static std::vector<Sharding> shardings(const OpGraph& model, const UnitRange& range, int tp) {
-    if (!model.flat()) return split_tensors(model, range.first, range.last, tp);
+  static std::vector<Sharding> shardings(const OpGraph& model, const UnitRange& range, int tp,
+                                         bool whole_experts) {
+    if (!model.flat()) return split_tensors(model, range.first, range.last, tp, whole_experts);
     if (!is_executable(model)) {
-      return split_tensors(model, LayerId{0}, LayerId(model.size() - 1), tp);
+      return split_tensors(model, LayerId{0}, LayerId(model.size() - 1), tp, whole_experts);
     }
     return shard(model, tp);
   }
@@ -135,6 +137,16 @@ class UnitLowering {
     }
     if (layer.tied_to && !inside(*layer.tied_to)) {
       work_.tied_parameters += layer.in_features * layer.out_features;
+    }
+  }
+
+  /// The last layers, of which backward needs no output, are not computed again.
+  void stop_recomputing() {
+    for (auto work = work_.layers.rbegin(); work != work_.layers.rend(); ++work) {
+      const LayerKind kind = model_.layer(work->layer).kind;
+      if (kind != LayerKind::linear && kind != LayerKind::add) return;
+      work->recomputed = false;
+      if (kind == LayerKind::linear) return;
     }
   }
 
@@ -241,6 +253,11 @@ class UnitLowering {
     const Sizing whole = sizing(false);
     const std::int64_t rows = whole.samples * layer.positions.count(whole.lengths);
     ops.forward.push_back(whole_op("bias_add", Pass::forward, {rows, layer.out_features}));
+    if (setting_.kernels.fused_elementwise && !is_executable(model_)) {
+      // Part of what adds the residual behind it.
+      ops.forward.back().traffic = Bytes{};
+      ops.forward.back().launches = 0;
+    }
     ops.backward_weight.push_back(
         whole_op("bias_add", Pass::backward_weight, {rows, layer.out_features}));
   }
@@ -279,6 +296,7 @@ class UnitLowering {
                                .pass = pass,
                                .layer = layer,
                                .bytes = bytes,
+                               .copies = 1,
                                .beside = std::move(beside)});
   }
 
@@ -288,7 +306,7 @@ class UnitLowering {
       const LayerId layer = edge.consumers.front();
       const Bytes bytes = operand_bytes(layer, edge.producer);
       if (setting_.sp) {
-        exchange(all_gather, Axis::tensor, Pass::forward, layer, bytes);
+        exchange(all_gather, Axis::tensor, Pass::forward, layer, bytes, edge.consumers);
         exchange(reduce_scatter, Axis::tensor, Pass::backward_input, layer, bytes, edge.consumers);
       } else {
         exchange(all_reduce, Axis::tensor, Pass::backward_input, layer, bytes, edge.consumers);
@@ -296,9 +314,11 @@ class UnitLowering {
     }
     for (const LayerId layer : leaving_layers(range_.first, range_.last, shardings_)) {
       const Bytes bytes = tensor_bytes(layer);
-      exchange(setting_.sp ? reduce_scatter : all_reduce, Axis::tensor, Pass::forward, layer,
-               bytes);
-      if (setting_.sp) exchange(all_gather, Axis::tensor, Pass::backward_input, layer, bytes);
+      exchange(setting_.sp ? reduce_scatter : all_reduce, Axis::tensor, Pass::forward, layer, bytes,
+               {layer});
+      if (setting_.sp) {
+        exchange(all_gather, Axis::tensor, Pass::backward_input, layer, bytes, {layer});
+      }
     }
     for (LayerId id = range_.first; id <= range_.last; id = layer_after(id)) {
       if (sharding(id) != Sharding::column_gather) continue;
@@ -350,8 +370,10 @@ class UnitLowering {
       const LayerId rows = kind == LayerKind::dispatch ? id : model_.inputs(id).front();
       const Layer& layer = model_.layer(rows);
       const Bytes bytes = whole_bytes(layer.positions.count(lengths(false)), layer.out_features);
-      exchange(CollectiveKind::all_to_all, Axis::expert, Pass::forward, id, bytes);
-      exchange(CollectiveKind::all_to_all, Axis::expert, Pass::backward_input, id, bytes);
+      for (const Pass pass : {Pass::forward, Pass::backward_input}) {
+        exchange(CollectiveKind::all_to_all, Axis::expert, pass, id, bytes);
+        work_.exchanges.back().copies = static_cast<int>(std::get<ExpertShape>(layer.shape).top_k);
+      }
     }
   }
 

@@ -40,8 +40,9 @@ struct Exchange {
   Pass pass{};      ///< forward, backward_input
   LayerId layer{};  ///< it belongs to
   Bytes bytes;      ///< Collective::bytes
-  /// Layers beside whose work it may run: its own attention (context), else the gradients of the weights
-  /// of those that split the tensor.
+  int copies = 1;   ///< of each row in them: an expert each (all_to_all)
+  /// Layers beside whose work it may run: its own attention (context), else those that split the tensor or
+  /// leave it; Pricing tells which of their work.
   std::vector<LayerId> beside;
   Duration time{};  ///< where the groups lie; told by whoever knows that
 };
@@ -51,6 +52,7 @@ struct LayerWork {
   LayerId layer{};
   LayerOps ops;
   bool recomputed_selectively = false;
+  bool recomputed = true;  ///< by full recomputation
 };
 
 /// Memory that forward leaves for backward.

@@ -38,9 +38,14 @@ struct DeviceSpec {
   Bytes l2{};                        ///< last cache before memory that all multiprocessors share
   double clock_mhz = 0;              ///< highest clock of the multiprocessors [MHz]
   Bandwidth link_bandwidth{};        ///< links of its own to other devices, together, one direction
-  Bandwidth host_bandwidth{};        ///< to the host's memory, one direction
-  double power_w = 0;                ///< limit of the device as it is sold [W]
-  Duration launch_overhead{};        ///< between one task of a stream and the next
+  double link_efficiency = 0;        ///< LinkFacts::efficiency of these links; 0: nobody measured
+  Duration collective_setup{};       ///< LinkFacts::setup over these links
+  double switch_reduction = 0;       ///< LinkFacts::switch_reduction where a switch joins them
+  /// That a library's collective holds while it runs; 0: not told, it slows no compute down.
+  std::int32_t collective_multiprocessors = 0;
+  Bandwidth host_bandwidth{};  ///< to the host's memory, one direction
+  double power_w = 0;          ///< limit of the device as it is sold [W]
+  Duration launch_overhead{};  ///< between one task of a stream and the next
   /// Whether copies and collectives run beside compute. A host thread does everything itself.
   bool concurrent_streams = true;
   std::optional<KernelFacts> kernels{};          ///< empty: nobody measured
@@ -69,10 +74,18 @@ struct Link {
   Duration latency{};
 };
 
-/// Bandwidth [B/s] and latency [s] of a connection, one direction.
+/// A connection as it is sold and as a communication library uses it, one direction.
 struct LinkFacts {
-  Bandwidth bandwidth{};
-  Duration latency{};
+  Bandwidth bandwidth{};  ///< as sold [B/s]
+  Duration latency{};     ///< of a step [s]
+  double efficiency = 1;  ///< share of `bandwidth` that messages reach, in (0, 1]
+  /// What a library's collective takes on the device before its first step; 0: not told, collectives are
+  /// foreplan's own.
+  Duration setup{};
+  /// Share of `bandwidth` at which switches add up what passes them (NVLink SHARP); 0: they do not.
+  double switch_reduction = 0;
+
+  Bandwidth achieved() const { return {bandwidth.bytes_per_s * efficiency}; }
 };
 
 /// So many equal nodes of a cluster that is given in shorthand: what closed forms need.

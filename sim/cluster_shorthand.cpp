@@ -10,10 +10,18 @@
 namespace foreplan {
 namespace {
 
-LinkFacts read_whole_link(JsonObject object) {
+LinkFacts read_whole_link(JsonObject object, bool of_node) {
   const Cluster::LinkSpec link = read_link(object);
+  LinkFacts facts{.bandwidth = link.bandwidth, .latency = link.latency};
+  if (const auto share = object.optional("efficiency")) facts.efficiency = share->share();
+  if (const auto setup = object.optional("setup_s")) facts.setup = read_seconds(*setup);
+  if (of_node) {
+    if (const auto share = object.optional("switch_reduction_efficiency")) {
+      facts.switch_reduction = share->share();
+    }
+  }
   object.finish();
-  return {link.bandwidth, link.latency};
+  return facts;
 }
 
 /// One entry of `nodes`.
@@ -26,14 +34,14 @@ NodeGroup read_node(JsonObject object, DeviceTable& devices) {
     node.devices_per_processor = static_cast<int>(shared->integer(1, node.devices_per_node));
   }
   if (node.devices_per_node > 1) {
-    node.intra = read_whole_link(object.required("intra").object());
+    node.intra = read_whole_link(object.required("intra").object(), true);
   } else if (const auto intra = object.optional("intra")) {
-    node.intra = read_whole_link(intra->object());
+    node.intra = read_whole_link(intra->object(), true);
   }
   if (const auto nics = object.optional("nics_per_node")) {
     node.nics_per_node = static_cast<int>(nics->integer(1, node.devices_per_node));
   }
-  if (const auto nic = object.optional("nic")) node.nic = read_whole_link(nic->object());
+  if (const auto nic = object.optional("nic")) node.nic = read_whole_link(nic->object(), false);
   object.finish();
   return node;
 }
@@ -97,10 +105,10 @@ class NodeBuilder {
     for (std::size_t i = 0; i < devices.size(); ++i) {
       const std::size_t port = i * ports.size() / devices.size();
       ++members[port];
-      join(devices[i], ports[port], node.intra->bandwidth, node.intra->latency / 2);
+      join(devices[i], ports[port], node.intra->achieved(), node.intra->latency / 2);
     }
     for (std::size_t port = 0; node.nics_per_node > 1 && port < ports.size(); ++port) {
-      join(ports[port], center, {node.intra->bandwidth.bytes_per_s * members[port]}, {});
+      join(ports[port], center, {node.intra->achieved().bytes_per_s * members[port]}, {});
     }
     return ports;
   }
@@ -110,10 +118,10 @@ class NodeBuilder {
     const bool has_leaf = parts_.fabric.oversubscription > 1;
     const VertexId up = has_leaf ? add_vertex("leaf", VertexKind::network_switch) : fabric_vertex_;
     for (const VertexId port : ports) {
-      join(port, up, node.nic->bandwidth, node.nic->latency + (has_leaf ? Duration{} : half));
+      join(port, up, node.nic->achieved(), node.nic->latency + (has_leaf ? Duration{} : half));
     }
     if (!has_leaf) return;
-    const double total = node.nic->bandwidth.bytes_per_s * static_cast<double>(ports.size());
+    const double total = node.nic->achieved().bytes_per_s * static_cast<double>(ports.size());
     join(up, fabric_vertex_, {total / parts_.fabric.oversubscription}, half);
   }
 

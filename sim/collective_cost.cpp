@@ -49,17 +49,6 @@ void check_size(Bytes size) {
   if (size.count < 0) reject(fmt::format("collective: expected bytes >= 0, got {}", size.count));
 }
 
-/// B2'(flows); 0 stands for no limit in `nic` and `uplink`.
-double across_bandwidth(const GroupPlacement& p, int flows) {
-  const double nic = p.nic.bytes_per_s;
-  const double uplink = p.uplink.bytes_per_s;
-  const int per_nic = (flows + p.nics - 1) / p.nics;
-  return std::min(
-      {p.inter.bandwidth.bytes_per_s,
-       nic > 0 ? nic / (p.nic_sharing * static_cast<double>(per_nic)) : kInfinity,
-       uplink > 0 ? uplink / (p.uplink_sharing * static_cast<double>(flows)) : kInfinity});
-}
-
 /// The formulas, in picoseconds.
 class Formulas {
  public:
@@ -284,7 +273,18 @@ GroupPlacement under(const Protocol& protocol, GroupPlacement placement) {
 
 Duration point_to_point_time(Bytes size, const Hop& hop) {
   check_size(size);
-  return duration(line(hop, hop.bandwidth.bytes_per_s).time(static_cast<double>(size.count)));
+  return hop.setup +
+         duration(line(hop, hop.bandwidth.bytes_per_s).time(static_cast<double>(size.count)));
+}
+
+double across_bandwidth(const GroupPlacement& p, int flows) {
+  const double nic = p.nic.bytes_per_s;
+  const double uplink = p.uplink.bytes_per_s;
+  const int per_nic = (flows + p.nics - 1) / p.nics;
+  return std::min(
+      {p.inter.bandwidth.bytes_per_s,
+       nic > 0 ? nic / (p.nic_sharing * static_cast<double>(per_nic)) : kInfinity,
+       uplink > 0 ? uplink / (p.uplink_sharing * static_cast<double>(flows)) : kInfinity});
 }
 
 Duration collective_time(CollectiveKind kind, CollectiveAlgorithm algorithm, Bytes size,

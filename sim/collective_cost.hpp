@@ -10,12 +10,16 @@ namespace foreplan {
 
 /// Time of one message of `size` that has `hop` to itself.
 ///
-///   t = alpha + (S + S_half) / B
+///   t = setup + alpha + (S + S_half) / B
 ///
 /// @param size  S >= 0 [B]
 /// @throws Error(invalid_argument) if size < 0, the bandwidth is not positive or the time is out of
 ///   range
 Duration point_to_point_time(Bytes size, const Hop& hop);
+
+/// B2'(flows) below: what each of `flows` messages that leave a node at once gets [B/s]; 0 stands for no limit
+/// in `nic` and `uplink`.
+double across_bandwidth(const GroupPlacement& placement, int flows);
 
 /// Time of a collective in closed form: what the tasks of `expand_collective` take while `placement`
 /// tells all that competes, adds not counted.

@@ -96,6 +96,12 @@ Demand CostModel::demand(const Op& op, const DeviceSpec& spec, Duration time) co
   return {.multiprocessors = 1, .bandwidth = bandwidth_share(op.traffic, time, spec)};
 }
 
+CostModel::Overlap CostModel::overlap(const DeviceSpec& spec) const {
+  const double held = spec.collective_multiprocessors;
+  if (held <= 0 || held >= spec.multiprocessors) return {};
+  return {.compute = 1 / (1 - held / spec.multiprocessors)};
+}
+
 namespace {
 
 /// A copy takes its share of bandwidth whatever else runs; its engine needs no multiprocessors.

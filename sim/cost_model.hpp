@@ -62,7 +62,9 @@ class CostModel {
   struct Overlap {
     double compute = 1, communication = 1;
   };
-  virtual Overlap overlap() const { return {}; }
+  /// On a device of kind `spec`. Without better knowledge: a library's collective holds c of m
+  /// multiprocessors, so that compute takes 1 / (1 - c / m) times as long; it is not slowed itself.
+  virtual Overlap overlap(const DeviceSpec& spec) const;
   /// Whether `demand` is known well enough to slow down streams of one device that overlap.
   virtual bool knows_demand() const { return false; }
 };

@@ -65,6 +65,17 @@ void read_details(JsonObject& object, DeviceSpec& spec) {
   if (const auto rate = object.optional("link_bandwidth_bytes_per_s")) {
     spec.link_bandwidth = {rate->number(0)};
   }
+  if (const auto share = object.optional("link_efficiency")) spec.link_efficiency = share->share();
+  if (const auto setup = object.optional("collective_setup_s")) {
+    spec.collective_setup = read_seconds(*setup);
+  }
+  if (const auto share = object.optional("switch_reduction_efficiency")) {
+    spec.switch_reduction = share->share();
+  }
+  if (const auto count = object.optional("collective_multiprocessors")) {
+    spec.collective_multiprocessors =
+        static_cast<std::int32_t>(count->integer(1, kMostMultiprocessors));
+  }
   if (const auto rate = object.optional("host_bandwidth_bytes_per_s")) {
     spec.host_bandwidth = {rate->positive_number()};
   }
@@ -80,13 +91,17 @@ void read_details(JsonObject& object, DeviceSpec& spec) {
   }
 }
 
-constexpr std::array<std::string_view, 10> kSourced = {"memory_bytes",
+constexpr std::array<std::string_view, 14> kSourced = {"memory_bytes",
                                                        "peak_flops_per_s",
                                                        "memory_bandwidth_bytes_per_s",
                                                        "multiprocessors",
                                                        "l2_bytes",
                                                        "clock_mhz",
                                                        "link_bandwidth_bytes_per_s",
+                                                       "link_efficiency",
+                                                       "collective_setup_s",
+                                                       "switch_reduction_efficiency",
+                                                       "collective_multiprocessors",
                                                        "host_bandwidth_bytes_per_s",
                                                        "power_w",
                                                        "launch_overhead_s"};

@@ -131,6 +131,7 @@ GroupPlacement placement_of(const NodeFacts& nodes, const GroupShape& shape) {
   placement.nic_sharing = std::min(groups, (nodes.devices + nodes.nics - 1) / nodes.nics);
   placement.uplink = {nodes.oversubscription > 1 ? total / nodes.oversubscription : 0};
   placement.uplink_sharing = groups;
+  placement.switch_reduction = nodes.switch_reduction;
   return placement;
 }
 

@@ -10,13 +10,16 @@ namespace foreplan {
 
 /// A way from one device to another: a message of S bytes takes
 ///
-///   t = alpha + (S + S_half) / B
+///   t = setup + alpha + (S + S_half) / B
 ///
 /// so that it moves at B S / (S + S_half) once it has begun, at half of B where S = S_half.
 struct Hop {
   Duration latency{};   ///< alpha [s]
   Bandwidth bandwidth;  ///< B [B/s], reached by endless messages
   Bytes half_size{};    ///< S_half [B]
+  /// What a communication library takes on the device before a collective's or a message's first byte
+  /// moves: its kernel starts and the ranks find each other [s]; 0: there is no library.
+  Duration setup{};
   friend bool operator==(const Hop&, const Hop&) = default;
 };
 
@@ -33,6 +36,9 @@ struct GroupPlacement {
   Bandwidth uplink{};      ///< what a node gets into the fabric [B/s]; 0: as much as its NICs
   int uplink_sharing = 1;  ///< groups that send as this one does out of the node at once
   int link_sharing = 1;    ///< of each device's own link, by other collectives of its own
+  /// At which the switch inside a node adds up what its devices send, of each device's link, each way
+  /// [B/s]; 0: it does not.
+  Bandwidth switch_reduction{};
 };
 
 /// Nodes that are all alike: the shorthand of a cluster.
@@ -42,7 +48,8 @@ struct NodeFacts {
   int nics = 1;     ///< devices are dealt to them in blocks
   /// Latency between devices of two nodes; bandwidth of one NIC.
   Hop inter{};
-  double oversubscription = 1;  ///< what the NICs carry together over what the fabric takes
+  double oversubscription = 1;   ///< what the NICs carry together over what the fabric takes
+  Bandwidth switch_reduction{};  ///< GroupPlacement::switch_reduction
 };
 
 /// Every group of one kind of parallelism: `size` devices, `stride` apart. They lie beside each other

@@ -243,6 +243,13 @@ double JsonValue::positive_number() const {
   return value_->get<double>();
 }
 
+double JsonValue::share() const {
+  if (!value_->is_number() || !(value_->get<double>() > 0 && value_->get<double>() <= 1)) {
+    expected("a number above 0, at most 1");
+  }
+  return value_->get<double>();
+}
+
 std::vector<JsonValue> JsonValue::array() const {
   if (!value_->is_array()) expected("an array");
   std::vector<JsonValue> values;

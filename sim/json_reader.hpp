@@ -35,6 +35,8 @@ class JsonValue {
   double number(double least = std::numeric_limits<double>::lowest()) const;
   /// A finite number > 0.
   double positive_number() const;
+  /// A number in (0, 1].
+  double share() const;
   std::vector<JsonValue> array() const;
   JsonObject object() const;
 

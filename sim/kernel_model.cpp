@@ -38,7 +38,7 @@ class Kernel {
         bandwidth_(spec.memory_bandwidth.bytes_per_s * kernels_.memory_efficiency) {}
 
   double time() const {
-    if (op_.product.batch == 0) return moving() + ramp();
+    if (op_.product.batch == 0) return op_.launches == 0 ? moving() : moving() + ramp();
     if (op_.fused_scores) return std::max(attention(), moving()) + seconds(kernels_.tile_overhead);
     return product();
   }

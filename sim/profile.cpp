@@ -172,7 +172,7 @@ Duration ProfileModel::dispatch(const DeviceSpec&) const { return profile_.dispa
 
 Duration ProfileModel::handover() const { return profile_.handover.mean; }
 
-CostModel::Overlap ProfileModel::overlap() const {
+CostModel::Overlap ProfileModel::overlap(const DeviceSpec&) const {
   if (profile_.interference.empty()) return {};
   Overlap sum{.compute = 0, .communication = 0};
   for (const Interference& entry : profile_.interference) {

@@ -177,7 +177,7 @@ class ProfileModel final : public CostModel {
   Duration handover() const override;
   IssueCost issue() const override;
   /// The means over the profile's interference; none where it has no entries.
-  Overlap overlap() const override;
+  Overlap overlap(const DeviceSpec& spec) const override;
   double launches(const Op& op) const override;
   Demand demand(const Op& op, const DeviceSpec& spec, Duration time) const override;
   /// Whether multiprocessor shares were measured.

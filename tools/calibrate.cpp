@@ -45,8 +45,10 @@ class Fitter {
     gather(folder);
     std::vector<FittedConstant> all = family_.constants;
     all.insert(all.end(), family_.launches.begin(), family_.launches.end());
-    const RobustFit found =
-        robust_fit(all, [&](const std::vector<double>& values) { return residuals(values); });
+    std::vector<double> weights;
+    for (const FitRow& row : rows_) weights.push_back(row.weight);
+    const RobustFit found = robust_fit(
+        all, [&](const std::vector<double>& values) { return residuals(values); }, weights);
     return result(found);
   }
 
@@ -64,7 +66,7 @@ class Fitter {
     std::map<std::string, int> alike;
     for (const FitRow& row : rows_) ++alike[row.source + "/" + row.row.model.name];
     for (FitRow& row : rows_) {
-      row.weight = std::pow(alike[row.source + "/" + row.row.model.name], -0.25);
+      row.weight = 1.0 / std::sqrt(alike[row.source + "/" + row.row.model.name]);
     }
   }
 
@@ -112,7 +114,7 @@ class Fitter {
     for (const FitRow& row : rows_) {
       const double forecast =
           seconds(forecaster_.forecast(row.row, row.source).estimate.step_time);
-      result.push_back(row.weight * std::log(forecast / row.measured));
+      result.push_back(std::log(forecast / row.measured));
     }
     return result;
   }
@@ -126,7 +128,7 @@ class Fitter {
     std::map<std::string, int> sources;
     double squares = 0;
     for (std::size_t i = 0; i < rows_.size(); ++i) {
-      const double log = found.residuals[i] / rows_[i].weight;
+      const double log = found.residuals[i];
       result.mape += std::abs(std::exp(log) - 1) / static_cast<double>(rows_.size());
       squares += log * log;
       ++sources[rows_[i].source];

@@ -20,8 +20,8 @@ struct CalibratedFamily {
   std::string sources{};   ///< of the rows, with their numbers
 };
 
-/// Fits a family's constants on its fit rows: residuals log(forecast / measured), those of a source that has n
-/// rows of a model weighted by n^(-1/4). Rows that are held out are never forecast.
+/// Fits a family's constants on its fit rows: residuals log(forecast / measured), their squares
+/// weighted by n^(-1/2) where a source has n rows of the model. Rows that are held out are never forecast.
 /// @throws Error(invalid_argument) if no fit row is of the family's devices
 CalibratedFamily calibrate(const CalibrationFamily& family, const std::filesystem::path& rows,
                            PublishedForecaster& forecaster);

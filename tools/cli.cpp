@@ -131,6 +131,7 @@ struct Commands {
   DevicesCommand devices;
   PublishedCommand published;
   CalibrateCommand calibrate;
+  FitLinksCommand fit_links;
 };
 
 void add_forecasting(CLI::App& app, Commands& c, std::ostream& out) {
@@ -277,6 +278,10 @@ void add_measuring(CLI::App& app, Commands& c, std::ostream& out) {
                         "a folder for the fitted device and stack files");
   calibrate->add_option("--date", c.calibrate.date, "to stand in these files");
   calibrate->callback([&] { run_calibrate(c.calibrate, out); });
+  CLI::App* fit_links = add_command(
+      app, "fit-links", "What links reach, fitted on measured collectives", "", c.fit_links);
+  fit_links->add_option("FILE", c.fit_links.file, "measured collectives; default: those shipped");
+  fit_links->callback([&] { run_fit_links(c.fit_links, out); });
 
   CLI::App* devices =
       add_command(app, "devices", "What this machine has to train on, or why not", "", c.devices);

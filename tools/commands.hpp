@@ -111,6 +111,11 @@ struct CalibrateCommand {
   bool json = false;
 };
 void run_calibrate(const CalibrateCommand& command, std::ostream& out);
+struct FitLinksCommand {
+  std::string file;  ///< of measured collectives; empty: those that are shipped
+  bool json = false;
+};
+void run_fit_links(const FitLinksCommand& command, std::ostream& out);
 
 struct DevicesCommand {
   bool json = false;

@@ -44,6 +44,11 @@ std::vector<std::pair<std::string, std::string>> facts(const DeviceSpec& device)
           {"l2_bytes", mebibytes(device.l2)},
           {"clock_mhz", device.clock_mhz > 0 ? number(device.clock_mhz) + " MHz" : ""},
           {"link_bandwidth_bytes_per_s", known(device.link_bandwidth)},
+          {"link_efficiency", number(device.link_efficiency)},
+          {"collective_setup_s",
+           device.collective_setup > Duration{} ? format(device.collective_setup) : ""},
+          {"switch_reduction_efficiency", number(device.switch_reduction)},
+          {"collective_multiprocessors", number(device.collective_multiprocessors)},
           {"host_bandwidth_bytes_per_s", known(device.host_bandwidth)},
           {"power_w", device.power_w > 0 ? number(device.power_w) + " W" : ""},
           {"launch_overhead_s",
@@ -73,8 +78,12 @@ std::string devices_of(const Cluster& cluster) {
 }
 
 Json link_json(const LinkFacts& link) {
-  return {{"bandwidth_bytes_per_s", link.bandwidth.bytes_per_s},
-          {"latency_s", json_seconds(link.latency)}};
+  Json json{{"bandwidth_bytes_per_s", link.bandwidth.bytes_per_s},
+            {"latency_s", json_seconds(link.latency)}};
+  if (link.efficiency < 1) json["efficiency"] = link.efficiency;
+  if (link.setup > Duration{}) json["setup_s"] = json_seconds(link.setup);
+  if (link.switch_reduction > 0) json["switch_reduction_efficiency"] = link.switch_reduction;
+  return json;
 }
 
 Json group_json(const Cluster& cluster, const NodeGroup& group) {
@@ -93,15 +102,18 @@ const std::string& id_of(const Cluster& cluster, VertexId vertex) {
 }
 
 std::string describe_groups(const Cluster& cluster) {
-  TextTable table({"nodes", "device", "devices a node", "device to device", "latency", "NICs",
-                   "a NIC", "latency"});
+  TextTable table({"nodes", "device", "devices a node", "device to device", "reached", "latency",
+                   "setup", "NICs", "a NIC", "reached", "latency", "setup"});
   const auto rate = [](const auto& link) { return link ? format(link->bandwidth) : ""; };
+  const auto reached = [](const auto& link) { return link ? format(link->achieved()) : ""; };
+  const auto setup = [](const auto& link) { return link ? format(link->setup) : ""; };
   const auto latency = [](const auto& link) { return link ? format(link->latency) : ""; };
   for (const NodeGroup& group : cluster.node_groups()) {
     table.add({fmt::format("{}", group.nodes),
                cluster.specs()[static_cast<std::size_t>(group.spec)].name,
-               fmt::format("{}", group.devices_per_node), rate(group.intra), latency(group.intra),
-               fmt::format("{}", group.nics_per_node), rate(group.nic), latency(group.nic)});
+               fmt::format("{}", group.devices_per_node), rate(group.intra), reached(group.intra),
+               latency(group.intra), setup(group.intra), fmt::format("{}", group.nics_per_node),
+               rate(group.nic), reached(group.nic), latency(group.nic), setup(group.nic)});
   }
   return table.text() + fmt::format("\nfabric: oversubscription {:.4g}, latency {}\n",
                                     cluster.fabric().oversubscription,
@@ -130,6 +142,14 @@ Json device_json(const DeviceSpec& device) {
   if (device.l2.count > 0) json["l2_bytes"] = device.l2.count;
   if (device.clock_mhz > 0) json["clock_mhz"] = device.clock_mhz;
   json["link_bandwidth_bytes_per_s"] = device.link_bandwidth.bytes_per_s;
+  if (device.link_efficiency > 0) json["link_efficiency"] = device.link_efficiency;
+  if (device.collective_setup > Duration{}) {
+    json["collective_setup_s"] = json_seconds(device.collective_setup);
+  }
+  if (device.switch_reduction > 0) json["switch_reduction_efficiency"] = device.switch_reduction;
+  if (device.collective_multiprocessors > 0) {
+    json["collective_multiprocessors"] = device.collective_multiprocessors;
+  }
   if (device.host_bandwidth.bytes_per_s > 0) {
     json["host_bandwidth_bytes_per_s"] = device.host_bandwidth.bytes_per_s;
   }

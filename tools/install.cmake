@@ -37,6 +37,7 @@ endforeach()
 install(TARGETS ${installed_programs} ${installed_plugins}
         RUNTIME_DEPENDENCIES PRE_EXCLUDE_REGEXES ${not_bundled} DIRECTORIES ${bundle_folders}
         RUNTIME DESTINATION bin LIBRARY DESTINATION lib)
+install(FILES models/collectives.json DESTINATION share/foreplan)
 install(DIRECTORY models/zoo models/devices models/clusters models/stacks models/published DESTINATION share/foreplan
         FILES_MATCHING PATTERN "*.json")
 install(PROGRAMS tools/gpu_check DESTINATION bin)

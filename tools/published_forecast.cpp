@@ -109,11 +109,19 @@ const Cluster& PublishedForecaster::cluster_of(const PublishedRow& row,
   auto device = devices_.find(name);
   if (device == devices_.end()) device = devices_.emplace(name, load_device(name)).first;
   const PublishedHardware::Nics nics = told ? network->second : gpu->second.nics;
-  group.intra = LinkFacts{device->second.link_bandwidth, hardware_.intra_latency};
+  const DeviceSpec& spec = device->second;
+  group.intra = LinkFacts{.bandwidth = spec.link_bandwidth,
+                          .latency = hardware_.intra_latency,
+                          .efficiency = spec.link_efficiency > 0 ? spec.link_efficiency : 1,
+                          .setup = spec.collective_setup,
+                          .switch_reduction = spec.switch_reduction};
   group.nics_per_node = std::min(nics.per_node, group.devices_per_node);
-  group.nic = LinkFacts{nics.bandwidth, hardware_.nic_latency};
+  group.nic = LinkFacts{.bandwidth = nics.bandwidth,
+                        .latency = hardware_.nic_latency,
+                        .efficiency = nics.efficiency,
+                        .setup = nics.setup > Duration{} ? nics.setup : spec.collective_setup};
   const Fabric fabric{.oversubscription = 1, .latency = hardware_.fabric_latency};
-  cluster = std::make_unique<Cluster>(make_cluster(name, device->second, group, fabric));
+  cluster = std::make_unique<Cluster>(make_cluster(name, spec, group, fabric));
   return *cluster;
 }
 

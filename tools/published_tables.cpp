@@ -12,8 +12,12 @@ namespace {
 constexpr int kMostInNode = 1024;
 
 PublishedHardware::Nics read_nics(JsonObject& object) {
-  return {.per_node = static_cast<int>(object.required("nics_per_node").integer(1, kMostInNode)),
-          .bandwidth = {object.required("nic_bandwidth_bytes_per_s").positive_number()}};
+  PublishedHardware::Nics nics{
+      .per_node = static_cast<int>(object.required("nics_per_node").integer(1, kMostInNode)),
+      .bandwidth = {object.required("nic_bandwidth_bytes_per_s").positive_number()}};
+  if (const auto share = object.optional("nic_efficiency")) nics.efficiency = share->share();
+  if (const auto setup = object.optional("nic_setup_s")) nics.setup = read_seconds(*setup);
+  return nics;
 }
 
 void read_gpu(JsonObject object, PublishedHardware& hardware) {

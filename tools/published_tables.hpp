@@ -18,7 +18,9 @@ bool is_published_table(const std::filesystem::path& file);
 struct PublishedHardware {
   struct Nics {
     int per_node = 1;
-    Bandwidth bandwidth{};
+    Bandwidth bandwidth{};  ///< as sold
+    double efficiency = 1;  ///< LinkFacts::efficiency
+    Duration setup{};       ///< LinkFacts::setup; 0: that of the device's own links
   };
   struct Gpu {
     std::string device;     ///< of models/devices

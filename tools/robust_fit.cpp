@@ -19,9 +19,13 @@ using Matrix = Eigen::MatrixXd;
 
 class Fit {
  public:
-  Fit(const std::vector<FittedConstant>& constants, const Residuals& residuals, double knee,
-      double strength)
-      : constants_(constants), function_(residuals), knee_(knee), strength_(strength) {}
+  Fit(const std::vector<FittedConstant>& constants, const Residuals& residuals,
+      const std::vector<double>& weights, double knee, double strength)
+      : constants_(constants),
+        function_(residuals),
+        weights_(weights),
+        knee_(knee),
+        strength_(strength) {}
 
   RobustFit run() {
     Vector at(size());
@@ -53,6 +57,7 @@ class Fit {
 
  private:
   Eigen::Index size() const { return static_cast<Eigen::Index>(constants_.size()); }
+  double weight(Eigen::Index i) const { return weights_[static_cast<std::size_t>(i)]; }
   const FittedConstant& constant(Eigen::Index j) const {
     return constants_[static_cast<std::size_t>(j)];
   }
@@ -70,9 +75,9 @@ class Fit {
 
   double total(const Vector& residuals, const Vector& at) const {
     double sum = 0;
-    for (const double r : residuals) {
-      const double size = std::abs(r);
-      sum += size <= knee_ ? r * r : knee_ * (2 * size - knee_);
+    for (Eigen::Index i = 0; i < residuals.size(); ++i) {
+      const double size = std::abs(residuals[i]);
+      sum += weight(i) * (size <= knee_ ? size * size : knee_ * (2 * size - knee_));
     }
     for (Eigen::Index j = 0; j < size(); ++j) sum += std::pow(prior(j, at[j]), 2);
     return sum;
@@ -94,7 +99,8 @@ class Fit {
               double damping) const {
     Vector weights(residuals.size());
     for (Eigen::Index i = 0; i < residuals.size(); ++i) {
-      weights[i] = std::abs(residuals[i]) <= knee_ ? 1 : knee_ / std::abs(residuals[i]);
+      const double size = std::abs(residuals[i]);
+      weights[i] = weight(i) * (size <= knee_ ? 1 : knee_ / size);
     }
     Matrix system = slopes.transpose() * weights.asDiagonal() * slopes;
     Vector right = -slopes.transpose() * weights.asDiagonal() * residuals;
@@ -116,18 +122,19 @@ class Fit {
 
   const std::vector<FittedConstant>& constants_;
   const Residuals& function_;
+  const std::vector<double>& weights_;
   double knee_, strength_;
 };
 
 }  // namespace
 
 RobustFit robust_fit(const std::vector<FittedConstant>& constants, const Residuals& residuals,
-                     double knee, double strength) {
+                     const std::vector<double>& weights, double knee, double strength) {
   for (const FittedConstant& c : constants) {
     if (c.least > 0 && c.start >= c.least && c.start <= c.most && c.spread > 0) continue;
     reject("calibrate: '" + c.name + "' starts outside of its bounds");
   }
-  return Fit(constants, residuals, knee, strength).run();
+  return Fit(constants, residuals, weights, knee, strength).run();
 }
 
 }  // namespace foreplan

@@ -46,7 +46,8 @@ TEST(StackFile, TellsEveryFeature) {
   const Stack stack = read(R"(, "fused_attention": false, "overlap_gradients": false,
     "overlap_parameters": true, "overlap_tensor": false, "prefetch_parameters": false,
     "clip_gradients": false, "scatter_activations": false, "master_weights": false,
-    "gradient_bytes": 2, "first_bucket_bytes": 3, "bucket_bytes": 5)");
+    "gradient_bytes": 2, "first_bucket_bytes": 3, "bucket_bytes": 5,
+    "bucket_bytes_per_rank": 7, "dispatch_once_per_node": true)");
   EXPECT_FALSE(stack.fused_attention || stack.overlap_gradients || stack.overlap_tensor);
   EXPECT_FALSE(stack.prefetch_parameters || stack.clip_gradients || stack.scatter_activations);
   EXPECT_FALSE(stack.master_weights);
@@ -54,6 +55,8 @@ TEST(StackFile, TellsEveryFeature) {
   EXPECT_EQ(stack.gradient_bytes, 2);
   EXPECT_EQ(stack.first_bucket, 3_B);
   EXPECT_EQ(stack.bucket, 5_B);
+  EXPECT_EQ(stack.bucket_per_rank, 7_B);
+  EXPECT_TRUE(stack.dispatch_once);
 }
 
 TEST(StackFile, RefusesWhatItDoesNotKnow) {

@@ -69,6 +69,12 @@ TEST(PlanBuckets, FillInTheOrderOfBackward) {
   EXPECT_EQ(buckets[1].unit, 2U);
   EXPECT_EQ(buckets[1].time, Bytes{(4 << 20) + 8000} / 1_GBps);
   EXPECT_TRUE(plan_buckets({&small}, {}, RankGroups(cluster, {}), {}).empty());
+  // 14 MiB for each of two ranks: the first holds 28 MiB, the rest 2 MiB and 8 kB.
+  const std::vector<BucketSend> larger = plan_buckets({&small, &large, &small}, strategy, groups,
+                                                      {.bucket_per_rank = Bytes{14 << 20}});
+  ASSERT_EQ(larger.size(), 2U);
+  EXPECT_EQ(larger[0].time, Bytes{28 << 20} / 1_GBps);
+  EXPECT_EQ(larger[1].time, Bytes{(2 << 20) + 8000} / 1_GBps);
 }
 
 }  // namespace

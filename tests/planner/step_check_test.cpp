@@ -1,5 +1,6 @@
 #include "planner/step_check.hpp"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <string>
@@ -47,6 +48,9 @@ TEST(StepCheck, RefusesWhatWouldBeIgnored) {
   EXPECT_EQ(refusal(gpt, {.vpp = 2}), "strategy: vpp=2 needs pp > 1");
   EXPECT_EQ(refusal(gpt, {.schedule = Schedule::zb_v}), "strategy: schedule=zb-v needs pp > 1");
   EXPECT_EQ(refusal(gpt, {.dp = 2, .ep = 2}), "strategy: ep=2: gpt has no experts");
+  EXPECT_THAT(refusal(read_model(FOREPLAN_SOURCE_DIR "/models/zoo/mixtral-8x7b.json"),
+                      {.dp = 2, .tp = 2, .ep = 2}),
+              testing::HasSubstr("ep=2 with tp=2 needs sp=1"));
   EXPECT_EQ(refusal(plain, {.cp = 2}), "strategy: cp=2 shares attention, but test-model has none");
   EXPECT_EQ(refusal(plain, {.recompute = Recompute::selective}),
             "strategy: recompute=selective repeats attention, but test-model has none");

@@ -261,6 +261,9 @@ TEST(StepWork, RepeatsOnlyTheRouterOfExperts) {
   EXPECT_EQ(work_done(mixtral, {.dp = 4, .ep = 4}, lengths), model);
   EXPECT_EQ(work_done(mixtral, {.tp = 2}, lengths), model + router);
   EXPECT_EQ(work_done(mixtral, {.tp = 2, .sp = true}, lengths), model);
+  // Whole experts dealt over the ranks of tp and dp, each for its own rows.
+  EXPECT_EQ(work_done(mixtral, {.dp = 4, .tp = 2, .ep = 8, .sp = true}, lengths), model);
+  EXPECT_EQ(work_done(mixtral, {.dp = 2, .tp = 2, .ep = 2, .sp = true}, lengths), model);
 }
 
 }  // namespace

@@ -186,8 +186,8 @@ class Draw {
     strategy_.dp = size({1, 2, 2, 3, 4, 8, 16});
     const bool experts = dice_.once_in(has_experts() ? 2 : 20);
     if (experts) {
-      strategy_.ep =
-          dice_.one_of({2, 4, 3, strategy_.dp, strategy_.dp, strategy_.dp * strategy_.cp});
+      strategy_.ep = dice_.one_of({2, 4, 3, strategy_.dp, strategy_.dp * strategy_.cp,
+                                   strategy_.dp * strategy_.cp * strategy_.tp});
     }
     if (strategy_.pp > 1 || dice_.once_in(20)) pipeline();
   }

@@ -339,6 +339,48 @@ TEST(ReadShorthand, KeepsWhatClosedFormsNeed) {
   EXPECT_THAT(read(explicit_json()).node_groups(), SizeIs(0));
 }
 
+json reached_json() {
+  json document = shorthand_json();
+  json& node = document["nodes"][0];
+  node["intra"]["efficiency"] = 0.75;
+  node["intra"]["setup_s"] = 14e-6;
+  node["intra"]["switch_reduction_efficiency"] = 0.5;
+  node["nic"]["efficiency"] = 0.8;
+  node["nic"]["setup_s"] = 15e-6;
+  return document;
+}
+
+// 0.75 of 300 GB/s inside, 0.8 of 25 GB/s across: the links of the network have that much.
+TEST(ReadShorthand, GivesLinksTheBandwidthThatIsReached) {
+  const Cluster cluster = read(reached_json());
+  const NodeGroup& group = cluster.node_groups()[0];
+  EXPECT_EQ(group.intra->bandwidth, 300_GBps);
+  EXPECT_EQ(group.intra->achieved(), 225_GBps);
+  EXPECT_EQ(group.intra->setup, 14us);
+  EXPECT_EQ(group.intra->switch_reduction, 0.5);
+  EXPECT_EQ(group.nic->setup, 15us);
+  const auto narrowest = [&](int to) {
+    Bandwidth least{1e18};
+    for (const LinkId id : cluster.route(DeviceId{0}, DeviceId{to})) {
+      least = std::min(least, cluster.links()[index(id)].bandwidth);
+    }
+    return least;
+  };
+  EXPECT_EQ(narrowest(1), 225_GBps);
+  EXPECT_EQ(narrowest(4), 20_GBps);
+}
+
+TEST(ReadShorthand, RefusesSharesThatAreNone) {
+  for (const double share : {0.0, -0.5, 1.5}) {
+    EXPECT_THAT(
+        complaint(reached_json(), [=](json& c) { c["nodes"][0]["nic"]["efficiency"] = share; }),
+        HasSubstr("/nodes/0/nic/efficiency: expected a number above 0, at most 1, got"));
+  }
+  EXPECT_THAT(complaint(reached_json(),
+                        [](json& c) { c["nodes"][0]["nic"]["switch_reduction_efficiency"] = 1; }),
+              HasSubstr("/nodes/0/nic"));
+}
+
 TEST(ReadShorthand, TellsThePlaceOfWhatIsWrong) {
   EXPECT_EQ(complaint(shorthand_json(), [](json& c) { c["nodes"][0]["count"] = 0; }),
             "c.json: /nodes/0/count: expected an integer from 1 to 1000000, got 0");

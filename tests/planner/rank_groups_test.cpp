@@ -1,0 +1,83 @@
+#include "planner/rank_groups.hpp"
+
+#include <gtest/gtest.h>
+
+#include "sim/cluster_io.hpp"
+#include "sim/library_collectives.hpp"
+#include "tests/planner/complaint.hpp"
+
+namespace foreplan {
+namespace {
+
+using namespace std::chrono_literals;
+
+/// Nodes of 8 devices of 100 GB/s, of which 0.8 are reached, and 8 NICs of 20 GB/s, of which half are.
+Cluster nodes(int count, Duration setup) {
+  const NodeGroup node{
+      .nodes = count,
+      .devices_per_node = 8,
+      .intra = LinkFacts{.bandwidth = 100_GBps,
+                         .latency = 1us,
+                         .efficiency = 0.8,
+                         .setup = setup,
+                         .switch_reduction = 0.6},
+      .nics_per_node = 8,
+      .nic = LinkFacts{.bandwidth = 20_GBps, .latency = 2us, .efficiency = 0.5, .setup = setup}};
+  return make_cluster("c", {.name = "d", .memory = 1_GB, .memory_bandwidth = 1_GBps}, node,
+                      {.latency = 1us});
+}
+
+TEST(NodeFacts, TellWhatIsReached) {
+  const NodeFacts facts = node_facts(nodes(2, 14us));
+  EXPECT_EQ(facts.intra.bandwidth, 80_GBps);
+  EXPECT_EQ(facts.intra.setup, 14us);
+  EXPECT_EQ(facts.inter.bandwidth, 10_GBps);
+  EXPECT_EQ(facts.inter.latency, 6us);  // 1 us inside, 2 x 2 us, 1 us of fabric
+  EXPECT_EQ(facts.switch_reduction, 60_GBps);
+}
+
+TEST(RankGroups, TakeALibrarysCollectivesWhereASetupIsTold) {
+  const Cluster told = nodes(2, 14us), open = nodes(2, {});
+  const RankGroups library(told, {.dp = 2, .tp = 8}), own(open, {.dp = 2, .tp = 8});
+  EXPECT_EQ(library.time(CollectiveKind::all_reduce, 1_GB, Axis::tensor),
+            library_time(CollectiveKind::all_reduce, 1_GB, library.of(Axis::tensor)));
+  EXPECT_EQ(own.time(CollectiveKind::all_reduce, 1_GB, Axis::tensor),
+            best_algorithm(CollectiveKind::all_reduce, 1_GB, own.of(Axis::tensor)).time);
+  const RankGroups ring(told, {.dp = 2, .tp = 8}, CollectiveAlgorithm::ring);
+  EXPECT_EQ(ring.time(CollectiveKind::all_reduce, 1_GB, Axis::tensor),
+            collective_time(CollectiveKind::all_reduce, CollectiveAlgorithm::ring, 1_GB,
+                            ring.of(Axis::tensor)));
+}
+
+// Two stages of 8 devices, a node each: every device sends through a NIC of its own, 10 GB/s:
+// 14 us + 6 us + 1 ms.
+TEST(RankGroups, SendBetweenStagesWithTheSetupOfALibrary) {
+  const Cluster cluster = nodes(2, 14us);
+  const RankGroups groups(cluster, {.tp = 8, .pp = 2});
+  EXPECT_EQ(groups.stage_hop(0, 1, Bytes{10'000'000}), 1020us);
+}
+
+// tp = 4, dp = 4 on two nodes: 16 ranks. ep = 8 fills a node with neighbours of both; two ranks, 8 apart,
+// hold the same experts. Without ep a rank's part of the experts is held by the 4 ranks of dp.
+TEST(RankGroups, DealExpertsOverTheRanksOfTpCpAndDp) {
+  const Cluster cluster = nodes(2, {});
+  const RankGroups groups(cluster, {.dp = 4, .tp = 4, .ep = 8, .sp = true});
+  EXPECT_EQ(groups.of(Axis::expert).grid.ranks_per_node, 8);
+  EXPECT_EQ(groups.of(Axis::expert).grid.nodes, 1);
+  EXPECT_EQ(groups.expert_data_ranks(), 2);
+  EXPECT_EQ(groups.expert_data().grid.nodes, 2);
+  EXPECT_EQ(RankGroups(cluster, {.dp = 4, .tp = 4}).expert_data_ranks(), 4);
+  EXPECT_EQ(complaint([&] { RankGroups(cluster, {.dp = 4, .tp = 4, .ep = 3}); }),
+            "strategy: ep=3 does not divide tp cp dp = 16");
+}
+
+TEST(RankGroups, SendRowsToANodeOnceWhereTheStackDoes) {
+  const Cluster told = nodes(2, 14us), open = nodes(2, {});
+  const Strategy strategy{.dp = 16, .ep = 16};
+  const RankGroups library(told, strategy), own(open, strategy);
+  EXPECT_LT(library.dispatch_time(1_GB, 8, true), library.dispatch_time(1_GB, 8, false));
+  EXPECT_EQ(own.dispatch_time(1_GB, 8, true), own.dispatch_time(1_GB, 8, false));
+}
+
+}  // namespace
+}  // namespace foreplan
