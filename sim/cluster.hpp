@@ -24,6 +24,7 @@ struct KernelFacts {
   int attention_generation = 2;  ///< of FlashAttention, whose kernels were measured
   double memory_efficiency = 1;  ///< of the bandwidth as sold
   Duration memory_ramp{};        ///< of a memory-bound kernel, beside moving its bytes
+  double power_w = 0;            ///< limit of the devices that were measured [W]
   std::string fitted_on{};       ///< rows, date, residual
 };
 

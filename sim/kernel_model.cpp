@@ -32,6 +32,7 @@ class Kernel {
   Kernel(const Op& op, const DeviceSpec& spec)
       : op_(op),
         kernels_(*spec.kernels),
+        power_(spec.power_w > 0 ? spec.power_w : kernels_.power_w),
         multiprocessors_(std::max(1, spec.multiprocessors)),
         clock_mhz_(spec.clock_mhz > 0 ? spec.clock_mhz : kUsualClock),
         rate_(spec.peak.at(op.key.dtype).flops_per_s * efficiency()),
@@ -46,7 +47,8 @@ class Kernel {
  private:
   double efficiency() const {
     const auto own = kernels_.matrix_efficiency.find(op_.key.dtype);
-    return own != kernels_.matrix_efficiency.end() ? own->second : 1;
+    const double share = own != kernels_.matrix_efficiency.end() ? own->second : 1;
+    return share * std::min(1.0, std::cbrt(power_ / kernels_.power_w));
   }
   double ramp() const { return seconds(kernels_.memory_ramp); }
   double moving() const { return static_cast<double>(op_.traffic.count) / bandwidth_; }
@@ -110,7 +112,7 @@ class Kernel {
 
   const Op& op_;
   const KernelFacts& kernels_;
-  double multiprocessors_, clock_mhz_, rate_, bandwidth_;
+  double power_, multiprocessors_, clock_mhz_, rate_, bandwidth_;
 };
 
 }  // namespace

@@ -18,6 +18,9 @@ namespace foreplan {
 ///             five products backward for the four that count; lag of an older generation of kernels
 ///   all else: ramp + traffic / B;            B = memory_bandwidth memory_efficiency
 ///
+/// A device whose power is limited below that of the measured ones computes at a lower clock: power goes as
+/// f V^2, and V as f, so its products sustain (power / measured power)^(1/3) of the rate.
+///
 /// Without `kernels` it is the roofline.
 /// @throws Error(invalid_argument) if the device has no peak for the dtype
 Duration kernel_time(const Op& op, const DeviceSpec& spec);

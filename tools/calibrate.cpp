@@ -91,6 +91,7 @@ class Fitter {
   KernelFacts facts(const std::vector<double>& values) const {
     KernelFacts facts;
     facts.attention_generation = family_.attention_generation;
+    facts.power_w = load_device(family_.devices.front()).power_w;
     return with_constants(std::move(facts), family_.constants, values);
   }
 

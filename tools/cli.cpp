@@ -278,6 +278,7 @@ void add_measuring(CLI::App& app, Commands& c, std::ostream& out) {
                         "a folder for the fitted device and stack files");
   calibrate->add_option("--date", c.calibrate.date, "to stand in these files");
   calibrate->callback([&] { run_calibrate(c.calibrate, out); });
+
   CLI::App* fit_links = add_command(
       app, "fit-links", "What links reach, fitted on measured collectives", "", c.fit_links);
   fit_links->add_option("FILE", c.fit_links.file, "measured collectives; default: those shipped");

@@ -40,6 +40,7 @@ Json kernels_json(const CalibratedFamily& found, const DeviceSpec& device,
   json["attention_generation"] = k.attention_generation;
   json["memory_efficiency"] = rounded(k.memory_efficiency);
   json["memory_ramp_s"] = rounded(seconds(k.memory_ramp));
+  json["power_w"] = load_device(found.family->devices.front()).power_w;
   json["fitted_on"] = fmt::format(
       "foreplan calibrate, {}: {} fit rows of {} ({}); mean |error| {:.1f} %, rms of the logarithm "
       "{:.3f}",

@@ -48,6 +48,7 @@ PublishedSource read_source(JsonObject object) {
   PublishedSource source{.source = object.required("source").text(),
                          .id = text_or_empty(object, "id"),
                          .precision = text_or_empty(object, "precision"),
+                         .note = text_or_empty(object, "note"),
                          .stack = object.required("stack").text()};
   if (const auto dropout = object.optional("dropout")) source.dropout = dropout->boolean();
   if (const auto sp = object.optional("sp")) source.sp = sp->boolean();
@@ -105,6 +106,7 @@ const PublishedSource* PublishedSources::find(const std::string& source,
                                               const PublishedRow& row) const {
   const auto found = std::find_if(rows.begin(), rows.end(), [&](const PublishedSource& entry) {
     return entry.source == source && row.id.starts_with(entry.id) &&
+           row.notes.find(entry.note) != std::string::npos &&
            (entry.precision.empty() || entry.precision == row.training.precision);
   });
   return found == rows.end() ? nullptr : &*found;

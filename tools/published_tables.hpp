@@ -39,6 +39,7 @@ struct PublishedSource {
   std::string source;     ///< name of its file
   std::string id;         ///< ids begin with this; empty: all
   std::string precision;  ///< of the rows; empty: all
+  std::string note;       ///< stands in the rows' notes; empty: all
   std::string stack;      ///< of models/stacks
   bool dropout = false;
   bool sp = false;     ///< sequence parallel with tp > 1, where a row does not tell
