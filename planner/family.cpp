@@ -32,6 +32,14 @@ Layouts scattered(const Task& task, int devices) {
   return replicas(task, {.dp = devices, .replication = Replication::dataparallel});
 }
 
+Layouts by_layers(const Task& task, int devices) {
+  if (!task.model.flat()) return none_of(Obstacle::blocks);
+  if (task.cluster.specs().size() > 1 || !task.slow.empty()) {
+    return none_of(Obstacle::mixed_devices);
+  }
+  return replicas(task, {.dp = devices});
+}
+
 bool has_sequences(const OpGraph& model) {
   const Positions& rows = model.input_positions();
   return rows.source + rows.target > 0;
@@ -154,6 +162,8 @@ std::string_view name(Family family) {
       return "zero-3";
     case Family::tensor:
       return "tensor";
+    case Family::layer_split:
+      return "layer-split";
     case Family::context:
       return "context";
     case Family::expert:
@@ -190,6 +200,8 @@ std::string_view name(Obstacle obstacle) {
       return "width";
     case Obstacle::sequence:
       return "sequence";
+    case Obstacle::blocks:
+      return "blocks";
     case Obstacle::experts:
       return "experts";
     case Obstacle::mixed_devices:
@@ -219,6 +231,8 @@ Layouts layouts(const Task& task, Family family, int devices) {
       return replicas(task, {.dp = devices, .zero = 3});
     case Family::tensor:
       return tensor(task, devices);
+    case Family::layer_split:
+      return by_layers(task, devices);
     case Family::context:
       return context(task, devices);
     case Family::expert:
@@ -259,6 +273,7 @@ Obstacle usual_obstacle(const Task& task, Family family, int devices) {
     case Family::micro_batches:
       return Obstacle::micro_batches;
     case Family::tensor:
+    case Family::layer_split:
       return Obstacle::width;
     case Family::context:
       return Obstacle::sequence;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "planner/layer_split.hpp"
 #include "sim/error.hpp"
 
 namespace foreplan {
@@ -69,11 +70,15 @@ class MemberSearch {
   MemberSearch(const Task& task, Family family, const WorkBounds& bounds)
       : task_(task), family_(family), bounds_(bounds), room_(most_memory(task.cluster)) {}
 
-  Member best(int devices, std::optional<Estimate> known) {
-    member_.best = std::move(known);
+  Member best(int devices, Member known) {
+    member_ = std::move(known);
     const Layouts found = layouts(task_, family_, devices);
     if (found.strategies.empty()) {
       member_.obstacle = found.obstacle;
+      return finished();
+    }
+    if (family_ == Family::layer_split) {
+      split_layers(devices);
       return finished();
     }
     devices_ = devices;
@@ -135,6 +140,22 @@ class MemberSearch {
     return bound && *bound > member_.best->step_time;
   }
 
+  void split_layers(int devices) {
+    devices_ = devices;
+    const std::vector<LayerId> places = split_places(task_.model);
+    for (const std::int64_t size : micro_batches_of(family_, task_.global_batch / devices)) {
+      const LayerSplit split(task_, devices, size);
+      for (const LayerId from : places) {
+        try {
+          keep(split.estimate(from), task_.model.layer(from).name);
+          tried_ = true;
+        } catch (const Error& error) {
+          member_.reason = error.what();
+        }
+      }
+    }
+  }
+
   /// Forecasts a strategy and keeps it if it is the best; whether it fits.
   bool fits(const Strategy& strategy) {
     laid_out_ = true;
@@ -145,11 +166,8 @@ class MemberSearch {
     try {
       const Estimate found = estimate(task_, strategy);
       tried_ = true;
-      if (!found.feasible) return false;
-      std::optional<Estimate>& best = member_.best;
-      const auto rank = [](const Estimate& e) { return std::tie(e.step_time, e.strategy); };
-      if (!best || rank(found) < rank(*best)) best = found;
-      return true;
+      keep(found, {});
+      return found.feasible;
     } catch (const Error& error) {
       member_.reason = error.what();
       laid_out_ = false;
@@ -157,8 +175,21 @@ class MemberSearch {
     }
   }
 
+  /// Keeps what fits and is the best.
+  void keep(const Estimate& found, const std::string& split_from) {
+    std::optional<Estimate>& best = member_.best;
+    const auto rank = [](const Estimate& e) { return std::tie(e.step_time, e.strategy); };
+    if (!found.feasible || (best && !(rank(found) < rank(*best)))) return;
+    best = found;
+    member_.split_from = split_from;
+  }
+
   Member finished() {
-    if (member_.best) return {.best = std::move(member_.best), .reason = {}};
+    if (member_.best) {
+      member_.obstacle = Obstacle::none;
+      member_.reason.clear();
+      return std::move(member_);
+    }
     if (tried_) {
       member_.obstacle = Obstacle::memory;
       member_.reason.clear();
@@ -184,7 +215,7 @@ class MemberSearch {
 }  // namespace
 
 Member best_member(const Task& task, Family family, int devices, const WorkBounds& bounds,
-                   std::optional<Estimate> known) {
+                   Member known) {
   return MemberSearch(task, family, bounds).best(devices, std::move(known));
 }
 

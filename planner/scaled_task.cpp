@@ -36,7 +36,7 @@ class ScaledCosts final : public CostModel {
   Demand demand(const Op& op, const DeviceSpec& spec, Duration time) const override {
     return costs_.demand(op, spec, time);
   }
-  Overlap overlap() const override { return costs_.overlap(); }
+  Overlap overlap(const DeviceSpec& spec) const override { return costs_.overlap(spec); }
   bool knows_demand() const override { return costs_.knows_demand(); }
 
  private:

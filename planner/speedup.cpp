@@ -76,8 +76,8 @@ class Members {
  private:
   void find_hybrid(std::size_t at) {
     const std::optional<Family> pure = fastest(at);
-    std::optional<Estimate> known;
-    if (pure) known = member(*pure, at).best;
+    Member known;
+    if (pure) known = member(*pure, at);
     Member& found = member(Family::hybrid, at);
     found = best_member(task_, Family::hybrid, counts_[at], bounds_, std::move(known));
     const bool short_of_memory =
@@ -103,6 +103,7 @@ Task comparable(Task task) {
 SpeedupPoint point_of(Member member, int devices, const std::optional<SpeedupBaseline>& baseline) {
   SpeedupPoint point{.devices = devices,
                      .best = std::move(member.best),
+                     .split_from = std::move(member.split_from),
                      .obstacle = member.obstacle,
                      .reason = std::move(member.reason)};
   if (point.best && baseline) {

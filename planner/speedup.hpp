@@ -18,6 +18,7 @@ struct SpeedupOptions {
 struct SpeedupPoint {
   int devices = 0;
   std::optional<Estimate> best;
+  std::string split_from;  ///< Member::split_from
   Obstacle obstacle = Obstacle::none;
   std::string reason;     ///< more about the obstacle; may be empty
   double speedup = 0;     ///< over one device

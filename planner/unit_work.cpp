@@ -25,7 +25,7 @@ class UnitLowering {
       : model_(model),
         range_(range),
         setting_(setting),
-        shardings_(shardings(model, range, setting.tp, setting.ep > 1)) {
+        shardings_(shardings(model, range, setting)) {
     check_lengths();
   }
 
@@ -48,13 +48,15 @@ class UnitLowering {
 
  private:
   /// What runs is shared as the runtime shares it.
-  static std::vector<Sharding> shardings(const OpGraph& model, const UnitRange& range, int tp,
-                                         bool whole_experts) {
-    if (!model.flat()) return split_tensors(model, range.first, range.last, tp, whole_experts);
-    if (!is_executable(model)) {
-      return split_tensors(model, LayerId{0}, LayerId(model.size() - 1), tp, whole_experts);
+  static std::vector<Sharding> shardings(const OpGraph& model, const UnitRange& range,
+                                         const UnitSetting& setting) {
+    const bool whole_experts = setting.ep > 1;
+    if (!model.flat()) {
+      return split_tensors(model, range.first, range.last, setting.tp, whole_experts);
     }
-    return shard(model, tp);
+    if (is_executable(model) && setting.split_from == LayerId{0}) return shard(model, setting.tp);
+    return split_tensors(model, setting.split_from, LayerId(model.size() - 1), setting.tp,
+                         whole_experts);
   }
 
   Sharding sharding(LayerId id) const { return shardings_[place(id)]; }
@@ -150,9 +152,7 @@ class UnitLowering {
     }
   }
 
-  LayerWork& work_of(LayerId id) {
-    return work_.layers[place(id) - place(range_.first)];
-  }
+  LayerWork& work_of(LayerId id) { return work_.layers[place(id) - place(range_.first)]; }
 
   /// Linears with one input, the first of which does the others' work.
   void merge_projections() {

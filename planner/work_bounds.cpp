@@ -158,13 +158,17 @@ WorkBounds::Prices WorkBounds::priced(const Strategy& strategy) const {
   for (const UnitClass& unit : chain_.classes) {
     UnitWork work = lower_unit(task_.model, unit.range, setting);
     for (Exchange& exchange : work.exchanges) {
-      exchange.time = groups.time(exchange.kind, exchange.bytes, groups.of(exchange.axis));
+      exchange.time =
+          exchange.axis == Axis::expert
+              ? groups.dispatch_time(exchange.bytes, exchange.copies, task_.stack.dispatch_once)
+              : groups.time(exchange.kind, exchange.bytes, groups.of(exchange.axis));
     }
     const bool layer = unit.role == BlockRole::layer;
     result.push_back(price(work, {.costs = task_.costs,
                                   .spec = task_.cluster.device(DeviceId{0}),
                                   .stack = task_.stack,
                                   .context_ranks = strategy.cp,
+                                  .tensor_ranks = strategy.sp ? strategy.tp : 1,
                                   .recompute = layer ? recomputed(strategy) : Recompute::none}));
   }
   return result;

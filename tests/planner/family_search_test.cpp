@@ -2,8 +2,11 @@
 
 #include <gtest/gtest.h>
 
+#include <filesystem>
 #include <tuple>
 
+#include "models/model_io.hpp"
+#include "planner/layer_split.hpp"
 #include "sim/error.hpp"
 #include "sim/roofline.hpp"
 #include "tests/models/gpt.hpp"
@@ -62,7 +65,8 @@ TEST(BestMember, IsTheBestOfAllMembers) {
                     .lengths = {.source = 32}};
     const WorkBounds bounds(task);
     for (const Family family : kFamilies) {
-      if (family == Family::hybrid) continue;  // shards before it recomputes
+      // A hybrid shards before it recomputes; blocks are not split by layers.
+      if (family == Family::hybrid || family == Family::layer_split) continue;
       for (const int devices : {1, 2, 3, 4, 8}) {
         const std::optional<Estimate> expected = by_hand(task, family, devices);
         const Member found = best_member(task, family, devices, bounds);
@@ -82,6 +86,28 @@ TEST(BestMember, IsTheBestOfAllMembers) {
   EXPECT_GT(crowded, 30);
 }
 
+// AlexNet over slow links: with the best place and micro-batch of all.
+TEST(BestMember, SplitsLayersWhereItIsBest) {
+  const OpGraph alexnet =
+      read_model(std::filesystem::path(FOREPLAN_SOURCE_DIR) / "models/zoo/alexnet.json");
+  const Cluster cluster = shorthand_node(4, device_of(100_GB), 1_GBps);
+  const RooflineModel costs;
+  const Task task{.model = alexnet, .cluster = cluster, .costs = costs, .global_batch = 256};
+  const Member member = best_member(task, Family::layer_split, 4, WorkBounds(task));
+  ASSERT_TRUE(member.best);
+  Duration least = Duration::max();
+  std::string from;
+  for (const std::int64_t size : {1, 2, 4, 8, 16, 32, 64}) {
+    for (const LayerId id : split_places(alexnet)) {
+      const Duration step = LayerSplit(task, 4, size).estimate(id).step_time;
+      if (step < least) from = alexnet.layer(id).name;
+      least = std::min(least, step);
+    }
+  }
+  EXPECT_EQ(member.best->step_time, least);
+  EXPECT_EQ(member.split_from, from);
+}
+
 // What is known is not forecast again, and kept where no product is faster.
 TEST(BestMember, KeepsWhatIsKnownWhereNothingIsFaster) {
   const OpGraph model = mlp({64, 64, 64, 64});
@@ -89,13 +115,14 @@ TEST(BestMember, KeepsWhatIsKnownWhereNothingIsFaster) {
   const RooflineModel costs;
   const Task task{.model = model, .cluster = cluster, .costs = costs, .global_batch = 64};
   const WorkBounds bounds(task);
-  Estimate known;
-  known.strategy = {.dp = 4};
-  known.step_time = Duration(1);
+  Member known;
+  known.best = Estimate{};
+  known.best->strategy = {.dp = 4};
+  known.best->step_time = Duration(1);
   const Member member = best_member(task, Family::hybrid, 4, bounds, known);
   ASSERT_TRUE(member.best);
   EXPECT_EQ(member.best->step_time, Duration(1));
-  known.step_time = duration_from_seconds(1000);
+  known.best->step_time = duration_from_seconds(1000);
   EXPECT_LT(best_member(task, Family::hybrid, 4, bounds, known).best->step_time, known.step_time);
 }
 
