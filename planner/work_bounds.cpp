@@ -76,7 +76,8 @@ Duration WorkBounds::checked_bound(const Strategy& strategy) const {
   const BatchSplit batch = split_batch(strategy, task_.global_batch);
   const PipelineShape shape = pipeline_shape(strategy, static_cast<int>(batch.micro_batches));
   const auto chunks = virtual_stages(strategy, shape.virtual_stages());
-  return alike_ ? pipeline_bound(shape, chunks) : Duration::zero();
+  const bool bounds = alike_ && !is_lowered(task_, strategy);
+  return bounds ? pipeline_bound(shape, chunks) : Duration::zero();
 }
 
 std::vector<VirtualStageCost> WorkBounds::virtual_stages(const Strategy& strategy,

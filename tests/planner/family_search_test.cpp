@@ -123,7 +123,8 @@ TEST(BestMember, KeepsWhatIsKnownWhereNothingIsFaster) {
   ASSERT_TRUE(member.best);
   EXPECT_EQ(member.best->step_time, Duration(1));
   known.best->step_time = duration_from_seconds(1000);
-  EXPECT_LT(best_member(task, Family::hybrid, 4, bounds, known).best->step_time, known.step_time);
+  EXPECT_LT(best_member(task, Family::hybrid, 4, bounds, known).best->step_time,
+            known.best->step_time);
 }
 
 }  // namespace
