@@ -18,6 +18,7 @@ class Collector {
       case LayerKind::linear:
       case LayerKind::conv2d:
       case LayerKind::expert_linear:
+        return product(id);
       case LayerKind::gelu:
       case LayerKind::gelu_tanh:
       case LayerKind::silu:
@@ -25,6 +26,10 @@ class Collector {
         return keep_input(id, 0);
       case LayerKind::gated_silu:
       case LayerKind::gated_gelu:
+        keep_input(id, 0);
+        keep_input(id, 1);
+        if (sizing_.fused_activations) return;
+        return keep(Kind::activated, id, (numbers(layer) * element_size(sizing_.dtype)).count);
       case LayerKind::combine:
         keep_input(id, 0);
         return keep_input(id, 1);
@@ -46,6 +51,7 @@ class Collector {
         keep_output(id, id);
         return keep(Kind::statistics, id, 4 * numbers(layer));
       case LayerKind::softmax_cross_entropy:
+        if (sizing_.fused_loss) return keep_input(id, 0);
         return keep(Kind::probabilities, id, 4 * rows(layer) * layer.in_features);
       default:
         return;
@@ -63,6 +69,13 @@ class Collector {
   std::int64_t norm_statistics(const Layer& layer) const {
     if (layer.kind == LayerKind::batch_norm) return 2 * layer.out_features;
     return rows(layer) * norm_groups(layer) * (layer.kind == LayerKind::layer_norm ? 2 : 1);
+  }
+
+  void product(LayerId id) {
+    narrow_ =
+        sizing_.products == DType::fp8 && sizing_.saved_fp8_inputs && multiplies_fp8(graph_, id);
+    keep_input(id, 0);
+    narrow_ = false;
   }
 
   void attention(LayerId id, const Layer& layer) {
@@ -110,19 +123,21 @@ class Collector {
   }
 
   void keep_tensor(LayerId owner, LayerId producer, std::int64_t count) {
+    const Kind kind = narrow_ ? Kind::fp8_copy : Kind::tensor;
     const bool known = std::any_of(items_.begin(), items_.end(), [&](const SavedItem& item) {
-      return item.kind == Kind::tensor && item.producer == producer;
+      return item.kind == kind && item.producer == producer;
     });
     if (known) return;
-    items_.push_back({.kind = Kind::tensor,
+    items_.push_back({.kind = kind,
                       .owner = owner,
                       .producer = producer,
-                      .bytes = count * element_size(sizing_.dtype)});
+                      .bytes = count * element_size(narrow_ ? DType::fp8 : sizing_.dtype)});
   }
 
   const OpGraph& graph_;
   const Sizing& sizing_;
   std::vector<SavedItem> items_;
+  bool narrow_ = false;  ///< what is kept now is kept in fp8
 };
 
 }  // namespace

@@ -15,11 +15,14 @@ struct SavedItem {
     probabilities,  ///< attention that is not fused: softmax and its dropout; the loss: fp32
     mask,           ///< of dropout, 1 byte an element
     statistics,     ///< of norms, of fused attention, indices: 4 bytes each
+    activated,      ///< act(gate) of a gated layer that is not fused, in the training's number format
+    fp8_copy,       ///< a product's input as it was multiplied, 1 byte an element
   };
   Kind kind{};
   LayerId owner{};  ///< the first layer that needs it
   LayerId
-      producer{};  ///< tensor: whose output it is (kBlockInput: what enters the block); else the owner
+      producer{};  ///< tensor, fp8_copy: whose output it is (kBlockInput: what enters the block); else
+                   ///< the owner
   Bytes bytes;
 };
 
@@ -27,9 +30,10 @@ struct SavedItem {
 /// order of the layers that do. The samples themselves are not activations.
 ///
 ///   layer                                     keeps
-///   linear, conv2d, expert_linear             its input
+///   linear, conv2d, expert_linear             its input; where it multiplies fp8 a copy of that in fp8
+///                                             instead, unless `saved_fp8_inputs` is off
 ///   gelu, gelu_tanh, silu, relu_squared,      its inputs
-///   gated_*
+///   gated_*                                   (not fused: act(gate) as well)
 ///   relu, tanh                                its output
 ///   norms                                     its input, and statistics
 ///   dropout                                   the mask
@@ -37,7 +41,7 @@ struct SavedItem {
 ///   attention, not fused                      q, k, v, the probabilities, and with dropout its mask and output
 ///   max_pool, top_k                           indices; top_k: its output too
 ///   combine                                   its inputs
-///   softmax_cross_entropy                     probabilities in fp32
+///   softmax_cross_entropy                     probabilities in fp32; fused: its input
 ///   all others                                nothing
 ///
 /// For the GPT shape with dropout, 2 bytes a number and attention not fused, tensors, probabilities and

@@ -48,6 +48,14 @@ void unfuse_optimizer(Op& op) {
   op.launches = 8;
 }
 
+/// Routing and experts as Megatron-Core runs them: a product for each expert, some small kernels around them.
+void launch_experts(Op& op) {
+  const std::string& name = op.key.op;
+  if (name == "expert_linear") op.launches = static_cast<double>(op.product.batch);
+  if (name == "top_k") op.launches = 20;
+  if (name == "dispatch" || name == "combine") op.launches = 10;
+}
+
 void skip_masked(Op& op) {
   const double keys = static_cast<double>(op.product.n);
   op.executed = std::min(1.0, (1 + kAttentionTile / keys) / 2);
@@ -57,6 +65,7 @@ void skip_masked(Op& op) {
 
 void execute_as(const KernelFeatures& features, Op& op) {
   const std::string& name = op.key.op;
+  launch_experts(op);
   if (op.fused_scores) op.attention_generation = features.flash_attention;
   if (name == "causal_attention" && features.skip_masked) return skip_masked(op);
   if (name == "rms_norm" && !features.fused_norms) return unfuse_norm(op);

@@ -33,6 +33,8 @@ struct KernelFeatures {
 ///   softmax_cross_entropy  forward 12 + e, 3: to fp32, log_softmax, pick;  backward 20 + e, 3
 ///   adam, sgd  each operand once more for each of the for-each kernels: 2.5 times the traffic, 8 kernels
 ///
+/// Experts: a product for each (GroupedLinear of NVIDIA/TransformerEngine); routing some 20 kernels, moving
+/// rows to experts and back some 10 each (NVIDIA/Megatron-LM, megatron/core/transformer/moe; counted, roughly).
 /// Masked attention: of the keys of a causal mask, (1 + 128 / keys) / 2 are looked at, in tiles of 128.
 /// Sources: the operators of LlamaRMSNorm, apply_rotary_pos_emb and LlamaMLP (huggingface/transformers,
 /// modeling_llama.py), of torch.nn.functional.cross_entropy on logits.float(), and of torch.optim's

@@ -48,8 +48,11 @@ class Writer {
   }
 
   void add(std::vector<Op>& ops, std::string op, Pass pass, Shape shape) const {
-    ops.push_back(make_op(
-        {.op = std::move(op), .pass = pass, .shape = std::move(shape), .dtype = sizing_.dtype}));
+    add(ops, std::move(op), pass, std::move(shape), sizing_.dtype);
+  }
+  static void add(std::vector<Op>& ops, std::string op, Pass pass, Shape shape, DType dtype) {
+    ops.push_back(
+        make_op({.op = std::move(op), .pass = pass, .shape = std::move(shape), .dtype = dtype}));
   }
   void forward(const char* op, Shape shape) {
     add(ops_.forward, op, Pass::forward, std::move(shape));
@@ -62,9 +65,15 @@ class Writer {
   }
 
   void learned_product(const char* op, const Shape& shape) {
-    forward(op, shape);
-    input(op, shape);
-    weight(op, shape);
+    const DType dtype = sizing_.products.value_or(sizing_.dtype);
+    add(ops_.forward, op, Pass::forward, shape, dtype);
+    add(ops_.backward_input, op, Pass::backward_input, shape, dtype);
+    add(ops_.backward_weight, op, Pass::backward_weight, shape, dtype);
+  }
+
+  /// What scores and values multiply: fp8 is of learned products alone.
+  DType attention_type() const {
+    return sizing_.products == DType::tf32 ? DType::tf32 : sizing_.dtype;
   }
 
   void convolution() {
@@ -86,8 +95,8 @@ class Writer {
     const char* op = s.causal ? "causal_attention" : "attention";
     const Shape shape{sizing_.samples, s.heads,     s.kv_heads, queries, keys, seen,
                       s.qk_features,   s.v_features};
-    forward(op, shape);
-    input(op, shape);
+    add(ops_.forward, op, Pass::forward, shape, attention_type());
+    add(ops_.backward_input, op, Pass::backward_input, shape, attention_type());
   }
 
   void unfused_attention(const AttentionShape& s, std::int64_t queries, std::int64_t seen) {
@@ -96,17 +105,19 @@ class Writer {
     const Shape values{batch, queries, seen, s.v_features};
     const Shape softmax{batch * queries, seen};
     const Shape mask{batch * queries * seen};
-    forward("batched_matmul", scores);
+    const auto product = [&](std::vector<Op>& ops, Pass pass, const Shape& shape) {
+      add(ops, "batched_matmul", pass, shape, attention_type());
+    };
+    product(ops_.forward, Pass::forward, scores);
     forward("softmax", softmax);
     if (s.dropout) forward("dropout", mask);
-    forward("batched_matmul", values);
-    auto& backward = ops_.backward_input;
-    add(backward, "batched_matmul", Pass::backward_input, values);
-    add(backward, "batched_matmul", Pass::backward_weight, values);
+    product(ops_.forward, Pass::forward, values);
+    product(ops_.backward_input, Pass::backward_input, values);
+    product(ops_.backward_input, Pass::backward_weight, values);
     if (s.dropout) input("dropout", mask);
     input("softmax", softmax);
-    add(backward, "batched_matmul", Pass::backward_input, scores);
-    add(backward, "batched_matmul", Pass::backward_weight, scores);
+    product(ops_.backward_input, Pass::backward_input, scores);
+    product(ops_.backward_input, Pass::backward_weight, scores);
   }
 
   /// Kinds of one op that has the layer's name.
@@ -186,6 +197,19 @@ void sum(const std::vector<Op>& ops, Flops& flops, Bytes& traffic) {
 
 }  // namespace
 
+bool multiplies_fp8(const OpGraph& graph, LayerId id) {
+  constexpr std::int64_t kFp8Group = 16;
+  const Layer& layer = graph.layer(id);
+  const bool linear = layer.kind == LayerKind::linear || layer.kind == LayerKind::expert_linear;
+  if (!linear || layer.out_features % kFp8Group != 0) return false;
+  const auto size = static_cast<std::int32_t>(graph.size());
+  for (LayerId reader = layer_after(id); reader < LayerId{size}; reader = layer_after(reader)) {
+    if (graph.layer(reader).kind != LayerKind::top_k) continue;
+    if (graph.inputs(reader).front() == id) return false;
+  }
+  return true;
+}
+
 LayerOps layer_ops(const Layer& layer, std::span<const Positions> operands, const Sizing& sizing) {
   if (sizing.samples < 1 || sizing.lengths.source < 1 || sizing.lengths.target < 1) {
     reject("expected at least one sample and one token");
@@ -194,7 +218,9 @@ LayerOps layer_ops(const Layer& layer, std::span<const Positions> operands, cons
 }
 
 LayerOps layer_ops(const OpGraph& graph, LayerId id, const Sizing& sizing) {
-  LayerOps ops = layer_ops(graph.layer(id), graph.operand_positions(id), sizing);
+  Sizing own = sizing;
+  if (own.products == DType::fp8 && !multiplies_fp8(graph, id)) own.products.reset();
+  LayerOps ops = layer_ops(graph.layer(id), graph.operand_positions(id), own);
   if (!graph.needs_input_gradient(id)) ops.backward_input.clear();
   return ops;
 }

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -13,9 +14,16 @@ namespace foreplan {
 struct Sizing {
   std::int64_t samples = 1;
   SequenceLengths lengths{};
-  DType dtype = DType::fp32;
+  DType dtype = DType::fp32;  ///< of what is stored
+  /// Of what learned products multiply; tf32: attention's as well. Empty: `dtype`.
+  std::optional<DType> products{};
+  /// fp8 products: backward gets their inputs as they were multiplied, kept beside what others keep of the
+  /// same tensor; else it makes them anew from the stored format.
+  bool saved_fp8_inputs = true;
   /// Attention as one op that never stores the scores, rather than products and a softmax.
   bool fused_attention = true;
+  bool fused_activations = true;  ///< gated: act(gate) is not stored
+  bool fused_loss = false;        ///< softmax_cross_entropy keeps the logits instead of probabilities
 };
 
 /// The ops that compute a layer, pass by pass, in order of execution.
@@ -24,6 +32,11 @@ struct LayerOps {
   std::vector<Op> backward_input;   ///< gradients of the inputs
   std::vector<Op> backward_weight;  ///< gradients of the parameters
 };
+
+/// Whether a layer multiplies fp8 where learned products do: a linear layer (of experts as well) whose outputs
+/// come in whole groups of 16, as fp8 products want them, and decide of no row which expert it goes to.
+/// Source: Transformer Engine, fp8 execution needs dimensions divisible by 16; Megatron-Core's router.
+bool multiplies_fp8(const OpGraph& graph, LayerId id);
 
 /// @param operands  rows of each input, a sample
 /// @throws Error(invalid_argument) if sizes are < 1 or too large to count

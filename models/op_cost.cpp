@@ -73,8 +73,11 @@ Op make_op(OpKey key) {
     reject(fmt::format("op {}.{}: the shape [{}] is too large to count", key.op, name(key.pass),
                        fmt::join(key.shape, ", ")));
   }
+  // Products of fp8 are written in 16 bits.
+  const bool narrow = key.dtype == DType::fp8 && work.matrix > 0;
   const Bytes traffic =
-      static_cast<std::int64_t>(work.reads + work.writes) * element_size(key.dtype) +
+      static_cast<std::int64_t>(work.reads) * element_size(key.dtype) +
+      static_cast<std::int64_t>(work.writes) * element_size(narrow ? DType::bf16 : key.dtype) +
       static_cast<std::int64_t>(work.words) * Bytes{sizeof(std::int32_t)} +
       Bytes{static_cast<std::int64_t>(work.octets)};
   const ProductShape product = product_shape(key);

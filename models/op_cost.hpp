@@ -67,6 +67,7 @@ namespace foreplan {
 ///     add [n]              forward          a, b                      y = a + b
 ///     accumulate [n]       forward          x                         y += x, always
 ///     copy [n]             forward          x                         y = x
+///     cast [n]             forward          x                         y, fp8, by rows and by columns
 ///     gather_columns       forward          `parts` blocks [m, n/parts], one behind the other
 ///       [m, n, parts]                                                 y [m, n]
 ///                          backward_input   dy [m, n] from the first wanted column on
@@ -80,6 +81,7 @@ namespace foreplan {
 ///     square_sum [n]       optimizer        gradient, fp32            the sum of its squares
 ///
 /// statistics: m means, then m reciprocal standard deviations. scales: m reciprocal root mean squares.
+/// cast: one number of 1 byte for products that go along rows, one for those along columns.
 /// labels, ids: m times int32. loss: one number, the sum over the m rows divided by the global batch.
 /// batch: the global batch. Operands are of the key's dtype; labels, ids, statistics, scales, loss,
 /// logsumexp, indices, momentum and moments are 4 bytes a number (int32, fp32) whatever it is, a mask is 1.
@@ -92,7 +94,7 @@ namespace foreplan {
 ///            backward_weight  2 m k n + m n     matmul: each without the m n of the bias
 ///   an element of the others  bias_add 1, relu 1, gelu 5 and 11 (backward), layer_norm 7, 10 and 5,
 ///                             rms_norm 4, 8 and 3, softmax 5 and 4, embedding 0 and 1,
-///                             add and accumulate 1, copy and gather_columns 0,
+///                             add and accumulate 1, copy and gather_columns 0, cast 2,
 ///                             softmax_cross_entropy 5 and 2, sgd 4, adam 14, gelu_tanh 9 and 18,
 ///                             silu 4 and 9, tanh 1 and 3, gated_silu 5 and 12, gated_gelu 10 and 21,
 ///                             relu_squared 2 and 3, rotary 3, dropout 2, batch_norm as layer_norm
@@ -100,7 +102,7 @@ namespace foreplan {
 ///   anew), and 5 and 4 a score for the softmax; scores = samples heads queries seen
 ///
 /// Traffic: every operand of the table read once and every result written once, `element_size` an
-/// element, 4 bytes for labels, ids, statistics, scales and moments; the optimizers read what they update; of an
+/// element (what products of fp8 write: that of bf16), 4 bytes for labels, ids, statistics, scales and moments; the optimizers read what they update; of an
 /// embedding's table, a row a token is read. `accumulate` reads each
 /// result once more, and adds one operation an element unless the result is a sum, which may as well
 /// start from the old value. docs/models.md counts the operations one by one.

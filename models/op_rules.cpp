@@ -161,6 +161,10 @@ constexpr auto kRules = std::to_array<OpRule>({
     {"add", forward, "n", each<1, 2, 1>},
     {"accumulate", forward, "n", each<1, 2, 1>},
     {"copy", forward, "n", each<0, 1, 1>},
+    {"cast", forward, "n",
+     [](Shape s) {
+       return OpWork{.vector = 2 * s[0], .reads = s[0], .octets = 2 * s[0]};
+     }},
     {"dropout", forward, "n",
      [](Shape s) {
        return OpWork{.vector = 2 * s[0], .reads = s[0], .writes = s[0], .octets = s[0]};

@@ -242,6 +242,14 @@ std::optional<std::int64_t> PublishedRow::measured_bytes() const {
   return static_cast<std::int64_t>(*measured.memory_gb * (binary ? kGiB : kGB));
 }
 
+PublishedMemory PublishedRow::memory_kind() const {
+  const auto says = [&](const char* word) {
+    return measured.memory_kind.find(word) != std::string::npos;
+  };
+  if (says("nvidia-smi")) return PublishedMemory::device;
+  return says("reserved") ? PublishedMemory::reserved : PublishedMemory::allocated;
+}
+
 std::vector<PublishedRow> read_published(const std::filesystem::path& path) {
   const JsonDocument document = JsonDocument::read(path);
   std::vector<PublishedRow> rows;

@@ -23,6 +23,13 @@ struct PublishedExperts {
   std::string attention;   ///< sizes of latent attention, in words; empty: not told
 };
 
+/// What a number of memory counts.
+enum class PublishedMemory : std::uint8_t {
+  allocated,  ///< tensors: torch.cuda.max_memory_allocated
+  reserved,   ///< what the caching allocator holds: torch.cuda.max_memory_reserved
+  device,     ///< all that the device's memory holds: nvidia-smi
+};
+
 /// One measured training run that others published: what was trained, on what, how it was laid out, and
 /// what came out. A number that is not told, null in the file, is empty and never guessed; so is a text.
 struct PublishedRow {
@@ -93,6 +100,9 @@ struct PublishedRow {
   /// What `measured.memory_gb` is in bytes: where the kind says GiB, or nvidia-smi (which counts MiB), 2^30
   /// each; else 10^9.
   std::optional<std::int64_t> measured_bytes() const;
+  /// As `measured.memory_kind` says: device where it names nvidia-smi, reserved where it says so, else
+  /// allocated.
+  PublishedMemory memory_kind() const;
 };
 
 /// Reads rows in the format of models/published (docs/published.md has its keys).

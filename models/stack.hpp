@@ -16,6 +16,24 @@ enum class Blocking : std::uint8_t {
   always,
 };
 
+/// How the loss makes its gradient from logits, and what lies in memory for it.
+enum class LossKernel : std::uint8_t {
+  in_place,  ///< probabilities in fp32, which become the gradient (Megatron-LM's vocab_parallel_cross_entropy)
+  torch,  ///< log-probabilities in fp32, and the gradients of those and of logits in fp32 (PyTorch's)
+  /// The logits are kept, in their format, and the gradient is made of them (FlashAttention's cross entropy;
+  /// torch.compile).
+  logits,
+  fused,  ///< the gradient takes the place of the logits, in their format (Transformer Engine, Liger)
+};
+
+/// What selective recomputation computes anew.
+enum class SelectiveRecompute : std::uint8_t {
+  attention,  ///< the core of attention (Korthikanti et al., arXiv:2205.05198, section 5)
+  /// All but attention and the outputs of the first, third, fifth, ... product (torchtitan's "op" option,
+  /// torchtitan/parallelisms/parallelize_llama.py at b5bcd76c66).
+  operations,
+};
+
 /// The software that trains, by what it does: features, not efficiencies.
 struct Stack {
   std::string name = "default";
@@ -31,14 +49,38 @@ struct Stack {
       false;  ///< experts: a row goes to each node once (hierarchical dispatch, DeepEP)
   bool clip_gradients = true;  ///< the norm of all gradients is known before the optimizer runs
   bool scatter_activations =
-      true;                     ///< pipeline: each rank of tp sends its part, the receivers gather
-  int gradient_bytes = 4;       ///< of a number, as they are accumulated and reduced
-  bool master_weights = true;   ///< fp32 weights beside those of 16 bits and less
+      true;                    ///< pipeline: each rank of tp sends its part, the receivers gather
+  int gradient_bytes = 4;      ///< of a number, as they are accumulated and reduced
+  bool master_weights = true;  ///< fp32 weights beside those of 16 bits and less
+  LossKernel loss = LossKernel::in_place;
+  SelectiveRecompute selective = SelectiveRecompute::attention;
+  bool cached_fp8_weights = true;  ///< fp8: weights are cast once a step and both copies stay
+  bool saved_fp8_inputs = true;    ///< fp8: products keep their inputs as they multiplied them
+  bool fp8_parameters = false;  ///< fp8: cached casts are all that there is of a product's weights
+  /// Parameters lie in fp32 alone and are cast where they are used (FSDP's mixed precision): there is no
+  /// copy of 16 bits beside what is gathered, and no other master.
+  bool fp32_parameters = false;
+  /// Where weights' gradients are not stored apart (`kernels.fused_accumulation`), autograd gets a tensor of
+  /// their shape and format that nobody fills, one that stays for each of a layer's products (Transformer
+  /// Engine, get_dummy_wgrad).
+  bool placeholder_gradients = false;
+  /// The gradients of a micro-batch stay beside the accumulated ones, in the parameters' format, until
+  /// the next backward (DeepSpeed's BF16_Optimizer; buckets of torch's DistributedDataParallel).
+  bool micro_batch_gradients = false;
+  /// Zero 1 and 2: the optimizer works on a copy in fp32 of the gradients of a rank's own parameters
+  /// (DeepSpeed's stage_1_and_2).
+  bool fp32_gradient_shard = false;
+  /// Pipeline: stages share the weights of learned products evenly, the head's among them, not the layers.
+  bool weighed_stages = false;
   Bytes first_bucket{1 << 20};  ///< of gradients; PyTorch's own
   Bytes bucket{25 << 20};       ///< of the others
   /// For each rank that holds the same parameters; where the product is more than `bucket`, that is the size
   /// of all buckets, so that rings of many ranks stay bound by bandwidth.
   Bytes bucket_per_rank{};
+  /// Zero 1 and 2: updated parameters are gathered by way of a buffer of at most this; 0: in place.
+  Bytes gather_buffer{};
+  Bytes
+      reduce_buffer{};  ///< in which gradients are collected to be reduced; 0: they lie in one piece
   /// What a process takes of its device's memory beside tensors: the CUDA context, loaded kernels,
   /// communicators' buffers. In no peak and no reserved figure, but a device must have room for it; 0: nobody
   /// told, measure it as what nvidia-smi shows beyond torch.cuda.memory_reserved.
@@ -52,8 +94,10 @@ struct Stack {
 
   /// Whether parameters of `precision` have a copy in fp32.
   bool keeps_master(DType precision) const {
-    return master_weights && element_size(precision).count < 4;
+    return master_weights && !fp32_parameters && element_size(precision).count < 4;
   }
+  /// Of what parameters are stored in between steps, where they are used as `precision`.
+  DType stored(DType precision) const { return fp32_parameters ? DType::fp32 : precision; }
 };
 
 }  // namespace foreplan

@@ -10,9 +10,25 @@ void read_flag(JsonObject& object, const char* key, bool& flag) {
   if (const auto value = object.optional(key)) flag = value->boolean();
 }
 
-void read_bucket(JsonObject& object, const char* key, Bytes& bytes) {
+void read_bytes(JsonObject& object, const char* key, std::int64_t least, Bytes& bytes) {
   constexpr std::int64_t kMost = std::int64_t{1} << 50;
-  if (const auto value = object.optional(key)) bytes = Bytes{value->integer(1, kMost)};
+  if (const auto value = object.optional(key)) bytes = Bytes{value->integer(least, kMost)};
+}
+
+LossKernel read_loss(const JsonValue& value) {
+  const std::string name = value.text();
+  if (name == "in_place") return LossKernel::in_place;
+  if (name == "torch") return LossKernel::torch;
+  if (name == "logits") return LossKernel::logits;
+  if (name == "fused") return LossKernel::fused;
+  value.expected("in_place, torch, logits or fused");
+}
+
+SelectiveRecompute read_selective(const JsonValue& value) {
+  const std::string name = value.text();
+  if (name == "attention") return SelectiveRecompute::attention;
+  if (name == "operations") return SelectiveRecompute::operations;
+  value.expected("attention or operations");
 }
 
 Blocking read_blocking(const JsonValue& value) {
@@ -29,14 +45,25 @@ int read_gradient_bytes(const JsonValue& value) {
   return static_cast<int>(bytes);
 }
 
-}  // namespace
+void read_memory(JsonObject& root, Stack& stack) {
+  if (const auto loss = root.optional("loss")) stack.loss = read_loss(*loss);
+  if (const auto kind = root.optional("selective_recompute")) {
+    stack.selective = read_selective(*kind);
+  }
+  read_flag(root, "cached_fp8_weights", stack.cached_fp8_weights);
+  read_flag(root, "saved_fp8_inputs", stack.saved_fp8_inputs);
+  read_flag(root, "fp8_parameters", stack.fp8_parameters);
+  read_flag(root, "fp32_parameters", stack.fp32_parameters);
+  read_flag(root, "placeholder_gradients", stack.placeholder_gradients);
+  read_flag(root, "micro_batch_gradients", stack.micro_batch_gradients);
+  read_flag(root, "fp32_gradient_shard", stack.fp32_gradient_shard);
+  read_flag(root, "weighed_stages", stack.weighed_stages);
+  read_bytes(root, "gather_buffer_bytes", 0, stack.gather_buffer);
+  read_bytes(root, "reduce_buffer_bytes", 0, stack.reduce_buffer);
+  read_bytes(root, "context_bytes", 0, stack.context_bytes);
+}
 
-Stack read_stack(const std::filesystem::path& path) {
-  const JsonDocument document = JsonDocument::read(path);
-  JsonObject root = document.root("stack");
-  Stack stack;
-  stack.name = root.required("name").text();
-  stack.source = root.required("source").text();
+void read_features(JsonObject& root, Stack& stack) {
   read_flag(root, "fused_attention", stack.fused_attention);
   read_flag(root, "overlap_gradients", stack.overlap_gradients);
   read_flag(root, "overlap_parameters", stack.overlap_parameters);
@@ -51,26 +78,42 @@ Stack read_stack(const std::filesystem::path& path) {
   read_flag(root, "clip_gradients", stack.clip_gradients);
   read_flag(root, "scatter_activations", stack.scatter_activations);
   read_flag(root, "master_weights", stack.master_weights);
-  read_flag(root, "skip_masked", stack.kernels.skip_masked);
+}
+
+void read_kernels(JsonObject& root, KernelFeatures& kernels) {
+  read_flag(root, "skip_masked", kernels.skip_masked);
   if (const auto generation = root.optional("flash_attention")) {
-    stack.kernels.flash_attention = static_cast<int>(generation->integer(1, 3));
+    kernels.flash_attention = static_cast<int>(generation->integer(1, 3));
   }
-  read_flag(root, "fused_elementwise", stack.kernels.fused_elementwise);
-  read_flag(root, "fused_norms", stack.kernels.fused_norms);
-  read_flag(root, "fused_rotary", stack.kernels.fused_rotary);
-  read_flag(root, "fused_loss", stack.kernels.fused_loss);
-  read_flag(root, "fused_optimizer", stack.kernels.fused_optimizer);
-  read_flag(root, "fused_projections", stack.kernels.fused_projections);
-  read_flag(root, "stops_recomputing", stack.kernels.stops_recomputing);
-  read_flag(root, "fused_accumulation", stack.kernels.fused_accumulation);
+  read_flag(root, "fused_elementwise", kernels.fused_elementwise);
+  read_flag(root, "fused_norms", kernels.fused_norms);
+  read_flag(root, "fused_rotary", kernels.fused_rotary);
+  read_flag(root, "fused_loss", kernels.fused_loss);
+  read_flag(root, "fused_optimizer", kernels.fused_optimizer);
+  read_flag(root, "fused_projections", kernels.fused_projections);
+  read_flag(root, "stops_recomputing", kernels.stops_recomputing);
+  read_flag(root, "fused_accumulation", kernels.fused_accumulation);
+}
+
+}  // namespace
+
+Stack read_stack(const std::filesystem::path& path) {
+  const JsonDocument document = JsonDocument::read(path);
+  JsonObject root = document.root("stack");
+  Stack stack;
+  stack.name = root.required("name").text();
+  stack.source = root.required("source").text();
+  read_features(root, stack);
+  read_kernels(root, stack.kernels);
+  read_memory(root, stack);
   if (const auto time = root.optional("host_launch_s")) stack.host_launch = read_seconds(*time);
   if (const auto time = root.optional("host_step_s")) stack.host_step = read_seconds(*time);
   if (const auto bytes = root.optional("gradient_bytes")) {
     stack.gradient_bytes = read_gradient_bytes(*bytes);
   }
-  read_bucket(root, "first_bucket_bytes", stack.first_bucket);
-  read_bucket(root, "bucket_bytes", stack.bucket);
-  read_bucket(root, "bucket_bytes_per_rank", stack.bucket_per_rank);
+  read_bytes(root, "first_bucket_bytes", 1, stack.first_bucket);
+  read_bytes(root, "bucket_bytes", 1, stack.bucket);
+  read_bytes(root, "bucket_bytes_per_rank", 1, stack.bucket_per_rank);
   root.finish();
   return stack;
 }

@@ -97,7 +97,7 @@ double utilisation(const Task& task, Flops work, Duration step, int devices) {
   double peak = 0;
   for (int i = 0; i < devices; ++i) {
     const auto& peaks = task.cluster.device(DeviceId{i}).peak;
-    const auto found = peaks.find(task.precision);
+    const auto found = peaks.find(task.products.value_or(task.precision));
     if (found == peaks.end()) return 0;
     peak += found->second.flops_per_s;
   }
@@ -171,7 +171,7 @@ void add_reserved(const TaskGraph& graph, const Timeline& timeline, Estimate& es
 bool is_lowered(const Task& task, const Strategy& strategy) {
   const double devices = static_cast<double>(strategy.dp) * strategy.tp * strategy.pp;
   return is_executable(task.model) && can_run(strategy) && task.precision == DType::fp32 &&
-         task.slow.empty() && !task.collectives && devices <= kMostLoweredDevices;
+         !task.products && task.slow.empty() && !task.collectives && devices <= kMostLoweredDevices;
 }
 
 Estimate estimate(const Task& task, const Strategy& strategy) {

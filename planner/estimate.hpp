@@ -24,8 +24,9 @@ struct Task {
   const CostModel& costs;
   std::int64_t global_batch = 0;
   Optimizer optimizer = Optimizer::sgd;
-  SequenceLengths lengths{};      ///< of the samples, where they have tokens
-  DType precision = DType::fp32;  ///< of parameters and activations
+  SequenceLengths lengths{};        ///< of the samples, where they have tokens
+  DType precision = DType::fp32;    ///< of parameters and activations, as they are stored
+  std::optional<DType> products{};  ///< what products multiply (models/number_formats.hpp)
   Stack stack{};
   /// Folded: of all collectives that it can do; empty: each the one that takes least.
   std::optional<CollectiveAlgorithm> collectives{};
@@ -66,7 +67,7 @@ struct Estimate {
 /// What the forecast is short of most.
 Limit limit_of(const Estimate& estimate);
 
-/// The share of the peak of the devices in use, at `precision`, that `work` in `step` amounts to.
+/// The share of the peak of the devices in use, in the format of products, that `work` in `step` amounts to.
 double utilisation(const Task& task, Flops work, Duration step, int devices);
 
 /// Fills in what a strategy leaves open: the micro-batch, and for pp > 1 the layers of each stage, by

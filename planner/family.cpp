@@ -267,7 +267,8 @@ std::vector<std::int64_t> micro_batches_of(Family family, std::int64_t share) {
 Obstacle usual_obstacle(const Task& task, Family family, int devices) {
   for (int i = 0; i < devices; ++i) {
     const auto& peaks = task.cluster.device(DeviceId{i}).peak;
-    if (peaks.find(task.precision) == peaks.end()) return Obstacle::precision;
+    if (peaks.find(task.products.value_or(task.precision)) == peaks.end())
+      return Obstacle::precision;
   }
   switch (family) {
     case Family::micro_batches:

@@ -36,9 +36,10 @@ Bytes least_state(const Task& task, const Strategy& s) {
   const auto replicas = static_cast<double>(s.dp) * s.cp;
   const auto share = [&](int zero) { return s.zero >= zero ? mine / replicas : mine; };
   const double master = task.stack.keeps_master(task.precision) ? 4 : 0;
-  const double bytes = share(3) * static_cast<double>(element_size(task.precision).count) +
-                       share(2) * task.stack.gradient_bytes +
-                       share(1) * (4 * state_tensors(task.optimizer) + master);
+  const double bytes =
+      share(3) * static_cast<double>(element_size(task.stack.stored(task.precision)).count) +
+      share(2) * task.stack.gradient_bytes +
+      share(1) * (4 * state_tensors(task.optimizer) + master);
   return Bytes{static_cast<std::int64_t>(bytes)};
 }
 

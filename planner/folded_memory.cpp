@@ -1,39 +1,126 @@
 #include <algorithm>
+#include <set>
 
 #include "planner/ceil_div.hpp"
 #include "planner/folded_step.hpp"
 
 namespace foreplan {
+Bytes FoldedStep::kept(const UnitWork& work, Recompute recompute) {
+  return recompute == Recompute::full        ? work.entering
+         : recompute == Recompute::selective ? work.saved_selectively
+                                             : work.saved;
+}
+
 /// What a virtual stage keeps of one micro-batch until its backward.
 Bytes FoldedStep::saved(int virtual_stage) const {
   Bytes sum;
   for (const Piece& piece : stages_[static_cast<std::size_t>(virtual_stage)]) {
     const UnitWork& work = works_[piece.unit_class];
-    const Bytes each = piece.recompute == Recompute::full        ? work.entering
-                       : piece.recompute == Recompute::selective ? work.saved_selectively
-                                                                 : work.saved;
-    sum += piece.count * each;
+    sum += piece.count * kept(work, piece.recompute);
   }
   return sum;
 }
 
-/// What exists only while a unit is at work: what full recomputation computes anew, and with zero 3 the
-/// whole parameters of two units, one at work and one being gathered.
-Bytes FoldedStep::transient(int stage) const {
-  Bytes recomputed, gathered;
+/// Of a unit at work, beyond what it keeps: its working set, and what recomputation makes anew.
+Bytes FoldedStep::at_work(const UnitWork& work, Recompute recompute) {
+  const Bytes moving = std::max(work.working.forward, work.working.backward);
+  switch (recompute) {
+    case Recompute::none:
+      return moving;
+    case Recompute::selective: {
+      Bytes anew;
+      for (const SavedBytes& item : work.items) {
+        if (item.when == SavedBytes::When::unless_selective) anew += item.bytes;
+      }
+      return moving + anew;
+    }
+    case Recompute::full:
+      return moving + work.saved - work.entering_saved;
+  }
+  return moving;
+}
+
+/// The most that a virtual stage needs beyond what it keeps of a micro-batch. While a unit is at work,
+/// forward has not kept anything of those behind it yet, backward nothing of them any more.
+Bytes FoldedStep::excess(int virtual_stage) const {
+  Bytes behind, most;
+  const std::vector<Piece>& pieces = stages_[static_cast<std::size_t>(virtual_stage)];
+  for (auto piece = pieces.rbegin(); piece != pieces.rend(); ++piece) {
+    const UnitWork& work = works_[piece->unit_class];
+    most = std::max(most, at_work(work, piece->recompute) - behind);
+    if (!offloads(Offload::activations)) behind += piece->count * kept(work, piece->recompute);
+  }
+  return most;
+}
+
+/// Zero 3: parameters gathered as they are used, two layers' (one at work, one on its way) and all that is in
+/// no layer; zero 2 and 3: the gradients of the unit that goes back, whole, as they are computed and
+/// as they are reduced.
+Bytes FoldedStep::gathered(int stage) const {
+  if (strategy_.zero < 2) return {};
+  const Bytes number = element_size(task_.precision);
+  const std::int64_t reduced = task_.stack.gradient_bytes;
+  const Bytes gradient = number + (reduced == number.count ? Bytes{} : Bytes{reduced});
+  std::int64_t largest = 0, outside = 0, layer = 0;
   for (int j = 0; j < shape_.virtual_stages(); ++j) {
     if (stage_of(shape_, j) != stage) continue;
     for (const Piece& piece : stages_[static_cast<std::size_t>(j)]) {
       const UnitWork& work = works_[piece.unit_class];
-      if (piece.recompute == Recompute::full) recomputed = std::max(recomputed, work.saved);
-      if (piece.recompute == Recompute::selective) {
-        recomputed = std::max(recomputed, work.saved - work.saved_selectively);
+      const std::int64_t parameters = work.dense_parameters + work.expert_parameters;
+      largest = std::max(largest, parameters);
+      if (chain_.classes[piece.unit_class].role == BlockRole::layer) {
+        layer = std::max(layer, parameters);
+      } else {
+        outside += piece.count * parameters;
       }
-      gathered = std::max(gathered, (work.dense_parameters + work.expert_parameters) *
-                                        element_size(task_.precision));
     }
   }
-  return recomputed + (strategy_.zero == 3 ? 2 * gathered : Bytes{});
+  const Bytes gradients = largest * gradient;
+  return strategy_.zero == 3 ? (2 * layer + outside) * number + gradients : gradients;
+}
+
+/// What stands for weights' gradients: of all kinds of layers, and of whatever else is largest.
+Bytes FoldedStep::placeholders(int stage) const {
+  std::set<std::size_t> layers;
+  Bytes sum, other;
+  for (int j = 0; j < shape_.virtual_stages(); ++j) {
+    if (stage_of(shape_, j) != stage) continue;
+    for (const Piece& piece : stages_[static_cast<std::size_t>(j)]) {
+      const Bytes bytes = works_[piece.unit_class].placeholders;
+      if (chain_.classes[piece.unit_class].role != BlockRole::layer) {
+        other = std::max(other, bytes);
+      } else if (layers.insert(piece.unit_class).second) {
+        sum += bytes;
+      }
+    }
+  }
+  return sum + other;
+}
+
+/// What exists while a micro-batch is at work and at no other time.
+Bytes FoldedStep::transient(int stage) const {
+  Bytes most;
+  for (int j = 0; j < shape_.virtual_stages(); ++j) {
+    if (stage_of(shape_, j) == stage) most = std::max(most, excess(j));
+  }
+  return most + gathered(stage) + placeholders(stage);
+}
+
+/// What exists behind the last backward alone: buffers to reduce and to gather, the optimizer's copy of its
+/// gradients as it is made. One follows the other.
+FoldedStep::StepBuffers FoldedStep::step_buffers(const StageState& state) const {
+  StepBuffers buffers;
+  if (strategy_.zero != 1 && strategy_.zero != 2) return buffers;
+  const Stack& stack = task_.stack;
+  const Bytes number = element_size(task_.precision);
+  const std::int64_t own = own_parameters(state, strategy_, groups_);
+  buffers.reduced = std::min(stack.reduce_buffer, (state.dense + state.expert) * number);
+  if (stack.fp32_gradient_shard) {
+    buffers.flat = own * number;
+    buffers.shard = Bytes{4 * own};
+  }
+  buffers.gathered = std::min(stack.gather_buffer, (state.dense + state.expert) * number);
+  return buffers;
 }
 
 StageMemory FoldedStep::memory_of(int stage, const std::vector<Bytes>& activations) const {
@@ -45,10 +132,15 @@ StageMemory FoldedStep::memory_of(int stage, const std::vector<Bytes>& activatio
   };
   const bool master = task_.stack.keeps_master(task_.precision);
   const std::int64_t state_bytes = 4 * state_tensors(task_.optimizer) + (master ? 4 : 0);
+  const Bytes stored = element_size(task_.stack.stored(task_.precision));
+  Bytes gradients{shared(strategy_.zero >= 2) * task_.stack.gradient_bytes};
+  if (task_.stack.micro_batch_gradients) {
+    gradients += (state.dense + state.expert) * element_size(task_.precision);
+  }
   StageMemory memory{.stage = stage,
                      .peak = {},
-                     .parameters = shared(strategy_.zero >= 3) * element_size(task_.precision),
-                     .gradients = Bytes{shared(strategy_.zero >= 2) * task_.stack.gradient_bytes},
+                     .parameters = shared(strategy_.zero >= 3) * stored + fp8_weights(state),
+                     .gradients = gradients,
                      .optimizer = Bytes{shared(strategy_.zero >= 1) * state_bytes},
                      .activations = activations[static_cast<std::size_t>(stage)],
                      .buffers = transient(stage)};
@@ -58,6 +150,7 @@ StageMemory FoldedStep::memory_of(int stage, const std::vector<Bytes>& activatio
     memory.optimizer_on_host = memory.optimizer;
     memory.optimizer = std::min(memory.optimizer, Bytes{at_work * state_bytes});
   }
+  memory.buffers = std::max(memory.buffers, step_buffers(state).most() - memory.activations);
   memory.peak =
       memory.parameters + memory.gradients + memory.optimizer + memory.activations + memory.buffers;
   return memory;

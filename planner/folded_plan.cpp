@@ -70,7 +70,8 @@ void FoldedStep::plan_ends() {
   const bool master = task_.stack.keeps_master(task_.precision);
   const std::string update = std::string(name(task_.optimizer)) + (master ? "_master" : "");
   for (const StageState& state : states_) {
-    gathers_.push_back(gather_updated(state, strategy_, groups_, task_.stack, task_.precision));
+    gathers_.push_back(gather_updated(state, strategy_, groups_, task_.stack,
+                                      task_.stack.stored(task_.precision)));
     std::vector<Op>& ops = updates_.emplace_back();
     const std::int64_t own = own_parameters(state, strategy_, groups_);
     if (own == 0) continue;
@@ -83,6 +84,10 @@ void FoldedStep::plan_ends() {
     };
     if (task_.stack.clip_gradients) add("square_sum");
     add(update);
+    if (state.fp8 > 0 && task_.stack.cached_fp8_weights) {
+      const std::vector<std::int64_t> weights{state.fp8};
+      ops.push_back(make_op({.op = "cast", .shape = weights, .dtype = task_.precision}));
+    }
   }
 }
 

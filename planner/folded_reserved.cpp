@@ -73,6 +73,7 @@ class FoldedStep::StageAllocations {
       if (anchor) i += skip(pattern, i);
       if (i < actions.size()) run(actions[i]);
     }
+    end_step();
     return allocator_.stats();
   }
 
@@ -85,6 +86,7 @@ class FoldedStep::StageAllocations {
   struct Unit {
     std::vector<Bytes> kept{}, recomputed{};
     Bytes parameters{}, gathered{};
+    std::vector<Bytes> forward{}, backward{};  ///< working sets
   };
 
   std::vector<Unit> units_of(int at) const {
@@ -95,24 +97,45 @@ class FoldedStep::StageAllocations {
     return units;
   }
 
+  /// Where a saved item goes; null: it is not kept.
+  static std::vector<Bytes> Unit::*destination(const SavedBytes& item, Recompute recompute) {
+    using When = SavedBytes::When;
+    if (recompute == Recompute::none) {
+      return item.when == When::selective ? nullptr : &Unit::kept;
+    }
+    if (recompute == Recompute::full) {
+      return item.when == When::selective || item.entering ? nullptr : &Unit::recomputed;
+    }
+    return item.when == When::unless_selective ? &Unit::recomputed : &Unit::kept;
+  }
+
   Unit unit_of(const Piece& piece) const {
     const UnitWork& work = step_.works_[piece.unit_class];
     Unit unit;
     if (piece.recompute == Recompute::full) unit.kept.push_back(work.entering);
     for (const SavedBytes& item : work.items) {
-      const bool anew = piece.recompute == Recompute::full ||
-                        (piece.recompute == Recompute::selective && item.recomputed_selectively);
-      (anew ? unit.recomputed : unit.kept).push_back(item.bytes);
+      const auto where = destination(item, piece.recompute);
+      if (where != nullptr) (unit.*where).push_back(item.bytes);
     }
+    unit.forward = work.working.forward_tensors;
+    unit.backward = work.working.backward_tensors;
     const Bytes number = element_size(step_.task_.precision);
+    const Bytes stored = element_size(step_.task_.stack.stored(step_.task_.precision));
     const std::int64_t tied = step_.shape_.stages > 1 ? work.tied_parameters : 0;
     std::int64_t dense = work.dense_parameters + tied, expert = work.expert_parameters;
+    if (step_.strategy_.zero >= 2) {
+      const std::int64_t reduced = step_.task_.stack.gradient_bytes;
+      const Bytes gradient = number + (reduced == number.count ? Bytes{} : Bytes{reduced});
+      const std::int64_t parameters = work.dense_parameters + work.expert_parameters;
+      unit.backward.push_back(parameters * number);
+      if (gradient > number) unit.backward.push_back(parameters * (gradient - number));
+    }
     if (step_.strategy_.zero == 3) {
       unit.gathered = (work.dense_parameters + work.expert_parameters) * number;
       dense = ceil_div(dense, step_.groups_.data_ranks());
       expert = ceil_div(expert, step_.groups_.expert_data_ranks());
     }
-    unit.parameters = (dense + expert) * number;
+    unit.parameters = (dense + expert) * stored;
     return unit;
   }
 
@@ -176,8 +199,20 @@ class FoldedStep::StageAllocations {
       for (const Unit& unit : units) allocate(unit.parameters);
     }
     const StageMemory& memory = step_.base_.stages[static_cast<std::size_t>(stage_)];
+    allocate(step_.placeholders(stage_));
     allocate(memory.gradients);
     allocate(memory.optimizer);
+  }
+
+  /// Buffers behind the last backward, one after the other.
+  void end_step() {
+    const StepBuffers buffers = step_.step_buffers(step_.states_[static_cast<std::size_t>(stage_)]);
+    allocator_.free(allocate(buffers.reduced));
+    const CachingAllocator::Block flat = allocate(buffers.flat);
+    const CachingAllocator::Block shard = allocate(buffers.shard);
+    allocator_.free(flat);
+    allocator_.free(shard);
+    allocator_.free(allocate(buffers.gathered));
   }
 
   void run(const PipelineAction& action) {
@@ -186,7 +221,10 @@ class FoldedStep::StageAllocations {
         kept_[static_cast<std::size_t>(action.chunk)][static_cast<std::size_t>(action.micro_batch)];
     switch (action.kind) {
       case PipelineAction::Kind::forward:
-        return walk(units, false, [&](const Unit& unit) { allocate(unit.kept, kept); });
+        return walk(units, false, [&](const Unit& unit) {
+          allocate(unit.kept, kept);
+          pass_through(unit.forward);
+        });
       case PipelineAction::Kind::backward:
         return walk(units, true, [&](const Unit& unit) {
           recompute(unit);
@@ -216,8 +254,14 @@ class FoldedStep::StageAllocations {
     }
   }
 
+  void pass_through(const std::vector<Bytes>& tensors) {
+    allocate(tensors, temporary_);
+    release(temporary_, temporary_.size());
+  }
+
   void recompute(const Unit& unit) {
     allocate(unit.recomputed, temporary_);
+    allocate(unit.backward, temporary_);
     release(temporary_, temporary_.size());
   }
 

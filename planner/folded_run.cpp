@@ -12,6 +12,7 @@ class FoldedStep::Pricer {
       : step_(step), kind_(kind), costs_(costs), units_(3 * step.works_.size()) {}
 
   const DeviceSpec& device() const { return step_.spec(kind_); }
+  CostModel::Overlap overlap() const { return costs_.overlap(device()); }
 
   const PricedUnit& unit(const Piece& piece) {
     const std::size_t place = 3 * piece.unit_class + static_cast<std::size_t>(piece.recompute);
@@ -76,7 +77,7 @@ FoldedStep::Chunk FoldedStep::price_chunk(std::size_t virtual_stage, Pricer& pri
   std::reverse(backward.begin(), backward.end());
   std::reverse(chunk.last.times.begin(), chunk.last.times.end());
   chunk.computing = chunk.cost.whole() - chunk.exchanging;
-  if (sharded) walk(chunk, forward, backward);
+  if (sharded) walk(chunk, forward, backward, pricer.overlap());
   if (offloads(Offload::activations)) {
     move_activations(chunk, saved(static_cast<int>(virtual_stage)), pricer.device());
   }
@@ -95,10 +96,11 @@ void FoldedStep::move_activations(Chunk& chunk, Bytes kept, const DeviceSpec& de
 
 /// With zero >= 2 parameters come and gradients go with every micro-batch.
 void FoldedStep::walk(Chunk& chunk, const std::vector<ShardedUnit>& forward,
-                      const std::vector<ShardedUnit>& backward) const {
+                      const std::vector<ShardedUnit>& backward,
+                      const CostModel::Overlap& overlap) const {
   const bool prefetch = task_.stack.prefetch_parameters;
-  const Duration there = walk_sharded(forward, prefetch).computed;
-  const ShardedWalk back = walk_sharded(backward, prefetch);
+  const Duration there = walk_sharded(forward, prefetch, overlap).computed;
+  const ShardedWalk back = walk_sharded(backward, prefetch, overlap);
   const Duration before = chunk.cost.whole();
   chunk.cost.forward = there;
   chunk.cost.backward_input = back.computed - chunk.cost.backward_weight;

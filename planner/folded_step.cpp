@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <set>
 
+#include "planner/rank_unit.hpp"
 #include "planner/step_check.hpp"
 #include "sim/error.hpp"
 
@@ -24,7 +25,8 @@ Strategy completed(const Task& task, Strategy strategy) {
   const int parts = shape.schedule == Schedule::dualpipe ? strategy.pp : shape.virtual_stages();
   const bool by_stage = strategy.layers.size() == static_cast<std::size_t>(strategy.pp);
   if (strategy.layers.empty()) {
-    strategy.layers = even_layers(chain, parts);
+    strategy.layers = task.stack.weighed_stages ? weighed_layers(task.model, chain, parts)
+                                                : even_layers(chain, parts);
   } else if (by_stage && parts != strategy.pp) {
     reject(fmt::format("strategy: layers: expected {} virtual stages, got {}", parts,
                        strategy.layers.size()));
@@ -129,26 +131,9 @@ void FoldedStep::lay_out_stages() {
 }
 
 void FoldedStep::lower_units() {
-  const bool accumulates = batch_.micro_batches > 1 && strategy_.zero < 2;
-  const UnitSetting setting{.samples = batch_.micro_batch,
-                            .lengths = task_.lengths,
-                            .dtype = task_.precision,
-                            .fused_attention = task_.stack.fused_attention,
-                            .kernels = task_.stack.kernels,
-                            .accumulated_bytes = accumulates ? task_.stack.gradient_bytes : 0,
-                            .tp = strategy_.tp,
-                            .cp = strategy_.cp,
-                            .ep = strategy_.ep,
-                            .sp = strategy_.sp};
+  const UnitSetting setting = unit_setting(task_, strategy_);
   for (const UnitClass& unit : chain_.classes) {
-    UnitWork work = lower_unit(task_.model, unit.range, setting);
-    for (Exchange& exchange : work.exchanges) {
-      exchange.time =
-          exchange.axis == Axis::expert
-              ? groups_.dispatch_time(exchange.bytes, exchange.copies, task_.stack.dispatch_once)
-              : groups_.time(exchange.kind, exchange.bytes, groups_.of(exchange.axis));
-    }
-    works_.push_back(std::move(work));
+    works_.push_back(rank_unit(task_, unit, setting, groups_));
   }
 }
 
@@ -161,6 +146,7 @@ void FoldedStep::count_state() {
       const UnitWork& work = works_[piece.unit_class];
       state.dense += piece.count * (work.dense_parameters + (elsewhere ? work.tied_parameters : 0));
       state.expert += piece.count * work.expert_parameters;
+      state.fp8 += piece.count * work.fp8_parameters;
       if (elsewhere) tied_ += piece.count * work.tied_parameters;
     }
   }
@@ -187,7 +173,7 @@ void FoldedStep::find_replicas() {
         const DeviceKind kind{.spec = cluster.vertices()[static_cast<std::size_t>(vertex)].spec,
                               .slowdown = slowdown[static_cast<std::size_t>(first + i)]};
         const auto rate = [&](const DeviceKind& k) {
-          const auto peak = spec(k).peak.find(task_.precision);
+          const auto peak = spec(k).peak.find(task_.products.value_or(task_.precision));
           return (peak == spec(k).peak.end() ? 0 : peak->second.flops_per_s) / k.slowdown;
         };
         if (i == 0 || rate(kind) < rate(slowest)) slowest = kind;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 #include <vector>
@@ -49,6 +50,9 @@ class FoldedStep {
     PipelineEvaluator::Scratch scratch{};
     PipelineEvaluator::Tails tails{};
   };
+  /// The memory of each stage's fullest device, whatever the costs.
+  const std::vector<StageMemory>& memory() const { return base_.stages; }
+  Bytes context_bytes() const { return task_.stack.context_bytes; }
   Estimate estimate(const CostModel& costs) const;
   Estimate estimate(const CostModel& costs, Workspace& workspace) const;
   /// The same step as tasks: an action of a stage each, transfers between stages, and what follows the
@@ -105,6 +109,11 @@ class FoldedStep {
     std::optional<ShardedUnit> again;  ///< the forward that repeats, where it gathers for itself
   };
   class Pricer;
+  /// Buffers behind the last backward.
+  struct StepBuffers {
+    Bytes reduced{}, flat{}, shard{}, gathered{};
+    Bytes most() const { return std::max({reduced, flat + shard, gathered}); }
+  };
   /// Two stages that hold the same parameters and add up their gradients.
   struct SharedGradients {
     std::size_t a = 0, b = 0;
@@ -134,14 +143,26 @@ class FoldedStep {
   Bytes held(int virtual_stage) const {
     return offloads(Offload::activations) ? Bytes{} : saved(virtual_stage);
   }
+  static Bytes kept(const UnitWork& work, Recompute recompute);
+  static Bytes at_work(const UnitWork& work, Recompute recompute);
+  Bytes excess(int virtual_stage) const;
+  Bytes gathered(int stage) const;
+  Bytes placeholders(int stage) const;
   Bytes transient(int stage) const;
+  StepBuffers step_buffers(const StageState& state) const;
+  /// Casts of weights that stay: one for products along rows, one for those along columns.
+  Bytes fp8_weights(const StageState& state) const {
+    const bool stay = task_.stack.cached_fp8_weights && strategy_.zero < 3;
+    const bool beside = !task_.stack.fp8_parameters || element_size(task_.precision).count != 2;
+    return stay && beside ? 2 * state.fp8 * element_size(DType::fp8) : Bytes{};
+  }
   const DeviceSpec& spec(const DeviceKind& kind) const;
 
   // Pricing.
   Chunk price_chunk(std::size_t virtual_stage, Pricer& pricer) const;
   void move_activations(Chunk& chunk, Bytes kept, const DeviceSpec& device) const;
   void walk(Chunk& chunk, const std::vector<ShardedUnit>& forward,
-            const std::vector<ShardedUnit>& backward) const;
+            const std::vector<ShardedUnit>& backward, const CostModel::Overlap& overlap) const;
   std::vector<Chunk> price_chunks(const Replica& replica, const CostModel& costs) const;
   PipelineCosts pipeline_costs(const std::vector<Chunk>& chunks) const;
   std::vector<StageTimes> run(const Replica& replica, const CostModel& costs,

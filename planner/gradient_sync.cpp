@@ -1,9 +1,9 @@
 #include "planner/gradient_sync.hpp"
 
 #include <algorithm>
-#include <cmath>
 
 #include "planner/ceil_div.hpp"
+#include "planner/overlap.hpp"
 
 namespace foreplan {
 namespace {
@@ -59,44 +59,33 @@ class BucketPlan {
   Duration last_time_{};
 };
 
-/// Backward and the wire beside it. The wire's queue is `busy` long from `now` on where they meet.
-class Lanes {
+/// Backward and the wire beside it.
+class Step {
  public:
-  explicit Lanes(const CostModel::Overlap& overlap) : overlap_(overlap) {}
+  explicit Step(const CostModel::Overlap& overlap) : overlap_(overlap) {}
 
-  Duration now() const { return now_; }
-  Duration wire() const { return wire_; }
+  Duration now() const { return lanes_.computed; }
+  Duration wire() const { return lanes_.wire; }
   /// By how much the last chunk's backward ends later than it would alone.
   Duration slowed() const { return slowed_; }
 
   void begin(Duration start) {
-    now_ = start;
+    lanes_.computed = start;
     slowed_ = {};
   }
 
-  /// Backward goes on for `time`, slower while the wire is busy; so does the wire meanwhile.
   void compute(Duration time) {
-    const bool apart = (overlap_.compute == 1 && overlap_.communication == 1) || wire_ <= now_;
-    if (apart) {
-      now_ += time;
-      return;
-    }
-    const double busy = static_cast<double>((wire_ - now_).count());
-    const double work = static_cast<double>(time.count());
-    const double together = std::min(busy * overlap_.communication, work * overlap_.compute);
-    const double rest = work - together / overlap_.compute;
-    const double left = busy - together / overlap_.communication;
-    const Duration passed(std::llround(together + rest));
-    slowed_ += passed - time;
-    wire_ = now_ + Duration(std::llround(together + left));
-    now_ += passed;
+    const Duration alone = lanes_.computed + time;
+    lanes_ = compute_beside(lanes_.computed, time, lanes_.wire, overlap_);
+    slowed_ += lanes_.computed - alone;
   }
 
-  void send(Duration time, Duration ready) { wire_ = std::max(wire_, ready) + time; }
+  void send(Duration time, Duration ready) { lanes_.wire = std::max(lanes_.wire, ready) + time; }
 
  private:
   CostModel::Overlap overlap_;
-  Duration now_{}, wire_{}, slowed_{};
+  Lanes lanes_;
+  Duration slowed_{};
 };
 
 }  // namespace
@@ -112,7 +101,7 @@ std::vector<BucketSend> plan_buckets(const std::vector<const UnitWork*>& units,
 
 AggregatedGradients gradients_done(const std::vector<LastBackward>& chunks, bool overlapped,
                                    const CostModel::Overlap& overlap) {
-  Lanes lanes(overlapped ? overlap : CostModel::Overlap{});
+  Step lanes(overlapped ? overlap : CostModel::Overlap{});
   Duration last{};
   for (const LastBackward& chunk : chunks) last = std::max(last, chunk.finish);
   for (const LastBackward& chunk : chunks) {

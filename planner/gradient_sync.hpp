@@ -56,6 +56,7 @@ AggregatedGradients gradients_done(const std::vector<LastBackward>& chunks, bool
 /// A stage's parameters on one rank, nothing sharded.
 struct StageState {
   std::int64_t dense = 0, expert = 0;
+  std::int64_t fp8 = 0;  ///< of both: those that are multiplied as fp8
 };
 
 /// Elements whose update is a rank's own: all, or with zero >= 1 its share.

@@ -9,6 +9,7 @@
 #include "models/op_cost.hpp"
 #include "planner/gradient_sync.hpp"
 #include "planner/partition.hpp"
+#include "planner/rank_unit.hpp"
 #include "planner/step_check.hpp"
 #include "sim/error.hpp"
 
@@ -48,30 +49,24 @@ LayerSplit::LayerSplit(const Task& task, int devices, std::int64_t micro_batch)
   const LayerId none = layer_id(task.model.size());
   for (std::size_t i = 0; i < task.model.size(); ++i) {
     before_.push_back(lowered(layer_id(i), none));
-    priced(before_.back());
+    price_unit(before_.back());
   }
 }
 
 LayerSplit::Unit LayerSplit::lowered(LayerId id, LayerId split_from) const {
   const bool behind = id >= split_from;
-  const bool accumulates = batch_.micro_batches > 1;
-  Unit unit;
-  unit.work = lower_unit(task_.model, {id, id},
-                         {.samples = batch_.micro_batch * (behind ? strategy_.dp : 1),
-                          .lengths = task_.lengths,
-                          .dtype = task_.precision,
-                          .fused_attention = task_.stack.fused_attention,
-                          .kernels = task_.stack.kernels,
-                          .accumulated_bytes = accumulates ? task_.stack.gradient_bytes : 0,
-                          .tp = behind ? strategy_.dp : 1,
-                          .split_from = behind ? split_from : LayerId{0}});
-  return unit;
+  UnitSetting setting = unit_setting(task_, strategy_);
+  if (behind) {
+    setting.samples *= strategy_.dp;
+    setting.tp = strategy_.dp;
+    setting.split_from = split_from;
+  }
+  const bool loss = place(id) + 1 == task_.model.size();
+  const UnitClass unit{.range = {id, id}, .role = loss ? BlockRole::head : BlockRole::layer};
+  return {.work = rank_unit(task_, unit, setting, tensor_), .cost = {}};
 }
 
-void LayerSplit::priced(Unit& unit) const {
-  for (Exchange& exchange : unit.work.exchanges) {
-    exchange.time = tensor_.time(exchange.kind, exchange.bytes, exchange.axis);
-  }
+void LayerSplit::price_unit(Unit& unit) const {
   unit.cost = price(
       unit.work,
       {.costs = task_.costs, .spec = task_.cluster.device(DeviceId{0}), .stack = task_.stack});
@@ -86,6 +81,7 @@ void LayerSplit::scatter_gradient(LayerId from, std::vector<Unit>& behind) const
       const bool crosses = std::find(read.begin(), read.end(), border) != read.end();
       if (crosses && exchange.pass == Pass::backward_input) {
         exchange.kind = CollectiveKind::reduce_scatter;
+        exchange.time = exchange_time(exchange, tensor_, task_.stack);
       }
     }
   }
@@ -152,16 +148,29 @@ Duration LayerSplit::update_time(std::int64_t own) const {
   return norm + time(std::string(name(task_.optimizer)) + (master ? "_master" : ""));
 }
 
+/// As FoldedStep counts it for one micro-batch in flight and nothing recomputed.
 StageMemory LayerSplit::memory(LayerId from, const std::vector<Unit>& behind) const {
+  std::vector<const UnitWork*> units;
+  for (std::size_t i = 0; i < place(from); ++i) units.push_back(&before_[i].work);
+  for (const Unit& unit : behind) units.push_back(&unit.work);
   const std::int64_t own = parameters(from, behind);
-  const bool master = task_.stack.keeps_master(task_.precision);
+  const Stack& stack = task_.stack;
+  const bool master = stack.keeps_master(task_.precision);
   StageMemory memory;
-  memory.parameters = own * element_size(task_.precision);
-  memory.gradients = Bytes{own * task_.stack.gradient_bytes};
+  memory.parameters = own * element_size(stack.stored(task_.precision));
+  memory.gradients = Bytes{own * stack.gradient_bytes};
+  if (stack.micro_batch_gradients) memory.gradients += own * element_size(task_.precision);
   memory.optimizer = Bytes{own * (4 * state_tensors(task_.optimizer) + (master ? 4 : 0))};
-  for (std::size_t i = 0; i < place(from); ++i) memory.activations += before_[i].work.saved;
-  for (const Unit& unit : behind) memory.activations += unit.work.saved;
-  memory.peak = memory.parameters + memory.gradients + memory.optimizer + memory.activations;
+  Bytes excess, placeholders;
+  for (auto unit = units.rbegin(); unit != units.rend(); ++unit) {
+    const Bytes moving = std::max((*unit)->working.forward, (*unit)->working.backward);
+    excess = std::max(excess, moving - memory.activations);
+    memory.activations += (*unit)->saved;
+    placeholders += (*unit)->placeholders;
+  }
+  memory.buffers = excess + placeholders;
+  memory.peak =
+      memory.parameters + memory.gradients + memory.optimizer + memory.activations + memory.buffers;
   return memory;
 }
 
@@ -177,7 +186,7 @@ Estimate LayerSplit::estimate(LayerId from) const {
     behind.push_back(lowered(layer_id(i), from));
   }
   if (from > LayerId{0}) scatter_gradient(from, behind);
-  for (Unit& unit : behind) priced(unit);
+  for (Unit& unit : behind) price_unit(unit);
   const Times micro_batch = times(from, behind);
   const Duration pipeline = batch_.micro_batches * (micro_batch.computing + micro_batch.exchanging);
   const Duration ready = aggregated(from, micro_batch, pipeline);

@@ -53,7 +53,7 @@ class LayerSplit {
   };
 
   Unit lowered(LayerId id, LayerId split_from) const;
-  void priced(Unit& unit) const;
+  void price_unit(Unit& unit) const;
   void scatter_gradient(LayerId from, std::vector<Unit>& behind) const;
   Duration gathered(LayerId from) const;
   Times times(LayerId from, const std::vector<Unit>& behind) const;

@@ -19,6 +19,10 @@ Hop slower(const Hop& a, const Hop& b) {
           .setup = std::max(a.setup, b.setup)};
 }
 
+Bandwidth flow_of(const LinkFacts& link) {
+  return link.flow.bytes_per_s > 0 ? std::min(link.flow, link.achieved()) : link.achieved();
+}
+
 NodeFacts facts_of(const NodeGroup& group, const Fabric& fabric) {
   NodeFacts facts{.devices = group.devices_per_node};
   Duration inside{};
@@ -32,8 +36,9 @@ NodeFacts facts_of(const NodeGroup& group, const Fabric& fabric) {
   if (group.nic) {
     facts.nics = std::min(group.nics_per_node, group.devices_per_node);
     facts.inter = {.latency = inside + 2 * group.nic->latency + fabric.latency,
-                   .bandwidth = group.nic->achieved(),
+                   .bandwidth = flow_of(*group.nic),
                    .setup = group.nic->setup};
+    facts.nic = group.nic->achieved();
   }
   facts.oversubscription = fabric.oversubscription;
   return facts;
@@ -51,6 +56,7 @@ NodeFacts node_facts(const Cluster& cluster) {
     facts.intra = slower(facts.intra, other.intra);
     facts.inter = slower(facts.inter, other.inter);
     facts.switch_reduction = std::min(facts.switch_reduction, other.switch_reduction);
+    facts.nic = std::min(facts.nic, other.nic);
   }
   return facts;
 }
@@ -119,10 +125,10 @@ GroupPlacement RankGroups::stages(int from, int to) const {
   placement.intra = nodes_.intra;
   placement.inter = nodes_.inter;
   placement.nics = 1;
-  placement.nic = nodes_.inter.bandwidth;
+  placement.nic = nodes_.nic;
   const int senders = std::min(block_, nodes_.devices);
   placement.nic_sharing = std::min(senders, std::max(1, nodes_.devices / nodes_.nics));
-  placement.uplink = {nodes_.inter.bandwidth.bytes_per_s * nodes_.nics / nodes_.oversubscription};
+  placement.uplink = {nodes_.nic.bytes_per_s * nodes_.nics / nodes_.oversubscription};
   placement.uplink_sharing = senders;
   return placement;
 }

@@ -105,6 +105,7 @@ ScaledTask::ScaledTask(const Task& task, const Scaling& scaling)
             .optimizer = task.optimizer,
             .lengths = task.lengths,
             .precision = task.precision,
+            .products = task.products,
             .stack = task.stack,
             .collectives = task.collectives,
             .slow = task.slow} {}

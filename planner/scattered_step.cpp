@@ -48,8 +48,8 @@ void ScatteredStep::lower() {
   UnitSetting setting{.samples = *strategy_.micro_batch,
                       .lengths = task_.lengths,
                       .dtype = task_.precision,
-                      .fused_attention = task_.stack.fused_attention,
-                      .kernels = task_.stack.kernels};
+                      .products = task_.products,
+                      .stack = task_.stack};
   const LayerId loss{static_cast<std::int32_t>(task_.model.size()) - 1};
   for (const std::int32_t unit : chain.units) {
     UnitRange range = chain.classes[static_cast<std::size_t>(unit)].range;

@@ -2,22 +2,28 @@
 
 #include <algorithm>
 
+#include "planner/overlap.hpp"
+
 namespace foreplan {
 
-ShardedWalk walk_sharded(std::span<const ShardedUnit> units, bool prefetch) {
-  Duration compute_free{}, wire_free{}, gathered{};
-  if (!units.empty()) gathered = wire_free = units.front().gather;
+ShardedWalk walk_sharded(std::span<const ShardedUnit> units, bool prefetch,
+                         const CostModel::Overlap& overlap) {
+  Duration gathered{};
+  Lanes lanes;
+  if (!units.empty()) gathered = lanes.wire = units.front().gather;
+  const auto send = [&](Duration time, Duration ready) {
+    if (time > Duration::zero()) lanes.wire = std::max(lanes.wire, ready) + time;
+  };
   for (std::size_t i = 0; i < units.size(); ++i) {
-    const Duration start = std::max(compute_free, gathered);
-    const Duration end = start + units[i].compute;
-    if (i + 1 < units.size()) {
-      wire_free = std::max(wire_free, prefetch ? start : end) + units[i + 1].gather;
-      gathered = wire_free;
-    }
-    if (units[i].reduce > Duration::zero()) wire_free = std::max(wire_free, end) + units[i].reduce;
-    compute_free = end;
+    const Duration start = std::max(lanes.computed, gathered);
+    const Duration next = i + 1 < units.size() ? units[i + 1].gather : Duration{};
+    if (prefetch) send(next, start);
+    lanes = compute_beside(start, units[i].compute, lanes.wire, overlap);
+    if (!prefetch) send(next, lanes.computed);
+    if (next > Duration::zero()) gathered = lanes.wire;
+    send(units[i].reduce, lanes.computed);
   }
-  return {.computed = compute_free, .communicated = std::max(compute_free, wire_free)};
+  return {.computed = lanes.computed, .communicated = std::max(lanes.computed, lanes.wire)};
 }
 
 }  // namespace foreplan

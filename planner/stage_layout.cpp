@@ -81,6 +81,19 @@ std::vector<int> at_legal_cuts(const UnitChain& chain, const std::vector<int>& l
   return legal;
 }
 
+std::int64_t product_weights(const OpGraph& model, const UnitRange& range) {
+  std::int64_t sum = 0;
+  for (LayerId id = range.first; id <= range.last; id = layer_after(id)) {
+    const Layer& layer = model.layer(id);
+    if (layer.kind == LayerKind::linear) sum += layer.in_features * layer.out_features;
+    if (layer.kind != LayerKind::expert_linear) continue;
+    for (const Parameter& parameter : parameters_of(layer, id)) {
+      if (parameter.role == Parameter::Role::weight) sum += parameter.rows * parameter.columns;
+    }
+  }
+  return sum;
+}
+
 }  // namespace
 
 UnitChain unit_chain(const OpGraph& model) {
@@ -102,6 +115,30 @@ std::vector<int> even_layers(const UnitChain& chain, int virtual_stages) {
     --layers.back();
   } else {
     for (int i = 0; i < all % n; ++i) ++layers[static_cast<std::size_t>(i)];
+  }
+  const bool anywhere =
+      std::all_of(chain.cuts.begin(), chain.cuts.end(), [](bool cut) { return cut; });
+  return anywhere ? layers : at_legal_cuts(chain, layers);
+}
+
+std::vector<int> weighed_layers(const OpGraph& model, const UnitChain& chain, int virtual_stages) {
+  std::vector<std::int64_t> weights;
+  for (const UnitClass& unit : chain.classes) weights.push_back(product_weights(model, unit.range));
+  std::int64_t total = 0, sum = 0;
+  for (const std::int32_t unit : chain.units) total += weights[static_cast<std::size_t>(unit)];
+  std::vector<int> layers = even_layers(chain, virtual_stages);
+  if (virtual_stages == 1) return layers;
+  std::fill(layers.begin(), layers.end(), 0);
+  std::size_t stage = 0;
+  for (std::size_t i = 0; i < chain.units.size(); ++i) {
+    sum += weights[static_cast<std::size_t>(chain.units[i])];
+    const auto layer = static_cast<std::int64_t>(i) - chain.first_layer;
+    if (layer < 0 || layer >= chain.layers) continue;
+    ++layers[stage];
+    const auto left = static_cast<std::int64_t>(layers.size() - stage) - 1;
+    const bool full = static_cast<double>(sum) * virtual_stages >
+                      static_cast<double>(total) * static_cast<double>(stage + 1);
+    if (left > 0 && (full || chain.layers - layer - 1 == left)) ++stage;
   }
   const bool anywhere =
       std::all_of(chain.cuts.begin(), chain.cuts.end(), [](bool cut) { return cut; });

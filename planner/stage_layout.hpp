@@ -42,6 +42,11 @@ using StageLayout = std::vector<std::vector<UnitRun>>;
 /// first ones get one more. Of a flat graph's legal cuts the nearest.
 std::vector<int> even_layers(const UnitChain& chain, int virtual_stages);
 
+/// The same by the weights of learned products, those of the head among them: a stage takes units until
+/// the sum over all so far exceeds its share, total (s + 1) / stages. Each gets a layer at least.
+/// Source: huggingface/nanotron, src/nanotron/models/base.py, build_model.
+std::vector<int> weighed_layers(const OpGraph& model, const UnitChain& chain, int virtual_stages);
+
 /// @param layers  of each virtual stage
 /// @throws Error(invalid_argument) if they do not add up, or lie across a place that cannot be cut
 StageLayout lay_out(const UnitChain& chain, const std::vector<int>& layers);

@@ -1,7 +1,8 @@
 #include "planner/unit_cost.hpp"
 
 #include <algorithm>
-#include <cmath>
+
+#include "planner/overlap.hpp"
 
 namespace foreplan {
 namespace {
@@ -60,8 +61,8 @@ class UnitPricer {
       (exchange.pass == Pass::forward ? forward : backward) += 1;
     }
     cost_.forward += host_wait(forward, cost_.whole_forward());
-    cost_.backward_input += host_wait(
-        backward, cost_.backward_input + cost_.backward_exchange + cost_.backward_weight);
+    cost_.backward_input +=
+        host_wait(backward, cost_.backward_input + cost_.backward_exchange + cost_.backward_weight);
   }
 
   void add(const LayerWork& layer) {
@@ -136,16 +137,6 @@ class UnitPricer {
 };
 
 }  // namespace
-
-Duration time_beside(Duration exchange, Duration compute, const CostModel::Overlap& overlap) {
-  if (overlap.compute == 1 && overlap.communication == 1) {
-    return std::max(Duration::zero(), exchange - compute);
-  }
-  const auto e = static_cast<double>(exchange.count()), w = static_cast<double>(compute.count());
-  const double together = std::min(e * overlap.communication, w * overlap.compute);
-  const double left = e - together / overlap.communication + w - together / overlap.compute;
-  return Duration(std::llround(together + left - w));
-}
 
 UnitCost price(const UnitWork& work, const Pricing& pricing) {
   return UnitPricer(work, pricing).price();

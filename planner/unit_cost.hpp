@@ -32,13 +32,6 @@ struct UnitCost {
   }
 };
 
-/// By how much an exchange of time E delays compute of time W that may run beside it.
-///
-/// Both run together until the first is done, E at 1/b and W at 1/a of its speed (`overlap`):
-///   together = min(b E, a W)        delay = together + (E - together/b) + (W - together/a) - W
-/// Without a slow-down max(0, E - W).
-Duration time_beside(Duration exchange, Duration compute, const CostModel::Overlap& overlap);
-
 /// The sum over the unit's ops, each with the launch that separates it from the next, and its exchanges:
 ///
 ///   exposed = time_beside(exchange, what it may run beside)

@@ -7,6 +7,8 @@
 #include "models/op_cost.hpp"
 #include "planner/ceil_div.hpp"
 #include "planner/tensor_split.hpp"
+#include "planner/unit_casts.hpp"
+#include "planner/unit_memory.hpp"
 #include "sim/error.hpp"
 
 namespace foreplan {
@@ -32,21 +34,29 @@ class UnitLowering {
   UnitWork lower() {
     for (LayerId id = range_.first; id <= range_.last; id = layer_after(id)) add_layer(id);
     if (!is_executable(model_)) {
-      if (setting_.kernels.fused_projections) merge_projections();
+      if (kernels().fused_projections) merge_projections();
       add_joins();
       if (setting_.accumulated_bytes > 0) accumulate_gradients();
-      if (setting_.kernels.stops_recomputing) stop_recomputing();
+      if (kernels().stops_recomputing) stop_recomputing();
+    }
+    if (setting_.products == DType::fp8) {
+      add_casts(model_,
+                {.dtype = setting_.dtype,
+                 .cached_weights = setting_.stack.cached_fp8_weights,
+                 .saved_inputs = setting_.stack.saved_fp8_inputs},
+                work_);
     }
     if (setting_.tp > 1) add_tensor_exchanges();
     if (setting_.cp > 1) add_context_exchanges();
     if (setting_.ep > 1) add_expert_exchanges();
-    add_saved();
-    work_.entering = entering_bytes();
+    add_memory(model_, range_, setting_, shardings_, work_);
+    if (setting_.stack.selective == SelectiveRecompute::operations) note_recomputed();
     work_.leaving = tensor_bytes(range_.last);
     return std::move(work_);
   }
 
  private:
+  const KernelFeatures& kernels() const { return setting_.stack.kernels; }
   /// What runs is shared as the runtime shares it.
   static std::vector<Sharding> shardings(const OpGraph& model, const UnitRange& range,
                                          const UnitSetting& setting) {
@@ -90,7 +100,8 @@ class UnitLowering {
     return {.samples = setting_.samples,
             .lengths = lengths(in_split_region),
             .dtype = setting_.dtype,
-            .fused_attention = setting_.fused_attention};
+            .products = setting_.products,
+            .fused_attention = setting_.stack.fused_attention};
   }
 
   /// Whether a layer sees all the rows of the rank's context, cut by features.
@@ -120,10 +131,16 @@ class UnitLowering {
     return rows;
   }
 
+  bool fp8(LayerId id) const {
+    return setting_.products == DType::fp8 && multiplies_fp8(model_, id);
+  }
+
   void add_layer(LayerId id) {
     const Layer layer = mine(id);
+    Sizing sizing = this->sizing(in_split_region(id));
+    if (sizing.products == DType::fp8 && !fp8(id)) sizing.products.reset();
     LayerWork work{.layer = id,
-                   .ops = layer_ops(layer, operands(id), sizing(in_split_region(id))),
+                   .ops = layer_ops(layer, operands(id), sizing),
                    .recomputed_selectively = layer.kind == LayerKind::attention};
     if (sharding(id) == Sharding::row) add_bias_behind(id, work.ops);
     if (sharding(id) == Sharding::column_gather) add_gathered_columns(id, work.ops);
@@ -134,8 +151,9 @@ class UnitLowering {
     parts.bias = model_.layer(id).bias;
     for (const Parameter& parameter : parameters_of(parts, id)) {
       const bool expert = layer.kind == LayerKind::expert_linear;
-      (expert ? work_.expert_parameters : work_.dense_parameters) +=
-          parameter.rows * parameter.columns;
+      const std::int64_t numbers = parameter.rows * parameter.columns;
+      (expert ? work_.expert_parameters : work_.dense_parameters) += numbers;
+      if (fp8(id) && parameter.role == Parameter::Role::weight) work_.fp8_parameters += numbers;
     }
     if (layer.tied_to && !inside(*layer.tied_to)) {
       work_.tied_parameters += layer.in_features * layer.out_features;
@@ -224,7 +242,7 @@ class UnitLowering {
       }
       std::vector<Op>& ops = work.ops.backward_weight;
       if (parameters == 0) continue;
-      if (setting_.kernels.fused_accumulation && !ops.empty()) {
+      if (kernels().fused_accumulation && !ops.empty()) {
         ops.front().traffic += Bytes{parameters * (2 * sum - size)};
         continue;
       }
@@ -234,7 +252,7 @@ class UnitLowering {
   }
 
   void execute(LayerOps& ops, bool of_attention) const {
-    KernelFeatures features = setting_.kernels;
+    KernelFeatures features = kernels();
     // Nothing is added behind the dropout of unfused attention.
     if (of_attention) features.fused_elementwise = false;
     for (auto* pass : {&ops.forward, &ops.backward_input, &ops.backward_weight}) {
@@ -253,7 +271,7 @@ class UnitLowering {
     const Sizing whole = sizing(false);
     const std::int64_t rows = whole.samples * layer.positions.count(whole.lengths);
     ops.forward.push_back(whole_op("bias_add", Pass::forward, {rows, layer.out_features}));
-    if (setting_.kernels.fused_elementwise && !is_executable(model_)) {
+    if (kernels().fused_elementwise && !is_executable(model_)) {
       // Part of what adds the residual behind it.
       ops.forward.back().traffic = Bytes{};
       ops.forward.back().launches = 0;
@@ -367,44 +385,28 @@ class UnitLowering {
     for (LayerId id = range_.first; id <= range_.last; id = layer_after(id)) {
       const LayerKind kind = model_.layer(id).kind;
       if (kind != LayerKind::dispatch && kind != LayerKind::combine) continue;
+      const auto* experts = std::get_if<ExpertShape>(&model_.layer(id).shape);
+      // What weighs shared experts goes nowhere.
+      if (experts == nullptr || experts->experts == 1) continue;
       const LayerId rows = kind == LayerKind::dispatch ? id : model_.inputs(id).front();
       const Layer& layer = model_.layer(rows);
       const Bytes bytes = whole_bytes(layer.positions.count(lengths(false)), layer.out_features);
       for (const Pass pass : {Pass::forward, Pass::backward_input}) {
         exchange(CollectiveKind::all_to_all, Axis::expert, pass, id, bytes);
-        work_.exchanges.back().copies = static_cast<int>(std::get<ExpertShape>(layer.shape).top_k);
+        work_.exchanges.back().copies = static_cast<int>(experts->top_k);
       }
     }
   }
 
-  /// How many ranks of tp share a saved item.
-  std::int64_t shares(const SavedItem& item) const {
-    const bool tensor = item.kind == SavedItem::Kind::tensor;
-    const LayerId where = tensor ? item.producer : item.owner;
-    const bool by_features = tensor ? split(where) : in_split_region(where);
-    return by_features || setting_.sp ? setting_.tp : 1;
-  }
-
-  void add_saved() {
-    for (const SavedItem& item : saved_items(model_, range_.first, range_.last, sizing(true))) {
-      Bytes bytes = item.bytes;
-      const bool of_scores = recomputed_selectively(model_, item);
-      // Scores are of the rank's queries with the keys of all ranks of cp.
-      if (of_scores) bytes = bytes * setting_.cp;
-      bytes = Bytes{ceil_div(bytes.count, shares(item))};
-      work_.items.push_back({.bytes = bytes, .recomputed_selectively = of_scores});
-      work_.saved += bytes;
-      if (!of_scores) work_.saved_selectively += bytes;
+  /// Selective recomputation of operations: all layers but attention and every second product.
+  void note_recomputed() {
+    bool kept = true;
+    for (LayerWork& work : work_.layers) {
+      const LayerKind kind = model_.layer(work.layer).kind;
+      const bool product = kind == LayerKind::linear;
+      work.recomputed_selectively = !(product && kept) && kind != LayerKind::attention;
+      if (product) kept = !kept;
     }
-  }
-
-  Bytes entering_bytes() const {
-    const Block block{.name = {}, .first = range_.first, .last = range_.last};
-    Bytes bytes = block_input(model_, block, sizing(true));
-    if (bytes == Bytes{} && model_.flat() && range_.first > LayerId{0}) {
-      bytes = operand_bytes(range_.first, model_.inputs(range_.first).front());
-    }
-    return Bytes{ceil_div(bytes.count, setting_.sp ? setting_.tp : 1)};
   }
 
   const OpGraph& model_;

@@ -4,10 +4,11 @@
 #include <vector>
 
 #include "models/activations.hpp"
-#include "models/kernel_features.hpp"
 #include "models/layer_ops.hpp"
 #include "models/op_graph.hpp"
+#include "models/stack.hpp"
 #include "planner/strategy.hpp"
+#include "planner/working_set.hpp"
 #include "sim/task_graph.hpp"
 
 namespace foreplan {
@@ -24,15 +25,15 @@ struct UnitRange {
 struct UnitSetting {
   std::int64_t samples = 1;  ///< of a micro-batch
   SequenceLengths lengths{};
-  DType dtype = DType::fp32;
-  bool fused_attention = true;
-  KernelFeatures kernels{};
+  DType dtype = DType::fp32;        ///< of what is stored
+  std::optional<DType> products{};  ///< Sizing::products
   /// Of a number of the gradients that micro-batches are added up in; 0: each is done with at once.
   int accumulated_bytes = 0;
   int tp = 1, cp = 1, ep = 1;
   bool sp = false;
   /// Of a flat graph: the ranks of tp share this layer and those behind it only.
   LayerId split_from{0};
+  Stack stack{};
 };
 
 /// Data that the ranks of an axis exchange inside a unit.
@@ -59,8 +60,14 @@ struct LayerWork {
 
 /// Memory that forward leaves for backward.
 struct SavedBytes {
+  enum class When : std::uint8_t {
+    always,
+    unless_selective,  ///< selective recomputation computes it anew
+    selective,         ///< kept for selective recomputation alone, which goes on from it
+  };
   Bytes bytes;
-  bool recomputed_selectively = false;
+  When when = When::always;
+  bool entering = false;  ///< it is what enters the unit
 };
 
 /// What one rank does in a unit for a micro-batch, and what it keeps: lowered once, priced many times.
@@ -69,11 +76,15 @@ struct UnitWork {
   std::vector<Exchange> exchanges;
   std::int64_t dense_parameters = 0;   ///< of this rank
   std::int64_t expert_parameters = 0;  ///< of this rank; shared among fewer replicas
+  std::int64_t fp8_parameters = 0;     ///< of the two first: those that are multiplied as fp8
   std::int64_t tied_parameters = 0;    ///< of a table that lies in another unit
-  std::vector<SavedBytes> items;       ///< of `saved`, in the order in which forward makes them
+  std::vector<SavedBytes> items;       ///< in the order in which forward makes them
   Bytes saved;                         ///< activations until backward, nothing recomputed
-  Bytes saved_selectively;             ///< the same where attention is recomputed
+  Bytes saved_selectively;             ///< the same where recomputation is selective
+  WorkingSet working;                  ///< beyond what is kept, nothing recomputed
+  Bytes placeholders;                  ///< Stack::placeholder_gradients
   Bytes entering;                      ///< what full recomputation keeps
+  Bytes entering_saved;                ///< of `saved`: the same tensor
   Bytes leaving;                       ///< what the next unit gets, of one micro-batch, whole width
 };
 

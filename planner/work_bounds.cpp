@@ -6,7 +6,7 @@
 #include <numeric>
 #include <span>
 
-#include "planner/rank_groups.hpp"
+#include "planner/rank_unit.hpp"
 #include "planner/step_check.hpp"
 #include "sim/error.hpp"
 
@@ -80,11 +80,16 @@ Duration WorkBounds::checked_bound(const Strategy& strategy) const {
   return bounds ? pipeline_bound(shape, chunks) : Duration::zero();
 }
 
+std::vector<int> WorkBounds::usual_layers(int parts) const {
+  return task_.stack.weighed_stages ? weighed_layers(task_.model, chain_, parts)
+                                    : even_layers(chain_, parts);
+}
+
 std::vector<VirtualStageCost> WorkBounds::virtual_stages(const Strategy& strategy,
                                                          int parts) const {
   const Prices& units = prices(strategy);
   const StageLayout layout =
-      lay_out(chain_, strategy.layers.empty() ? even_layers(chain_, parts) : strategy.layers);
+      lay_out(chain_, strategy.layers.empty() ? usual_layers(parts) : strategy.layers);
   if (layout.size() != static_cast<std::size_t>(parts)) {
     reject(fmt::format("strategy: layers tells {} stages, expected {}", layout.size(), parts));
   }
@@ -101,13 +106,6 @@ std::vector<VirtualStageCost> WorkBounds::virtual_stages(const Strategy& strateg
   return stages;
 }
 
-/// Gradients that are added to those of micro-batches before.
-int WorkBounds::accumulated_bytes(const Strategy& strategy) const {
-  const bool accumulates =
-      split_batch(strategy, task_.global_batch).micro_batches > 1 && strategy.zero < 2;
-  return accumulates ? task_.stack.gradient_bytes : 0;
-}
-
 const WorkBounds::Prices& WorkBounds::prices(const Strategy& strategy) const {
   const Key key{strategy.tp,
                 strategy.cp,
@@ -115,7 +113,7 @@ const WorkBounds::Prices& WorkBounds::prices(const Strategy& strategy) const {
                 strategy.sp,
                 *strategy.micro_batch,
                 recomputed(strategy),
-                accumulated_bytes(strategy)};
+                unit_setting(task_, strategy).accumulated_bytes};
   const auto known = [&]() -> const Prices* {
     const auto refusal = refusals_.find(key);
     if (refusal != refusals_.end()) reject(refusal->second);
@@ -139,31 +137,15 @@ const WorkBounds::Prices& WorkBounds::prices(const Strategy& strategy) const {
 }
 
 WorkBounds::Prices WorkBounds::priced(const Strategy& strategy) const {
-  const UnitSetting setting{.samples = *strategy.micro_batch,
-                            .lengths = task_.lengths,
-                            .dtype = task_.precision,
-                            .fused_attention = task_.stack.fused_attention,
-                            .kernels = task_.stack.kernels,
-                            .accumulated_bytes = accumulated_bytes(strategy),
-                            .tp = strategy.tp,
-                            .cp = strategy.cp,
-                            .ep = strategy.ep,
-                            .sp = strategy.sp};
   // Experts are shared among ranks of cp and dp.
   const int dp = strategy.ep / std::gcd(strategy.ep, strategy.cp);
-  const RankGroups groups(
-      task_.cluster,
-      {.dp = dp, .tp = strategy.tp, .cp = strategy.cp, .ep = strategy.ep, .micro_batch = 1},
-      task_.collectives);
+  const RankGroups groups(task_.cluster,
+                          {.dp = dp, .tp = strategy.tp, .cp = strategy.cp, .ep = strategy.ep},
+                          task_.collectives);
+  const UnitSetting setting = unit_setting(task_, strategy);
   Prices result;
   for (const UnitClass& unit : chain_.classes) {
-    UnitWork work = lower_unit(task_.model, unit.range, setting);
-    for (Exchange& exchange : work.exchanges) {
-      exchange.time =
-          exchange.axis == Axis::expert
-              ? groups.dispatch_time(exchange.bytes, exchange.copies, task_.stack.dispatch_once)
-              : groups.time(exchange.kind, exchange.bytes, groups.of(exchange.axis));
-    }
+    const UnitWork work = rank_unit(task_, unit, setting, groups);
     const bool layer = unit.role == BlockRole::layer;
     result.push_back(price(work, {.costs = task_.costs,
                                   .spec = task_.cluster.device(DeviceId{0}),

@@ -40,7 +40,7 @@ class WorkBounds {
   using Key = std::tuple<int, int, int, bool, std::int64_t, Recompute, int>;
 
   Duration checked_bound(const Strategy& strategy) const;
-  int accumulated_bytes(const Strategy& strategy) const;
+  std::vector<int> usual_layers(int parts) const;
   const Prices& prices(const Strategy& strategy) const;
   Prices priced(const Strategy& strategy) const;
   std::vector<VirtualStageCost> virtual_stages(const Strategy& strategy, int parts) const;

@@ -83,6 +83,9 @@ struct LinkFacts {
   /// What a library's collective takes on the device before its first step; 0: not told, collectives are
   /// foreplan's own.
   Duration setup{};
+  /// What a single message or ring reaches, where that is less, for its protocol is what limits it; 0: all of
+  /// the above. Known to closed forms; simulated links have what all of their flows reach together.
+  Bandwidth flow{};
   /// Share of `bandwidth` at which switches add up what passes them (NVLink SHARP); 0: they do not.
   double switch_reduction = 0;
 

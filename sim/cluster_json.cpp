@@ -10,6 +10,21 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
+Json kernels_json(const KernelFacts& kernels) {
+  Json efficiency = Json::object();
+  for (const auto& [dtype, share] : kernels.matrix_efficiency) efficiency[name(dtype)] = share;
+  return {{"matrix_efficiency", std::move(efficiency)},
+          {"l2_bandwidth_bytes_per_s", kernels.l2_bandwidth.bytes_per_s},
+          {"tile_overhead_s", json_seconds(kernels.tile_overhead)},
+          {"attention_forward_efficiency", kernels.attention_forward_efficiency},
+          {"attention_backward_efficiency", kernels.attention_backward_efficiency},
+          {"attention_generation", kernels.attention_generation},
+          {"memory_efficiency", kernels.memory_efficiency},
+          {"memory_ramp_s", json_seconds(kernels.memory_ramp)},
+          {"power_w", kernels.power_w},
+          {"fitted_on", kernels.fitted_on}};
+}
+
 Json device_json(const DeviceSpec& spec) {
   Json peak = Json::object();
   for (const auto& [dtype, rate] : spec.peak) peak[name(dtype)] = rate.flops_per_s;
@@ -19,6 +34,7 @@ Json device_json(const DeviceSpec& spec) {
               {"memory_bandwidth_bytes_per_s", spec.memory_bandwidth.bytes_per_s},
               {"launch_overhead_s", json_seconds(spec.launch_overhead)},
               {"concurrent_streams", spec.concurrent_streams}};
+  if (spec.kernels) device["kernels"] = kernels_json(*spec.kernels);
   if (!spec.source.empty()) device["source"] = spec.source;
   return device;
 }

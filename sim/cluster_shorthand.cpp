@@ -15,6 +15,11 @@ LinkFacts read_whole_link(JsonObject object, bool of_node) {
   LinkFacts facts{.bandwidth = link.bandwidth, .latency = link.latency};
   if (const auto share = object.optional("efficiency")) facts.efficiency = share->share();
   if (const auto setup = object.optional("setup_s")) facts.setup = read_seconds(*setup);
+  if (!of_node) {
+    if (const auto rate = object.optional("flow_bandwidth_bytes_per_s")) {
+      facts.flow = {rate->positive_number()};
+    }
+  }
   if (of_node) {
     if (const auto share = object.optional("switch_reduction_efficiency")) {
       facts.switch_reduction = share->share();

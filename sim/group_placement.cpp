@@ -119,13 +119,14 @@ class Probe {
 GroupPlacement placement_of(const NodeFacts& nodes, const GroupShape& shape) {
   check(nodes, shape);
   const GroupGrid grid = grid_of(nodes.devices, shape);
-  const double total = nodes.inter.bandwidth.bytes_per_s * nodes.nics;
+  const Bandwidth nic = nodes.nic.bytes_per_s > 0 ? nodes.nic : nodes.inter.bandwidth;
+  const double total = nic.bytes_per_s * nodes.nics;
   GroupPlacement placement{.grid = grid, .intra = nodes.intra, .inter = nodes.inter};
   if (nodes.devices > 1) {
     placement.inter.bandwidth = std::min(nodes.intra.bandwidth, nodes.inter.bandwidth);
   }
   placement.nics = std::min(grid.ranks_per_node, nodes.nics);
-  placement.nic = nodes.inter.bandwidth;
+  placement.nic = nic;
   const bool even = grid.nodes == 1 || grid.ranks_per_node * shape.stride == nodes.devices;
   const int groups = even ? std::min(shape.stride, nodes.devices) : nodes.devices;
   placement.nic_sharing = std::min(groups, (nodes.devices + nodes.nics - 1) / nodes.nics);

@@ -46,10 +46,11 @@ struct NodeFacts {
   int devices = 1;  ///< G, of a node
   Hop intra{};      ///< between two of them
   int nics = 1;     ///< devices are dealt to them in blocks
-  /// Latency between devices of two nodes; bandwidth of one NIC.
+  /// Latency between devices of two nodes; bandwidth of a message that is alone.
   Hop inter{};
   double oversubscription = 1;   ///< what the NICs carry together over what the fabric takes
   Bandwidth switch_reduction{};  ///< GroupPlacement::switch_reduction
+  Bandwidth nic{};               ///< of one NIC; 0: as much as a message that is alone reaches
 };
 
 /// Every group of one kind of parallelism: `size` devices, `stride` apart. They lie beside each other

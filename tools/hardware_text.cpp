@@ -81,6 +81,7 @@ Json link_json(const LinkFacts& link) {
   Json json{{"bandwidth_bytes_per_s", link.bandwidth.bytes_per_s},
             {"latency_s", json_seconds(link.latency)}};
   if (link.efficiency < 1) json["efficiency"] = link.efficiency;
+  if (link.flow.bytes_per_s > 0) json["flow_bandwidth_bytes_per_s"] = link.flow.bytes_per_s;
   if (link.setup > Duration{}) json["setup_s"] = json_seconds(link.setup);
   if (link.switch_reduction > 0) json["switch_reduction_efficiency"] = link.switch_reduction;
   return json;

@@ -4,6 +4,7 @@
 
 #include <optional>
 
+#include "models/number_formats.hpp"
 #include "sim/error.hpp"
 #include "tools/commands.hpp"
 #include "tools/resources.hpp"
@@ -66,7 +67,8 @@ LoadedTask::LoadedTask(const TaskOptions& options)
             .global_batch = options.global_batch,
             .optimizer = optimizer_of(options, model_),
             .lengths = lengths_of(options, model_),
-            .precision = precision_of(options, model_, cluster_),
+            .precision = formats_of(precision_of(options, model_, cluster_)).storage,
+            .products = formats_of(precision_of(options, model_, cluster_)).products,
             .stack = load_stack(options.stack),
             .collectives = collectives_of(options)} {}
 

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "models/number_formats.hpp"
 #include "models/stack_io.hpp"
 #include "planner/folded_step.hpp"
 #include "sim/cluster_io.hpp"
@@ -73,8 +74,8 @@ std::optional<double> PublishedForecast::error() const {
 
 std::optional<double> PublishedForecast::memory_error() const {
   const std::optional<std::int64_t> bytes = row.measured_bytes();
-  if (!bytes || row.out_of_memory) return std::nullopt;
-  return over(static_cast<double>(estimate.peak_memory.count), static_cast<double>(*bytes));
+  if (!bytes || !memory || row.out_of_memory) return std::nullopt;
+  return over(static_cast<double>(memory->count), static_cast<double>(*bytes));
 }
 
 std::optional<double> PublishedForecast::measured_mfu() const {
@@ -119,7 +120,8 @@ const Cluster& PublishedForecaster::cluster_of(const PublishedRow& row,
   group.nic = LinkFacts{.bandwidth = nics.bandwidth,
                         .latency = hardware_.nic_latency,
                         .efficiency = nics.efficiency,
-                        .setup = nics.setup > Duration{} ? nics.setup : spec.collective_setup};
+                        .setup = nics.setup > Duration{} ? nics.setup : spec.collective_setup,
+                        .flow = nics.flow};
   const Fabric fabric{.oversubscription = 1, .latency = hardware_.fabric_latency};
   cluster = std::make_unique<Cluster>(make_cluster(name, spec, group, fabric));
   return *cluster;
@@ -159,23 +161,66 @@ const Stack& PublishedForecaster::stack_of(const PublishedSource& facts) {
   return stacks_.emplace(facts.stack, std::move(stack)).first->second;
 }
 
-/// Where recomputation is not told: the least with which the forecast fits, else all.
-Estimate PublishedForecaster::estimate(const PublishedRow& row, const Task& task, Strategy strategy,
-                                       std::vector<std::string>& assumed) const {
+/// Of the fullest stage, what the kind of a row's number counts.
+std::optional<Bytes> PublishedForecaster::memory_of(const PublishedRow& row,
+                                                    const FoldedStep& step) {
+  if (!row.measured_bytes()) return std::nullopt;
+  const PublishedMemory kind = row.memory_kind();
+  const Bytes outside = kind == PublishedMemory::device ? step.context_bytes() : Bytes{};
+  Bytes most;
+  for (const StageMemory& stage : step.memory()) {
+    const Bytes inside =
+        kind == PublishedMemory::allocated
+            ? stage.peak
+            : std::max(stage.peak, step.allocator_stats(stage.stage).peak_reserved);
+    most = std::max(most, inside + outside);
+  }
+  return most;
+}
+
+/// Forecasts of memory are off by so much: a run that is known to have fitted may seem to need more.
+constexpr double kMemoryTolerance = 1.1;
+
+/// Where recomputation is not told: the least with which the forecast fits, or nearly so: none, that of
+/// attention, all of as few layers of each virtual stage as will do. Where nothing fits memory tells nothing: none.
+void PublishedForecaster::estimate(const Task& task, Strategy strategy,
+                                   PublishedForecast& result) const {
+  const PublishedRow& row = result.row;
   if (const auto told = published_recompute(row)) {
     strategy.recompute = *told;
-    return FoldedStep(task, strategy).estimate(costs_);
+  } else {
+    result.assumed.push_back("recompute");
+    strategy = row.hardware.gpu_memory_gb ? least_recomputed(task, strategy) : strategy;
   }
-  assumed.push_back("recompute");
-  for (const Recompute recompute : {Recompute::none, Recompute::selective, Recompute::full}) {
+  const FoldedStep step(task, strategy);
+  result.estimate = step.estimate(task.costs);
+  result.memory = memory_of(row, step);
+}
+
+Strategy PublishedForecaster::least_recomputed(const Task& task, Strategy strategy) {
+  const double memory =
+      kMemoryTolerance * static_cast<double>(task.cluster.device(DeviceId{0}).memory.count);
+  const auto fits = [&](Recompute recompute, std::optional<int> layers) {
     strategy.recompute = recompute;
-    const FoldedStep step(task, strategy);
-    Estimate estimate = step.estimate(costs_);
-    if (estimate.feasible || !row.hardware.gpu_memory_gb || recompute == Recompute::full) {
-      return estimate;
-    }
+    strategy.recompute_layers = layers;
+    const Estimate estimate = FoldedStep(task, strategy).estimate(task.costs);
+    return static_cast<double>(estimate.peak_memory.count) <= memory;
+  };
+  if (fits(Recompute::none, {}) || fits(Recompute::selective, {})) return strategy;
+  if (!fits(Recompute::full, {})) {
+    strategy.recompute = Recompute::none;
+    return strategy;
   }
-  return {};
+  int too_few = 0;
+  int enough = static_cast<int>(task.model.block_count(BlockRole::layer)) /
+                   (strategy.pp * strategy.vpp) + 1;
+  while (enough - too_few > 1) {
+    const int middle = (too_few + enough) / 2;
+    (fits(Recompute::full, middle) ? enough : too_few) = middle;
+  }
+  strategy.recompute = Recompute::full;
+  strategy.recompute_layers = enough;
+  return strategy;
 }
 
 PublishedForecast PublishedForecaster::forecast(const PublishedRow& row,
@@ -192,7 +237,7 @@ PublishedForecast PublishedForecaster::forecast(const PublishedRow& row,
   if (known == nullptr) result.assumed.push_back("stack");
   const PublishedSource facts = known != nullptr ? *known : PublishedSource{};
   const Optimizer optimizer = published_optimizer(row, result.assumed);
-  const DType precision = published_precision(row);
+  const NumberFormats formats = formats_of(published_precision(row));
   const Strategy strategy = published_strategy(row, facts, result.assumed);
   const std::int64_t padding = strategy.tp > 1 ? kVocabularyRows * strategy.tp : 1;
   const OpGraph& model = model_of(row, facts, padding);
@@ -203,10 +248,11 @@ PublishedForecast PublishedForecaster::forecast(const PublishedRow& row,
                   .global_batch = *row.training.global_batch,
                   .optimizer = optimizer,
                   .lengths = {.source = tokens, .target = tokens},
-                  .precision = precision,
+                  .precision = formats.storage,
+                  .products = formats.products,
                   .stack = stack_of(facts)};
   result.device = task.cluster.device(DeviceId{0}).name;
-  result.estimate = estimate(row, task, strategy, result.assumed);
+  estimate(task, strategy, result);
   return result;
 }
 

@@ -10,6 +10,7 @@
 
 #include "models/published.hpp"
 #include "planner/estimate.hpp"
+#include "planner/folded_step.hpp"
 #include "tools/published_tables.hpp"
 
 namespace foreplan {
@@ -24,6 +25,8 @@ struct PublishedForecast {
   /// What the row does not tell and a rule of docs/published.md gave: "recompute", "network", ...
   std::vector<std::string> assumed;
   bool memory_told = false;  ///< of the GPU: whether the run fits can be judged
+  /// What stands against the row's memory, by its kind: allocated, reserved, or what nvidia-smi shows.
+  std::optional<Bytes> memory{};
 
   std::optional<double> measured_s() const { return row.step_time_s(); }
   /// forecast / measured - 1; empty where no time was measured.
@@ -70,8 +73,9 @@ class PublishedForecaster {
   const OpGraph& model_of(const PublishedRow& row, const PublishedSource& facts,
                           std::int64_t vocabulary_multiple);
   const Stack& stack_of(const PublishedSource& facts);
-  Estimate estimate(const PublishedRow& row, const Task& task, Strategy strategy,
-                    std::vector<std::string>& assumed) const;
+  static std::optional<Bytes> memory_of(const PublishedRow& row, const FoldedStep& step);
+  void estimate(const Task& task, Strategy strategy, PublishedForecast& result) const;
+  static Strategy least_recomputed(const Task& task, Strategy strategy);
 
   const CostModel& costs_;
   PublishedHardware hardware_;

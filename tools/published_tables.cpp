@@ -16,6 +16,9 @@ PublishedHardware::Nics read_nics(JsonObject& object) {
       .per_node = static_cast<int>(object.required("nics_per_node").integer(1, kMostInNode)),
       .bandwidth = {object.required("nic_bandwidth_bytes_per_s").positive_number()}};
   if (const auto share = object.optional("nic_efficiency")) nics.efficiency = share->share();
+  if (const auto rate = object.optional("nic_flow_bandwidth_bytes_per_s")) {
+    nics.flow = {rate->positive_number()};
+  }
   if (const auto setup = object.optional("nic_setup_s")) nics.setup = read_seconds(*setup);
   return nics;
 }

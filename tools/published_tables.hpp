@@ -20,6 +20,7 @@ struct PublishedHardware {
     int per_node = 1;
     Bandwidth bandwidth{};  ///< as sold
     double efficiency = 1;  ///< LinkFacts::efficiency
+    Bandwidth flow{};       ///< LinkFacts::flow
     Duration setup{};       ///< LinkFacts::setup; 0: that of the device's own links
   };
   struct Gpu {

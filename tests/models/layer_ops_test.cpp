@@ -3,8 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "tests/models/gpt.hpp"
 #include "sim/error.hpp"
+#include "tests/models/gpt.hpp"
 
 namespace foreplan {
 namespace {

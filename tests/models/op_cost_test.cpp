@@ -139,6 +139,22 @@ TEST(MakeOp, ScalesTrafficWithTheElementButNotTheLabels) {
   EXPECT_EQ(op.flops.count, 60);
 }
 
+// x 6 and W 15 of one byte, y 10 of two; what goes back likewise: dy 10 and W 15, dx 6.
+TEST(MakeOp, WritesProductsOfFp8In16Bits) {
+  const auto traffic = [](Pass pass) {
+    return make_op({.op = "matmul", .pass = pass, .shape = {2, 3, 5}, .dtype = DType::fp8}).traffic;
+  };
+  EXPECT_EQ(traffic(Pass::forward), 41_B);
+  EXPECT_EQ(traffic(Pass::backward_input), 37_B);
+}
+
+// 6 numbers of bf16, 12 bytes, make 6 along rows and 6 along columns of one byte.
+TEST(MakeOp, CastsToTwoCopiesInFp8) {
+  const Op op = make_op({.op = "cast", .shape = {6}, .dtype = DType::bf16});
+  EXPECT_EQ(op.traffic, 24_B);
+  EXPECT_EQ(op.flops.count, 12);
+}
+
 // A matrix product of 2^20 in each direction: 2^61 multiply-adds and 2^40 biases, which 64-bit
 // integers of bytes hold (4 * (3 * 2^40 + 2^20)).
 TEST(MakeOp, HoldsLargeShapes) {

@@ -107,6 +107,16 @@ TEST_F(PublishedFile, CountsMemoryAsItsKindSays) {
   EXPECT_FALSE(read(none).at(0).measured_bytes().has_value());
 }
 
+TEST_F(PublishedFile, TellsWhatANumberOfMemoryCounts) {
+  const auto kind = [&](const char* text) {
+    return read(with("GiB peak allocated", text)).at(0).memory_kind();
+  };
+  EXPECT_EQ(kind("GiB peak allocated (max over ranks)"), PublishedMemory::allocated);
+  EXPECT_EQ(kind("GiB peak reserved, max over GPUs"), PublishedMemory::reserved);
+  EXPECT_EQ(kind("nvidia-smi max (GB)"), PublishedMemory::device);
+  EXPECT_EQ(kind("GB peak (as printed)"), PublishedMemory::allocated);
+}
+
 TEST_F(PublishedFile, RefusesUnknownKeysByPlace) {
   EXPECT_THAT(complaint(with("\"layers\": 4", "\"layers\": 4, \"depth\": 4")),
               StartsWith("/0/model/depth: expected one of"));
@@ -142,7 +152,8 @@ TEST_F(PublishedFile, RefusesAnIdTwiceAndWhatIsNoList) {
 }
 
 bool is_table(const fs::path& path) {
-  return path.stem() == "hardware" || path.stem() == "sources" || path.stem() == "split";
+  return path.stem() == "calibration" || path.stem() == "hardware" || path.stem() == "sources" ||
+         path.stem() == "split";
 }
 
 // The collection's own table of contents: 2,012 rows in 22 files, of them 28 analytic (so 1,984

@@ -59,7 +59,45 @@ TEST(StackFile, TellsEveryFeature) {
   EXPECT_TRUE(stack.dispatch_once);
 }
 
+TEST(StackFile, TellsWhatLiesInMemory) {
+  const Stack stack = read(R"(, "fused_projections": false, "fused_elementwise": false,
+    "fused_accumulation": false, "cached_fp8_weights": false, "saved_fp8_inputs": false,
+    "fp8_parameters": true, "fp32_parameters": true, "micro_batch_gradients": true,
+    "fp32_gradient_shard": true, "placeholder_gradients": true, "weighed_stages": true,
+    "loss": "torch", "selective_recompute": "operations", "gather_buffer_bytes": 7,
+    "reduce_buffer_bytes": 8, "context_bytes": 9)");
+  EXPECT_FALSE(stack.kernels.fused_projections || stack.kernels.fused_elementwise ||
+               stack.kernels.fused_accumulation);
+  EXPECT_FALSE(stack.cached_fp8_weights || stack.saved_fp8_inputs);
+  EXPECT_TRUE(stack.fp8_parameters && stack.fp32_parameters && stack.micro_batch_gradients);
+  EXPECT_TRUE(stack.fp32_gradient_shard && stack.placeholder_gradients && stack.weighed_stages);
+  EXPECT_EQ(stack.loss, LossKernel::torch);
+  EXPECT_EQ(stack.selective, SelectiveRecompute::operations);
+  EXPECT_EQ(stack.gather_buffer, 7_B);
+  EXPECT_EQ(stack.reduce_buffer, 8_B);
+  EXPECT_EQ(stack.context_bytes, 9_B);
+  EXPECT_EQ(read(R"(, "loss": "logits")").loss, LossKernel::logits);
+  EXPECT_EQ(read(R"(, "loss": "fused")").loss, LossKernel::fused);
+  EXPECT_EQ(read(R"(, "loss": "in_place")").loss, LossKernel::in_place);
+}
+
+// Parameters that lie in fp32 alone need no other master, whatever is computed.
+TEST(Stack, KeepsOneCopyOfFp32Parameters) {
+  Stack stack;
+  EXPECT_TRUE(stack.keeps_master(DType::bf16));
+  EXPECT_FALSE(stack.keeps_master(DType::fp32));
+  EXPECT_EQ(stack.stored(DType::bf16), DType::bf16);
+  stack.fp32_parameters = true;
+  EXPECT_FALSE(stack.keeps_master(DType::bf16));
+  EXPECT_EQ(stack.stored(DType::bf16), DType::fp32);
+}
+
 TEST(StackFile, RefusesWhatItDoesNotKnow) {
+  EXPECT_THAT(complaint(R"(, "loss": "chunked")"),
+              HasSubstr("/loss: expected in_place, torch, logits or fused"));
+  EXPECT_THAT(complaint(R"(, "selective_recompute": "all")"),
+              HasSubstr("/selective_recompute: expected attention or operations"));
+  EXPECT_THAT(complaint(R"(, "context_bytes": -1)"), HasSubstr("/context_bytes: "));
   EXPECT_THAT(complaint(R"(, "speed": 2)"), HasSubstr("/speed: expected one of"));
   EXPECT_THAT(complaint(R"(, "gradient_bytes": 3)"), HasSubstr("/gradient_bytes: expected 1, 2"));
   EXPECT_THAT(complaint(R"(, "bucket_bytes": 0)"), HasSubstr("/bucket_bytes: "));

@@ -12,7 +12,7 @@ namespace {
 using namespace std::chrono_literals;
 
 /// Nodes of 8 devices of 100 GB/s, of which 0.8 are reached, and 8 NICs of 20 GB/s, of which half are.
-Cluster nodes(int count, Duration setup) {
+Cluster nodes(int count, Duration setup, Bandwidth flow = {}) {
   const NodeGroup node{
       .nodes = count,
       .devices_per_node = 8,
@@ -22,7 +22,8 @@ Cluster nodes(int count, Duration setup) {
                          .setup = setup,
                          .switch_reduction = 0.6},
       .nics_per_node = 8,
-      .nic = LinkFacts{.bandwidth = 20_GBps, .latency = 2us, .efficiency = 0.5, .setup = setup}};
+      .nic = LinkFacts{
+          .bandwidth = 20_GBps, .latency = 2us, .efficiency = 0.5, .setup = setup, .flow = flow}};
   return make_cluster("c", {.name = "d", .memory = 1_GB, .memory_bandwidth = 1_GBps}, node,
                       {.latency = 1us});
 }
@@ -34,6 +35,17 @@ TEST(NodeFacts, TellWhatIsReached) {
   EXPECT_EQ(facts.inter.bandwidth, 10_GBps);
   EXPECT_EQ(facts.inter.latency, 6us);  // 1 us inside, 2 x 2 us, 1 us of fabric
   EXPECT_EQ(facts.switch_reduction, 60_GBps);
+}
+
+// A message alone reaches 3 GB/s of a NIC's 10: stages of 8 send one a NIC, and a ring of 16 goes by 8.
+TEST(RankGroups, LimitWhatAProtocolLimits) {
+  Cluster limited = nodes(2, 14us, 3_GBps);
+  const RankGroups groups(limited, {.tp = 8, .pp = 2});
+  EXPECT_EQ(groups.stage_hop(0, 1, Bytes{3'000'000}), 1020us);
+  const RankGroups wide(limited, {.dp = 16});
+  EXPECT_EQ(node_facts(limited).nic, 10_GBps);
+  // 15/16 of 1.6 GB at 8 x 3 GB/s are 62.5 ms; 14 hops inside, one across: 20 us; setup 14 us.
+  EXPECT_EQ(wide.time(CollectiveKind::all_gather, Bytes{1'600'000'000}, wide.data()), 62'534us);
 }
 
 TEST(RankGroups, TakeALibrarysCollectivesWhereASetupIsTold) {

@@ -2,64 +2,73 @@
 
 #include <gtest/gtest.h>
 
+#include "models/op_cost.hpp"
+#include "tests/planner/fake_cost_model.hpp"
+
 namespace foreplan {
 namespace {
 
 using namespace std::chrono_literals;
 
-TEST(TimeBeside, ExposesWhatOutlastsCompute) {
-  EXPECT_EQ(time_beside(30us, 20us, {}), 10us);
-  EXPECT_EQ(time_beside(20us, 30us, {}), 0us);
-  EXPECT_EQ(time_beside(20us, 0us, {}), 20us);
+Op product(Pass pass) {
+  return make_op({.op = "linear", .pass = pass, .shape = {1, 1, 1}, .dtype = DType::fp32});
 }
 
-// An exchange of 10 us beside 40 us of compute that takes 1.25 times as long meanwhile: in 10 us 8 us of it are
-// done, 32 us are left: 42 us, 2 us more than alone.
-TEST(TimeBeside, SlowsComputeDownWhileBothRun) {
-  EXPECT_EQ(time_beside(10us, 40us, {.compute = 1.25}), 2us);
+/// A layer that takes 10 us forward, 12 us and 14 us backward (input, weight), and its exchanges.
+UnitCost priced(std::vector<Exchange> exchanges, const Stack& stack, int tensor_ranks = 4) {
+  FakeCostModel costs;
+  costs.op = [](const OpKey& key) -> Duration {
+    if (key.pass == Pass::forward) return 10us;
+    return key.pass == Pass::backward_input ? 12us : 14us;
+  };
+  UnitWork work;
+  work.layers.push_back({.layer = LayerId{0},
+                         .ops = {.forward = {product(Pass::forward)},
+                                 .backward_input = {product(Pass::backward_input)},
+                                 .backward_weight = {product(Pass::backward_weight)}}});
+  work.exchanges = std::move(exchanges);
+  const DeviceSpec device = fake_device();
+  return price(work,
+               {.costs = costs, .spec = device, .stack = stack, .tensor_ranks = tensor_ranks});
 }
 
-// 20 us of compute take 25 us beside an exchange of 36 us, of which 25 / 1.2 us are then done and 15.1667 us
-// left: 40.1667 us, 20.1667 us more than compute alone.
-TEST(TimeBeside, SlowsBothDown) {
-  EXPECT_EQ(time_beside(36us, 20us, {.compute = 1.25, .communication = 1.2}), 20'166'667ps);
+Exchange exchange(CollectiveKind kind, Pass pass, Duration time) {
+  return {.kind = kind, .axis = Axis::tensor, .pass = pass, .beside = {LayerId{0}}, .time = time};
 }
 
-TEST(TimeBeside, NeverExceedsOneBehindTheOtherNorTheSlowDownOfAll) {
-  for (const auto e : {0us, 1us, 7us, 50us}) {
-    for (const auto w : {0us, 3us, 20us}) {
-      const Duration exposed = time_beside(e, w, {.compute = 1.3});
-      EXPECT_GE(exposed, std::max(0us, e - w));
-      EXPECT_LE(exposed, e);
-    }
-  }
+const Stack kPipelined{.pipeline_tensor = true};
+
+TEST(UnitCost, ExposesExchangesForward) {
+  const auto gather = exchange(CollectiveKind::all_gather, Pass::forward, 8us);
+  EXPECT_EQ(priced({gather}, {}).forward_exchange, 8us);
 }
 
-DeviceSpec device(int multiprocessors, int held) {
-  DeviceSpec spec;
-  spec.multiprocessors = multiprocessors;
-  spec.collective_multiprocessors = held;
-  return spec;
+// Backward, what is reduced goes beside the 14 us of the weights' gradients; what is gathered is waited for.
+TEST(UnitCost, HidesReductionsBackwardBesideTheWeights) {
+  const auto reduce = exchange(CollectiveKind::reduce_scatter, Pass::backward_input, 20us);
+  const auto gather = exchange(CollectiveKind::all_gather, Pass::backward_input, 3us);
+  EXPECT_EQ(priced({reduce}, {}).backward_exchange, 6us);
+  EXPECT_EQ(priced({gather}, {}).backward_exchange, 3us);
+  EXPECT_EQ(priced({reduce}, {.overlap_tensor = false}).backward_exchange, 20us);
 }
 
-/// Data sheets alone.
-class Sheets final : public CostModel {
- public:
-  Duration compute_time(const Op&, const DeviceSpec&) const override { return {}; }
-  std::optional<Duration> copy_time(Bytes, DeviceId, DeviceId) const override { return {}; }
-  Duration dispatch(const DeviceSpec&) const override { return {}; }
-  Duration handover() const override { return {}; }
-};
-
-// 16 of 80 multiprocessors held: the other 64 take 80 / 64 = 1.25 times as long.
-TEST(Overlap, TakesTheMultiprocessorsThatACollectiveHolds) {
-  EXPECT_DOUBLE_EQ(Sheets().overlap(device(80, 16)).compute, 1.25);
-  EXPECT_DOUBLE_EQ(Sheets().overlap(device(80, 16)).communication, 1);
+// In four parts: the first of 8 us is exposed, 2 us; the other 6 us are beside 3/4 of the product, 7.5 us. Of
+// 16 us the first 4 us, and of the other 12 us what outlasts 7.5 us: 8.5 us. Backward beside 3/4 of 12 us.
+TEST(UnitCost, PipelinesExchangesOfTensorParallelism) {
+  const auto gather = exchange(CollectiveKind::all_gather, Pass::forward, 8us);
+  const auto reduce = exchange(CollectiveKind::reduce_scatter, Pass::forward, 16us);
+  const auto back = exchange(CollectiveKind::all_gather, Pass::backward_input, 16us);
+  EXPECT_EQ(priced({gather}, kPipelined).forward_exchange, 2us);
+  EXPECT_EQ(priced({reduce}, kPipelined).forward_exchange, 8'500ns);
+  EXPECT_EQ(priced({back}, kPipelined).backward_exchange, 7us);
 }
 
-TEST(Overlap, IsFreeWhereNobodyToldWhatIsHeld) {
-  EXPECT_DOUBLE_EQ(Sheets().overlap(device(80, 0)).compute, 1);
-  EXPECT_DOUBLE_EQ(Sheets().overlap(device(0, 16)).compute, 1);
+// What reduces backward is beside the weights as before; without sequence parallelism nothing is cut in parts.
+TEST(UnitCost, PipelinesNothingElse) {
+  const auto reduce = exchange(CollectiveKind::reduce_scatter, Pass::backward_input, 20us);
+  const auto gather = exchange(CollectiveKind::all_gather, Pass::forward, 8us);
+  EXPECT_EQ(priced({reduce}, kPipelined).backward_exchange, 6us);
+  EXPECT_EQ(priced({gather}, kPipelined, 1).forward_exchange, 8us);
 }
 
 }  // namespace

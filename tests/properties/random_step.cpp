@@ -9,6 +9,7 @@
 #include <random>
 
 #include "models/model_io.hpp"
+#include "models/number_formats.hpp"
 #include "sim/cluster_io.hpp"
 #include "tests/models/gpt.hpp"
 #include "tests/planner/models.hpp"
@@ -244,6 +245,9 @@ class Draw {
         dice_.one_of({DType::fp32, DType::tf32, DType::fp16, DType::bf16, DType::fp8});
     const bool known = task_.cluster.device(DeviceId{0}).peak.count(task_.precision) != 0;
     if (!known && !dice_.once_in(10)) task_.precision = DType::fp32;
+    const NumberFormats formats = formats_of(task_.precision);
+    task_.precision = formats.storage;
+    task_.products = formats.products;
     if (dice_.once_in(6)) {
       task_.collectives = static_cast<CollectiveAlgorithm>(dice_.below(kCollectiveAlgorithms));
     }
