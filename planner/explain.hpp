@@ -46,10 +46,10 @@ struct RunnerUp {
 struct Sensitivity {
   std::string_view what;
   double factor = 1;
-  double gain_kept = 0;          ///< of the same plan: old step over new, minus 1
-  double gain = 0;               ///< planned anew; at least that
-  std::optional<Estimate> best;  ///< planned anew
-  bool changes_plan = false;     ///< to another strategy
+  double gain_kept = 0;            ///< of the same plan: old step over new, minus 1
+  double gain = 0;                 ///< planned anew; at least that
+  std::optional<Estimate> best{};  ///< planned anew
+  bool changes_plan = false;       ///< to another strategy
 };
 
 struct Explanation {

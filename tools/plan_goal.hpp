@@ -27,8 +27,8 @@ double deadline_s(const std::string& text);
 /// The goal, understood.
 struct Goal {
   enum class Objective { time, cost, devices } objective{};
-  std::optional<double> steps;              ///< of the training
-  std::optional<double> price;              ///< of a device hour
+  std::optional<double> steps{};            ///< of the training
+  std::optional<double> price{};            ///< of a device hour
   Duration longest_step = Duration::max();  ///< that meets the deadline
 };
 
