@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cmath>
 #include <optional>
 
 #include "planner/folded_step.hpp"
@@ -29,7 +30,8 @@ class FoldedStep::Pricer {
                                  .context_ranks = step_.strategy_.cp,
                                  .tensor_ranks = step_.strategy_.sp ? step_.strategy_.tp : 1,
                                  .recompute = piece.recompute,
-                                 .slowdown = kind_.slowdown});
+                                 .slowdown = kind_.slowdown,
+                                 .measured = step_.measured(piece.unit_class, costs_)});
     const ShardedUnit& sharded = step_.sharded_[piece.unit_class];
     PricedUnit unit{.cost = cost,
                     .forward = {.compute = cost.whole_forward(), .gather = sharded.gather},
@@ -175,13 +177,45 @@ void FoldedStep::aggregate(std::vector<StageTimes>& stages, const std::vector<St
   }
 }
 
+std::optional<LayerTimes> FoldedStep::measured(std::size_t unit_class,
+                                               const CostModel& costs) const {
+  return costs.layer_times({.model = task_.model.name(),
+                            .layer = unit_names_[unit_class],
+                            .tp = strategy_.tp,
+                            .micro_batch = batch_.micro_batch});
+}
+
+/// Of a stage whose layers were all measured whole: the sum of their updates, of which a rank does the share
+/// that its own parameters are. Empty where one of them was not.
+std::optional<Duration> FoldedStep::measured_update(std::size_t stage,
+                                                    const CostModel& costs) const {
+  Duration sum{};
+  for (std::size_t j = 0; j < stages_.size(); ++j) {
+    if (static_cast<std::size_t>(stage_of(shape_, static_cast<int>(j))) != stage) continue;
+    for (const Piece& piece : stages_[j]) {
+      const std::optional<LayerTimes> times = measured(piece.unit_class, costs);
+      if (!times) return std::nullopt;
+      sum += piece.count * times->update;
+    }
+  }
+  const StageState& state = states_[stage];
+  const std::int64_t all = state.dense + state.expert;
+  if (all == 0) return Duration{};
+  const double share =
+      static_cast<double>(own_parameters(state, strategy_, groups_)) / static_cast<double>(all);
+  return Duration(std::llround(static_cast<double>(sum.count()) * share));
+}
+
 Duration FoldedStep::optimizer_time(std::size_t stage, const CostModel& costs) const {
   Duration slowest{};
+  const std::optional<Duration> measured = measured_update(stage, costs);
   for (const Replica& replica : replicas_) {
     const DeviceSpec& device = spec(replica[stage]);
-    Duration time{};
-    for (const Op& op : updates_[stage])
-      time += costs.compute_time(op, device) + costs.dispatch(device);
+    Duration time = measured.value_or(Duration{});
+    if (!measured) {
+      for (const Op& op : updates_[stage])
+        time += costs.compute_time(op, device) + costs.dispatch(device);
+    }
     if (offloads(Offload::optimizer)) {
       // The state comes and goes beside the update, each way on its own.
       time = std::max(time, base_.stages[stage].optimizer_on_host / device.host_bandwidth);

@@ -81,7 +81,7 @@ FoldedStep::FoldedStep(const Task& task, const Strategy& strategy)
       batch_(split_batch(strategy_, task.global_batch)),
       shape_(pipeline_shape(strategy_, static_cast<int>(batch_.micro_batches))),
       evaluator_(shape_),
-      groups_(task.cluster, strategy_, task.collectives),
+      groups_(task.cluster, strategy_, task.collectives, &task.costs),
       chain_(unit_chain(task.model)) {
   check();
   lay_out_stages();
@@ -134,6 +134,7 @@ void FoldedStep::lower_units() {
   const UnitSetting setting = unit_setting(task_, strategy_);
   for (const UnitClass& unit : chain_.classes) {
     works_.push_back(rank_unit(task_, unit, setting, groups_));
+    unit_names_.push_back(unit_name(task_.model, unit.range));
   }
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "planner/estimate.hpp"
@@ -173,6 +174,8 @@ class FoldedStep {
   std::vector<StageEnd> ends_of(const std::vector<StageTimes>& stages,
                                 const CostModel& costs) const;
   Duration optimizer_time(std::size_t stage, const CostModel& costs) const;
+  std::optional<LayerTimes> measured(std::size_t unit_class, const CostModel& costs) const;
+  std::optional<Duration> measured_update(std::size_t stage, const CostModel& costs) const;
   void fill_rates(Estimate& result) const;
 
   const Task task_;
@@ -184,6 +187,7 @@ class FoldedStep {
   UnitChain chain_;
   std::vector<std::vector<Piece>> stages_;  ///< by virtual stage
   std::vector<UnitWork> works_;             ///< by unit class
+  std::vector<std::string> unit_names_;     ///< by unit class: of its block, or its layer
   std::vector<StageState> states_;          ///< by stage
   std::int64_t tied_ = 0;                   ///< parameters of a table that two stages hold
   std::vector<Replica> replicas_;           ///< distinct

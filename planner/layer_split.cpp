@@ -43,8 +43,8 @@ LayerSplit::LayerSplit(const Task& task, int devices, std::int64_t micro_batch)
     : task_(task),
       strategy_(checked(task, devices, micro_batch)),
       batch_(split_batch(strategy_, task.global_batch)),
-      data_(task.cluster, {.dp = devices}, task.collectives),
-      tensor_(task.cluster, {.tp = devices}, task.collectives),
+      data_(task.cluster, {.dp = devices}, task.collectives, &task.costs),
+      tensor_(task.cluster, {.tp = devices}, task.collectives, &task.costs),
       cuts_(cuts(task.model)) {
   const LayerId none = layer_id(task.model.size());
   for (std::size_t i = 0; i < task.model.size(); ++i) {
@@ -63,7 +63,9 @@ LayerSplit::Unit LayerSplit::lowered(LayerId id, LayerId split_from) const {
   }
   const bool loss = place(id) + 1 == task_.model.size();
   const UnitClass unit{.range = {id, id}, .role = loss ? BlockRole::head : BlockRole::layer};
-  return {.work = rank_unit(task_, unit, setting, tensor_), .cost = {}};
+  return {.work = rank_unit(task_, unit, setting, tensor_),
+          .cost = {},
+          .measured = measured_unit(task_, unit.range, setting.tp, setting.samples)};
 }
 
 void LayerSplit::price_unit(Unit& unit) const {

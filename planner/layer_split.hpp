@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "planner/estimate.hpp"
@@ -45,6 +46,7 @@ class LayerSplit {
   struct Unit {
     UnitWork work;
     UnitCost cost;
+    std::optional<LayerTimes> measured{};
   };
   struct Times {
     Duration computing{}, exchanging{};  ///< of one micro-batch

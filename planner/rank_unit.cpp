@@ -4,6 +4,21 @@
 
 namespace foreplan {
 
+std::string unit_name(const OpGraph& model, const UnitRange& range) {
+  for (const Block& block : model.blocks()) {
+    if (block.first == range.first && block.last == range.last) return block.name;
+  }
+  return model.layer(range.first).name;
+}
+
+std::optional<LayerTimes> measured_unit(const Task& task, const UnitRange& range, int tp,
+                                        std::int64_t micro_batch) {
+  return task.costs.layer_times({.model = task.model.name(),
+                                 .layer = unit_name(task.model, range),
+                                 .tp = tp,
+                                 .micro_batch = micro_batch});
+}
+
 UnitSetting unit_setting(const Task& task, const Strategy& strategy) {
   const BatchSplit batch = split_batch(strategy, task.global_batch);
   const bool accumulates = batch.micro_batches > 1 && strategy.zero < 2;
@@ -16,6 +31,7 @@ UnitSetting unit_setting(const Task& task, const Strategy& strategy) {
           .cp = strategy.cp,
           .ep = strategy.ep,
           .sp = strategy.sp,
+          .whole_experts = strategy.deals_whole_experts(),
           .stack = task.stack};
 }
 

@@ -29,6 +29,20 @@ class ScaledCosts final : public CostModel {
     if (!time || scaling_.bandwidth == 1) return time;
     return shorter(*time, scaling_.bandwidth);
   }
+  std::optional<Duration> collective_time(CollectiveKind kind, int ranks,
+                                          Bytes size) const override {
+    const std::optional<Duration> time = costs_.collective_time(kind, ranks, size);
+    if (!time || scaling_.bandwidth == 1) return time;
+    return shorter(*time, scaling_.bandwidth);
+  }
+  std::optional<LayerTimes> layer_times(const LayerKey& key) const override {
+    std::optional<LayerTimes> times = costs_.layer_times(key);
+    if (!times || scaling_.compute == 1) return times;
+    for (Duration* time : {&times->forward, &times->backward, &times->update}) {
+      *time = shorter(*time, scaling_.compute);
+    }
+    return times;
+  }
   Duration dispatch(const DeviceSpec& spec) const override { return costs_.dispatch(spec); }
   Duration handover() const override { return costs_.handover(); }
   IssueCost issue() const override { return costs_.issue(); }

@@ -60,7 +60,7 @@ class UnitLowering {
   /// What runs is shared as the runtime shares it.
   static std::vector<Sharding> shardings(const OpGraph& model, const UnitRange& range,
                                          const UnitSetting& setting) {
-    const bool whole_experts = setting.ep > 1;
+    const bool whole_experts = setting.whole_experts;
     if (!model.flat()) {
       return split_tensors(model, range.first, range.last, setting.tp, whole_experts);
     }
@@ -123,11 +123,36 @@ class UnitLowering {
     return layer;
   }
 
+  /// Whether the ranks of cp cut an attention by its heads.
+  bool by_heads(LayerId id) const {
+    return setting_.cp > 1 && setting_.stack.context_heads &&
+           model_.layer(id).kind == LayerKind::attention;
+  }
+
+  /// A rank's part of the heads, with all of the sequence.
+  Layer heads_of_context(Layer layer) const {
+    auto& heads = std::get<AttentionShape>(layer.shape);
+    if (heads.heads % setting_.cp != 0 || heads.kv_heads % setting_.cp != 0) {
+      reject(
+          fmt::format("strategy: cp={} does not divide the {} heads and {} key heads of layer "
+                      "'{}', and the stack exchanges heads",
+                      setting_.cp, heads.heads, heads.kv_heads, layer.name));
+    }
+    heads.heads /= setting_.cp;
+    heads.kv_heads /= setting_.cp;
+    layer.in_features /= setting_.cp;
+    layer.out_features /= setting_.cp;
+    layer.positions = times(layer.positions, setting_.cp);
+    return layer;
+  }
+
   std::vector<Positions> operands(LayerId id) const {
     std::vector<Positions> rows = model_.operand_positions(id);
     if (model_.layer(id).kind != LayerKind::attention) return rows;
-    // Queries are of the rank's part of the sequence, keys and values of all of it.
-    for (std::size_t i = 1; i < rows.size(); ++i) rows[i] = times(rows[i], setting_.cp);
+    // Queries are of the rank's part of the sequence, keys and values of all of it, unless heads are cut.
+    for (std::size_t i = by_heads(id) ? 0 : 1; i < rows.size(); ++i) {
+      rows[i] = times(rows[i], setting_.cp);
+    }
     return rows;
   }
 
@@ -139,9 +164,10 @@ class UnitLowering {
     const Layer layer = mine(id);
     Sizing sizing = this->sizing(in_split_region(id));
     if (sizing.products == DType::fp8 && !fp8(id)) sizing.products.reset();
-    LayerWork work{.layer = id,
-                   .ops = layer_ops(layer, operands(id), sizing),
-                   .recomputed_selectively = layer.kind == LayerKind::attention};
+    LayerWork work{
+        .layer = id,
+        .ops = layer_ops(by_heads(id) ? heads_of_context(layer) : layer, operands(id), sizing),
+        .recomputed_selectively = layer.kind == LayerKind::attention};
     if (sharding(id) == Sharding::row) add_bias_behind(id, work.ops);
     if (sharding(id) == Sharding::column_gather) add_gathered_columns(id, work.ops);
     if (!model_.needs_input_gradient(id)) work.ops.backward_input.clear();
@@ -368,6 +394,10 @@ class UnitLowering {
                            layer.name));
       }
       if (layer.kind != LayerKind::attention) continue;
+      if (by_heads(id)) {
+        exchange_heads(id);
+        continue;
+      }
       Bytes bytes;
       const Layer own = mine(id);
       for (std::size_t operand = 1; operand < model_.inputs(id).size(); ++operand) {
@@ -377,6 +407,24 @@ class UnitLowering {
       exchange(all_gather, Axis::context, Pass::forward, id, bytes, {id});
       exchange(all_gather, Axis::context, Pass::backward_input, id, bytes, {id});
       exchange(reduce_scatter, Axis::context, Pass::backward_input, id, bytes, {id});
+    }
+  }
+
+  /// Queries, keys and values of the rank's tokens for its heads' of all tokens, and the outcome back; their
+  /// gradients the other way round.
+  /// Source: Jacobs et al., DeepSpeed Ulysses, arXiv:2309.14509, section 3.
+  void exchange_heads(LayerId id) {
+    const Layer own = mine(id);
+    const std::vector<Positions> rows = model_.operand_positions(id);
+    Bytes read;
+    for (std::size_t operand = 0; operand < rows.size(); ++operand) {
+      read += whole_bytes(rows[operand].count(lengths(true)),
+                          operand_features(own, operand).value_or(0));
+    }
+    const Bytes written = whole_bytes(own.positions.count(lengths(true)), own.out_features);
+    for (const Pass pass : {Pass::forward, Pass::backward_input}) {
+      exchange(CollectiveKind::all_to_all, Axis::context, pass, id, read);
+      exchange(CollectiveKind::all_to_all, Axis::context, pass, id, written);
     }
   }
 

@@ -33,6 +33,7 @@ struct UnitSetting {
   bool sp = false;
   /// Of a flat graph: the ranks of tp share this layer and those behind it only.
   LayerId split_from{0};
+  bool whole_experts = false;  ///< Strategy::deals_whole_experts
   Stack stack{};
 };
 

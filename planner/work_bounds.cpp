@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <numeric>
 #include <span>
 
 #include "planner/rank_unit.hpp"
@@ -25,6 +24,9 @@ bool is_split(Schedule schedule) {
 Recompute recomputed(const Strategy& strategy) {
   return strategy.recompute_layers ? Recompute::none : strategy.recompute;
 }
+
+/// Replicas matter to where experts lie, and to nothing else that units do.
+int expert_replicas(const Strategy& strategy) { return strategy.ep > 1 ? strategy.dp : 1; }
 
 VirtualStageCost& operator+=(VirtualStageCost& sum, const VirtualStageCost& cost) {
   sum.forward += cost.forward;
@@ -107,13 +109,10 @@ std::vector<VirtualStageCost> WorkBounds::virtual_stages(const Strategy& strateg
 }
 
 const WorkBounds::Prices& WorkBounds::prices(const Strategy& strategy) const {
-  const Key key{strategy.tp,
-                strategy.cp,
-                strategy.ep,
-                strategy.sp,
-                *strategy.micro_batch,
-                recomputed(strategy),
-                unit_setting(task_, strategy).accumulated_bytes};
+  const Key key{strategy.tp,          strategy.cp,
+                strategy.ep,          expert_replicas(strategy),
+                strategy.sp,          *strategy.micro_batch,
+                recomputed(strategy), unit_setting(task_, strategy).accumulated_bytes};
   const auto known = [&]() -> const Prices* {
     const auto refusal = refusals_.find(key);
     if (refusal != refusals_.end()) reject(refusal->second);
@@ -137,22 +136,23 @@ const WorkBounds::Prices& WorkBounds::prices(const Strategy& strategy) const {
 }
 
 WorkBounds::Prices WorkBounds::priced(const Strategy& strategy) const {
-  // Experts are shared among ranks of cp and dp.
-  const int dp = strategy.ep / std::gcd(strategy.ep, strategy.cp);
-  const RankGroups groups(task_.cluster,
-                          {.dp = dp, .tp = strategy.tp, .cp = strategy.cp, .ep = strategy.ep},
-                          task_.collectives);
+  const RankGroups groups(
+      task_.cluster,
+      {.dp = expert_replicas(strategy), .tp = strategy.tp, .cp = strategy.cp, .ep = strategy.ep},
+      task_.collectives, &task_.costs);
   const UnitSetting setting = unit_setting(task_, strategy);
   Prices result;
   for (const UnitClass& unit : chain_.classes) {
     const UnitWork work = rank_unit(task_, unit, setting, groups);
     const bool layer = unit.role == BlockRole::layer;
-    result.push_back(price(work, {.costs = task_.costs,
-                                  .spec = task_.cluster.device(DeviceId{0}),
-                                  .stack = task_.stack,
-                                  .context_ranks = strategy.cp,
-                                  .tensor_ranks = strategy.sp ? strategy.tp : 1,
-                                  .recompute = layer ? recomputed(strategy) : Recompute::none}));
+    result.push_back(price(
+        work, {.costs = task_.costs,
+               .spec = task_.cluster.device(DeviceId{0}),
+               .stack = task_.stack,
+               .context_ranks = strategy.cp,
+               .tensor_ranks = strategy.sp ? strategy.tp : 1,
+               .recompute = layer ? recomputed(strategy) : Recompute::none,
+               .measured = measured_unit(task_, unit.range, strategy.tp, *strategy.micro_batch)}));
   }
   return result;
 }

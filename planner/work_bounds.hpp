@@ -37,7 +37,7 @@ class WorkBounds {
  private:
   /// By unit class.
   using Prices = std::vector<UnitCost>;
-  using Key = std::tuple<int, int, int, bool, std::int64_t, Recompute, int>;
+  using Key = std::tuple<int, int, int, int, bool, std::int64_t, Recompute, int>;
 
   Duration checked_bound(const Strategy& strategy) const;
   std::vector<int> usual_layers(int parts) const;

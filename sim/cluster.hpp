@@ -17,6 +17,7 @@ namespace foreplan {
 struct KernelFacts {
   std::map<DType, double> matrix_efficiency{};  ///< of the peak, what large products sustain (clock under power)
   Bandwidth l2_bandwidth{};                     ///< from the last shared cache to all multiprocessors
+  double misaligned_efficiency = 1;             ///< of it, of products whose rows do not begin on 16 bytes
   Duration tile_overhead{};                     ///< of a wave of tiles, beside its products: fill and epilogue
   /// Fused attention: of the rate at which its products and then its exponentials would run at best.
   double attention_forward_efficiency = 1;

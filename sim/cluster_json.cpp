@@ -15,6 +15,7 @@ Json kernels_json(const KernelFacts& kernels) {
   for (const auto& [dtype, share] : kernels.matrix_efficiency) efficiency[name(dtype)] = share;
   return {{"matrix_efficiency", std::move(efficiency)},
           {"l2_bandwidth_bytes_per_s", kernels.l2_bandwidth.bytes_per_s},
+          {"misaligned_efficiency", kernels.misaligned_efficiency},
           {"tile_overhead_s", json_seconds(kernels.tile_overhead)},
           {"attention_forward_efficiency", kernels.attention_forward_efficiency},
           {"attention_backward_efficiency", kernels.attention_backward_efficiency},

@@ -34,6 +34,7 @@ Json kernels_json(const CalibratedFamily& found, const DeviceSpec& device,
     }
   }
   json["l2_bandwidth_bytes_per_s"] = rounded(k.l2_bandwidth.bytes_per_s);
+  json["misaligned_efficiency"] = rounded(k.misaligned_efficiency);
   json["tile_overhead_s"] = rounded(seconds(k.tile_overhead));
   json["attention_forward_efficiency"] = rounded(k.attention_forward_efficiency);
   json["attention_backward_efficiency"] = rounded(k.attention_backward_efficiency);

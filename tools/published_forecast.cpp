@@ -9,6 +9,8 @@
 #include "planner/folded_step.hpp"
 #include "sim/cluster_io.hpp"
 #include "sim/error.hpp"
+#include "sim/profile.hpp"
+#include "sim/profile_io.hpp"
 #include "tools/published_model.hpp"
 #include "tools/published_strategy.hpp"
 #include "tools/resources.hpp"
@@ -118,7 +120,7 @@ const Cluster& PublishedForecaster::cluster_of(const PublishedRow& row,
                           .switch_reduction = spec.switch_reduction};
   group.nics_per_node = std::min(nics.per_node, group.devices_per_node);
   group.nic = LinkFacts{.bandwidth = nics.bandwidth,
-                        .latency = hardware_.nic_latency,
+                        .latency = nics.latency > Duration{} ? nics.latency : hardware_.nic_latency,
                         .efficiency = nics.efficiency,
                         .setup = nics.setup > Duration{} ? nics.setup : spec.collective_setup,
                         .flow = nics.flow};
@@ -159,6 +161,16 @@ const Stack& PublishedForecaster::stack_of(const PublishedSource& facts) {
   if (known != stacks_.end()) return known->second;
   Stack stack = facts.stack.empty() ? Stack{} : read_stack(find_resource("stacks", facts.stack));
   return stacks_.emplace(facts.stack, std::move(stack)).first->second;
+}
+
+/// What was measured where a source's rows were, where there is such a profile.
+const CostModel& PublishedForecaster::costs_of(const PublishedSource& facts) {
+  if (facts.profile.empty()) return costs_;
+  std::unique_ptr<CostModel>& costs = profiles_[facts.profile];
+  if (!costs) {
+    costs = std::make_unique<ProfileModel>(read_profile(find_resource("profiles", facts.profile)));
+  }
+  return *costs;
 }
 
 /// Of the fullest stage, what the kind of a row's number counts.
@@ -244,7 +256,7 @@ PublishedForecast PublishedForecaster::forecast(const PublishedRow& row,
   const std::int64_t tokens = row.model.sequence.value_or(1);
   const Task task{.model = model,
                   .cluster = cluster_of(row, result.assumed),
-                  .costs = costs_,
+                  .costs = costs_of(facts),
                   .global_batch = *row.training.global_batch,
                   .optimizer = optimizer,
                   .lengths = {.source = tokens, .target = tokens},
