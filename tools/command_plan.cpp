@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <chrono>
 #include <nlohmann/json.hpp>
 #include <ostream>
@@ -67,23 +68,40 @@ void run_plan(const PlanCommand& command, std::ostream& out) {
                   .costs = *costs,
                   .global_batch = command.global_batch,
                   .optimizer = optimizer_named(command.optimizer)};
+  const Goal goal = goal_of(command.goal, task);
   const auto started = std::chrono::steady_clock::now();
   Progress progress("simulating strategies");
-  const Plan plan = foreplan::plan(
-      task, {.devices = command.devices,
-             .top = static_cast<std::size_t>(command.top),
-             .progress = [&](std::int64_t done, std::int64_t all) { progress.tell(done, all); }});
+  SearchOptions options{
+      .devices = command.devices,
+      .top = static_cast<std::size_t>(command.top),
+      .progress = [&](std::int64_t done, std::int64_t all) { progress.tell(done, all); }};
+  const Planning planning = [&](const Task& any) { return foreplan::plan(any, options); };
+  const PlanOn plan_on = [&](int devices) {
+    options.devices = devices;
+    return planning(task);
+  };
+  const int all = cluster.devices();
+  const SizedPlan sized =
+      plan_for(goal, plan_on, command.devices == 0 ? all : std::min(command.devices, all));
+  options.devices = sized.devices;
+  const Plan& plan = sized.plan;
   const std::chrono::duration<double> took = std::chrono::steady_clock::now() - started;
+  const std::optional<Explanation> why = explained(command.goal, task, plan, planning);
   const PlanRequest request{.model = command.model,
                             .cluster = command.cluster,
                             .profile = command.profile,
                             .global_batch = command.global_batch,
                             .optimizer = task.optimizer};
-  const std::string text = to_json(request, plan, took.count()).dump(2) + "\n";
+  nlohmann::ordered_json json = to_json(request, plan, took.count());
+  json["training"] = plan.best ? training_json(goal, *plan.best) : nullptr;
+  json["explanation"] = why ? to_json(*why) : nullptr;
+  const std::string text = json.dump(2) + "\n";
   if (command.json) {
     out << text;
   } else {
     print_plan(plan, out);
+    if (plan.best) out << describe_training(goal, *plan.best);
+    if (why) out << "\n" << describe(*why);
   }
   if (!plan.best) nothing_fits(plan, cluster);
   if (!command.output.empty()) write_file(command.output, text);

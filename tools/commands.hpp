@@ -9,6 +9,7 @@
 #include "sim/cost_model.hpp"
 #include "tools/disturbance.hpp"
 #include "tools/loaded_task.hpp"
+#include "tools/plan_goal.hpp"
 
 namespace foreplan {
 
@@ -36,6 +37,7 @@ struct PlanCommand {
   std::int64_t global_batch = 0;
   int devices = 0;
   int top = 10;
+  GoalOptions goal{};
   bool json = false;
 };
 void run_plan(const PlanCommand& command, std::ostream& out);

@@ -92,4 +92,13 @@ SizedPlan plan_for(const Goal& goal, const PlanOn& plan_on, int most) {
   return fastest;
 }
 
+std::optional<Explanation> explained(const GoalOptions& options, const Task& task, const Plan& plan,
+                                     const Planning& planning) {
+  constexpr double kMore = 1.2;
+  if (!options.explain || !plan.best) return std::nullopt;
+  Explanation why = explain(task, plan);
+  why.sensitivities = sensitivities(task, plan, kMore, planning);
+  return why;
+}
+
 }  // namespace foreplan

@@ -40,6 +40,10 @@ Goal goal_of(const GoalOptions& options, const Task& task);
 /// @throws Error(infeasible) telling how long training takes at best where no plan meets the deadline
 SizedPlan plan_for(const Goal& goal, const PlanOn& plan_on, int most);
 
+/// Why `plan` is as it is, with what 20 % more of something would bring; empty unless asked for.
+std::optional<Explanation> explained(const GoalOptions& options, const Task& task, const Plan& plan,
+                                     const Planning& planning);
+
 /// The training for people; one line, empty where its length was not told.
 std::string describe_training(const Goal& goal, const Estimate& step);
 /// Why a plan is as it is, for people.
