@@ -2,47 +2,15 @@
 
 #include <algorithm>
 
+#include "planner/rank_unit.hpp"
+
 namespace foreplan {
-namespace {
-
-/// A unit's block's name, or its layer's.
-std::string unit_name(const OpGraph& model, const UnitRange& range) {
-  for (const Block& block : model.blocks()) {
-    if (block.first == range.first && block.last == range.last) return block.name;
-  }
-  return model.layer(range.first).name;
-}
-
-}  // namespace
-
 UnitTable::UnitTable(const Task& task, const UnitChain& chain, const Strategy& strategy,
                      const RankGroups& groups) {
-  const BatchSplit batch = split_batch(strategy, task.global_batch);
-  const bool accumulates = batch.micro_batches > 1 && strategy.zero < 2;
-  UnitSetting setting{.samples = batch.micro_batch,
-                      .lengths = task.lengths,
-                      .dtype = task.precision,
-                      .products = task.products,
-                      .accumulated_bytes = accumulates ? task.stack.gradient_bytes : 0,
-                      .tp = strategy.tp,
-                      .cp = strategy.cp,
-                      .ep = strategy.ep,
-                      .sp = strategy.sp,
-                      .whole_experts = strategy.deals_whole_experts(),
-                      .stack = task.stack};
+  const UnitSetting setting = unit_setting(task, strategy);
   works_.reserve(chain.classes.size());
   for (const UnitClass& unit : chain.classes) {
-    // The head and the embedding stay in the stored format.
-    const bool inside = unit.role == BlockRole::layer || task.products != DType::fp8;
-    setting.products = inside ? task.products : std::nullopt;
-    UnitWork work = lower_unit(task.model, unit.range, setting);
-    for (Exchange& exchange : work.exchanges) {
-      exchange.time =
-          exchange.axis == Axis::expert
-              ? groups.dispatch_time(exchange.bytes, exchange.copies, task.stack.dispatch_once)
-              : groups.time(exchange.kind, exchange.bytes, groups.of(exchange.axis));
-    }
-    works_.push_back(std::move(work));
+    works_.push_back(rank_unit(task, unit, setting, groups));
     names_.push_back(unit_name(task.model, unit.range));
   }
 }

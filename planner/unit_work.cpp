@@ -27,7 +27,7 @@ class UnitLowering {
       : model_(model),
         range_(range),
         setting_(setting),
-        shardings_(shardings(model, range, setting.tp, setting.whole_experts)) {
+        shardings_(shardings(model, range, setting)) {
     check_lengths();
   }
 
@@ -58,13 +58,15 @@ class UnitLowering {
  private:
   const KernelFeatures& kernels() const { return setting_.stack.kernels; }
   /// What runs is shared as the runtime shares it.
-  static std::vector<Sharding> shardings(const OpGraph& model, const UnitRange& range, int tp,
-                                         bool whole_experts) {
-    if (!model.flat()) return split_tensors(model, range.first, range.last, tp, whole_experts);
-    if (!is_executable(model)) {
-      return split_tensors(model, LayerId{0}, LayerId(model.size() - 1), tp, whole_experts);
+  static std::vector<Sharding> shardings(const OpGraph& model, const UnitRange& range,
+                                         const UnitSetting& setting) {
+    const bool whole_experts = setting.whole_experts;
+    if (!model.flat()) {
+      return split_tensors(model, range.first, range.last, setting.tp, whole_experts);
     }
-    return shard(model, tp);
+    if (is_executable(model) && setting.split_from == LayerId{0}) return shard(model, setting.tp);
+    return split_tensors(model, setting.split_from, LayerId(model.size() - 1), setting.tp,
+                         whole_experts);
   }
 
   Sharding sharding(LayerId id) const { return shardings_[place(id)]; }
