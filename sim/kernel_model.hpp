@@ -11,7 +11,9 @@ namespace foreplan {
 ///     waves = ceil(batch ceil(m/a) ceil(n/b) s / multiprocessors)
 ///     t     = waves (max(2 a b / F, (a + b) e / L) ceil(k/s) + overhead),  and at least traffic / B
 ///             F = peak efficiency / multiprocessors [FLOP/s],  L = l2 / multiprocessors [B/s], e bytes each
-///             the least over the tiles of 64 to 256 and, where one wave is not full, s of 1 to 8
+///             and, split, the partial sums: 8 s batch m n / B + overhead
+///             the least over the tiles of 64 to 256 and s of 1, 2, 4, 8 that leave 256 of k and fill two waves
+///             at most; so more rows or columns never take less, but more of k may, where it opens a split
 ///   fused attention: a tile of 128 queries (backward: of keys) of a head each
 ///     t     = ceil(tiles / multiprocessors) multiprocessors / tiles * executed (products / (peak efficiency) +
 ///             scores / (16 multiprocessors clock)) / share * lag + overhead

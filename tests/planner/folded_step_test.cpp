@@ -65,7 +65,8 @@ std::string complaint(const Task& task, const Strategy& strategy) {
 }
 
 // Without pipeline, tp and dp a step is its ops one behind the other: for each micro-batch those of the
-// layers, then the optimizer's one and, with clipping, the sum of squares.
+// layers, in each of the two blocks the four gradients that are added to another's (of what k, v and the two
+// additions read as well), then the optimizer's one and, with clipping, the sum of squares.
 TEST(FoldedStep, IsTheSumOfItsOpsOnOneDevice) {
   const OpGraph gpt = hand_made_gpt({});
   const Cluster cluster = node(1);
@@ -76,7 +77,7 @@ TEST(FoldedStep, IsTheSumOfItsOpsOnOneDevice) {
             .global_batch = 6,
             .lengths = {.source = 4}};
   task.stack.kernels.fused_projections = false;
-  std::int64_t ops = 0;
+  std::int64_t ops = 2 * 4;
   for (std::size_t i = 0; i < gpt.size(); ++i) {
     const LayerId id{static_cast<std::int32_t>(i)};
     const LayerOps layer = layer_ops(gpt, id, {.samples = 2, .lengths = {.source = 4}});
@@ -309,7 +310,7 @@ TEST_P(FoldedGraphTest, IsTheEstimatedStep) {
                   .optimizer = Optimizer::adam,
                   .lengths = {.source = 8},
                   .precision = DType::fp16,
-                  .stack = {.messages_block = std::get<Blocking>(GetParam())}};
+                  .stack = {.messages_block = std::get<Blocking>(GetParam()), .host_step = 33us}};
   const FoldedStep step(task, parse_strategy(std::get<const char*>(GetParam())));
   const Estimate estimate = step.estimate(costs);
   const FoldedGraph folded = step.graph(costs);
@@ -339,6 +340,26 @@ INSTANTIATE_TEST_SUITE_P(
                                          "tp=2,sp=1,pp=2,dp=2,micro_batch=2,recompute=selective",
                                          "cp=4,dp=2,micro_batch=2,recompute=full"),
                        ::testing::Values(Blocking::never, Blocking::plain, Blocking::always)));
+
+// The host's part of a step comes once, whatever the micro-batches, and is waiting, not work.
+TEST(FoldedStep, WaitsForTheHostOnceAStep) {
+  const OpGraph gpt = hand_made_gpt({});
+  const Cluster cluster = node(4);
+  const LinkModel costs;
+  for (const char* strategy : {"dp=4,micro_batch=1", "pp=2,dp=2,micro_batch=1"}) {
+    Task task{.model = gpt,
+              .cluster = cluster,
+              .costs = costs,
+              .global_batch = 16,
+              .lengths = {.source = 4}};
+    const Estimate ahead = FoldedStep(task, parse_strategy(strategy)).estimate(costs);
+    task.stack.host_step = 123us;
+    const Estimate waits = FoldedStep(task, parse_strategy(strategy)).estimate(costs);
+    EXPECT_EQ(waits.step_time, ahead.step_time + 123us) << strategy;
+    EXPECT_EQ(waits.breakdown.idle, ahead.breakdown.idle + 123us) << strategy;
+    EXPECT_EQ(waits.breakdown.compute, ahead.breakdown.compute) << strategy;
+  }
+}
 
 // Two stages and one micro-batch: forward, its message, forward and backward, a message, backward; who waits
 // changes nothing. With two micro-batches the first stage waits before its second forward.
