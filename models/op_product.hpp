@@ -13,6 +13,7 @@ namespace foreplan {
 ///   conv2d              as a product of unfolded images: rows samples out_height out_width, inner size
 ///                       in / groups kernel_height kernel_width, columns out / groups; backward_input: rows
 ///                       samples in_height in_width, inner size out / groups times the windows that read a point
+/// linear and matmul are misaligned where features are no multiple of 16 bytes.
 /// @pre the shape has the entries that make_op checks
 /// Source of the last: Chellapilla, Puri and Simard, Int. Workshop on Frontiers in Handwriting
 /// Recognition, 2006.

@@ -128,7 +128,6 @@ Strategy complete(const Task& task, const Strategy& strategy) {
   whole.micro_batch = batch.micro_batch;
   if (whole.pp == 1) {
     // Without stages there is nothing to cut.
-    whole.vpp = 1;
     whole.layers = {static_cast<int>(task.model.size()) - 1};
   } else if (whole.layers.empty()) {
     const PipelineShape shape = pipeline_shape(strategy, static_cast<int>(batch.micro_batches));

@@ -4,7 +4,7 @@
 #include <utility>
 
 #include "models/op_cost.hpp"
-#include "planner/part.hpp"
+#include "planner/ceil_div.hpp"
 
 namespace foreplan {
 namespace {
@@ -110,13 +110,13 @@ class UnitExecution {
   std::int64_t numbers(LayerId id, std::size_t operand) const {
     const Layer& layer = model_.layer(id);
     const LayerId producer = model_.inputs(id)[operand];
-    const SequenceLengths lengths{.source = part(setting_.lengths.source, setting_.cp),
-                                  .target = part(setting_.lengths.target, setting_.cp)};
+    const SequenceLengths lengths{.source = ceil_div(setting_.lengths.source, setting_.cp),
+                                  .target = ceil_div(setting_.lengths.target, setting_.cp)};
     const std::int64_t rows =
         setting_.samples * model_.operand_positions(id)[operand].count(lengths);
     const std::int64_t features = operand_features(layer, operand).value_or(layer.out_features);
     const bool split = producer >= LayerId{0} && output_is_split(sharding(producer));
-    return std::max<std::int64_t>(1, part(rows * features, split || setting_.sp ? setting_.tp : 1));
+    return std::max<std::int64_t>(1, ceil_div(rows * features, split || setting_.sp ? setting_.tp : 1));
   }
 
   /// The gradients of weights are added to those of earlier micro-batches, in the product or behind it.

@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "planner/ceil_div.hpp"
 #include "planner/folded_step.hpp"
-#include "planner/part.hpp"
 #include "sim/error.hpp"
 
 namespace foreplan {
@@ -132,8 +132,8 @@ class FoldedStep::StageAllocations {
     }
     if (step_.strategy_.zero == 3) {
       unit.gathered = (work.dense_parameters + work.expert_parameters) * number;
-      dense = part(dense, step_.groups_.data_ranks());
-      expert = part(expert, step_.groups_.expert_data_ranks());
+      dense = ceil_div(dense, step_.groups_.data_ranks());
+      expert = ceil_div(expert, step_.groups_.expert_data_ranks());
     }
     unit.parameters = (dense + expert) * stored;
     return unit;
@@ -199,14 +199,14 @@ class FoldedStep::StageAllocations {
       for (const Unit& unit : units) allocate(unit.parameters);
     }
     const StageMemory& memory = step_.base_.stages[static_cast<std::size_t>(stage_)];
-    allocate(step_.placeholders(stage_));
+    allocate(placeholders(step_.holding(stage_, {})));
     allocate(memory.gradients);
     allocate(memory.optimizer);
   }
 
   /// Buffers behind the last backward, one after the other.
   void end_step() {
-    const StepBuffers buffers = step_.step_buffers(step_.states_[static_cast<std::size_t>(stage_)]);
+    const StepBuffers buffers = step_buffers(step_.holding(stage_, {}));
     allocator_.free(allocate(buffers.reduced));
     const CachingAllocator::Block flat = allocate(buffers.flat);
     const CachingAllocator::Block shard = allocate(buffers.shard);

@@ -2,8 +2,8 @@
 
 #include <algorithm>
 
+#include "planner/ceil_div.hpp"
 #include "planner/overlap.hpp"
-#include "planner/part.hpp"
 
 namespace foreplan {
 namespace {
@@ -15,11 +15,8 @@ class BucketPlan {
       : groups_(groups),
         stack_(stack),
         kind_(strategy.zero >= 1 ? CollectiveKind::reduce_scatter : CollectiveKind::all_reduce),
-        limit_(stack.first_bucket),
-        bucket_(stack.bucket) {
-    const Bytes least = groups.data_ranks() * stack.bucket_per_rank;
-    if (least > bucket_) bucket_ = limit_ = least;
-  }
+        limit_(gradient_buckets(groups, stack).first),
+        bucket_(gradient_buckets(groups, stack).others) {}
 
   void add(const UnitWork& work, std::size_t unit) {
     filled_ += Bytes{work.dense_parameters * stack_.gradient_bytes};
@@ -90,6 +87,12 @@ class Step {
 
 }  // namespace
 
+GradientBuckets gradient_buckets(const RankGroups& groups, const Stack& stack) {
+  const Bytes least = groups.data_ranks() * stack.bucket_per_rank;
+  if (least > stack.bucket) return {least, least};
+  return {stack.first_bucket, stack.bucket};
+}
+
 std::vector<BucketSend> plan_buckets(const std::vector<const UnitWork*>& units,
                                      const Strategy& strategy, const RankGroups& groups,
                                      const Stack& stack) {
@@ -120,7 +123,8 @@ AggregatedGradients gradients_done(const std::vector<LastBackward>& chunks, bool
 std::int64_t own_parameters(const StageState& state, const Strategy& strategy,
                             const RankGroups& groups) {
   if (strategy.zero == 0) return state.dense + state.expert;
-  return part(state.dense, groups.data_ranks()) + part(state.expert, groups.expert_data_ranks());
+  return ceil_div(state.dense, groups.data_ranks()) +
+         ceil_div(state.expert, groups.expert_data_ranks());
 }
 
 Duration gather_updated(const StageState& state, const Strategy& strategy, const RankGroups& groups,

@@ -4,6 +4,7 @@
 #include <fmt/ranges.h>
 
 #include <array>
+#include <cmath>
 #include <nlohmann/json.hpp>
 #include <string_view>
 #include <vector>
@@ -141,8 +142,9 @@ Json to_json(const PlanRequest& request, const Plan& plan, double search_s) {
                          {"out_of_memory", c.out_of_memory},
                          {"bounded_out", c.bounded_out},
                          {"simulated", c.simulated},
+                         {"open", c.open},
                          {"lower_bound_s", seconds(c.lower_bound)},
-                         {"gap", c.gap}};
+                         {"gap", std::isfinite(c.gap) ? Json(c.gap) : Json()}};
   json["search_s"] = search_s;
   json["one_device_step_time_s"] = seconds(plan.one_device.step_time);
   json["alternatives"] = Json::array();
@@ -168,7 +170,8 @@ PlanToRun read_plan(const std::filesystem::path& path) {
   if (step_time.number(0) > kLongest) step_time.expected("at most 9.2e6 s");
   plan.step_time = duration_from_seconds(step_time.number());
   // The rest explains the plan to its readers; running needs none of it.
-  for (const char* key : {"certificate", "search_s", "one_device_step_time_s", "alternatives"}) {
+  for (const char* key : {"certificate", "search_s", "one_device_step_time_s", "alternatives",
+                          "training", "explanation"}) {
     root.optional(key);
   }
   root.finish();

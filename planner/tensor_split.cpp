@@ -4,7 +4,7 @@
 
 #include <algorithm>
 
-#include "planner/part.hpp"
+#include "planner/ceil_div.hpp"
 #include "sim/error.hpp"
 
 namespace foreplan {
@@ -160,21 +160,21 @@ Layer sharded(const Layer& layer, Sharding sharding, int tp) {
       break;
     case Sharding::column:
     case Sharding::column_gather:
-      mine.out_features = part(layer.out_features, tp);
+      mine.out_features = ceil_div(layer.out_features, tp);
       shard_groups(mine, tp);
       break;
     case Sharding::row:
       if (auto* table = std::get_if<TableShape>(&mine.shape)) {
-        table->rows = part(table->rows, tp);
+        table->rows = ceil_div(table->rows, tp);
       } else {
-        mine.in_features = part(layer.in_features, tp);
+        mine.in_features = ceil_div(layer.in_features, tp);
         shard_groups(mine, tp);
       }
       break;
     case Sharding::split:
-      mine.in_features = part(layer.in_features, tp);
+      mine.in_features = ceil_div(layer.in_features, tp);
       if (layer.kind != LayerKind::softmax_cross_entropy) {
-        mine.out_features = part(layer.out_features, tp);
+        mine.out_features = ceil_div(layer.out_features, tp);
       }
       shard_shape(mine, tp);
   }

@@ -4,7 +4,7 @@
 #include <set>
 #include <utility>
 
-#include "planner/part.hpp"
+#include "planner/ceil_div.hpp"
 #include "planner/tensor_split.hpp"
 #include "sim/error.hpp"
 
@@ -50,8 +50,8 @@ class UnitMemory {
   }
 
   SequenceLengths lengths() const {
-    return {.source = part(setting_.lengths.source, setting_.cp),
-            .target = part(setting_.lengths.target, setting_.cp)};
+    return {.source = ceil_div(setting_.lengths.source, setting_.cp),
+            .target = ceil_div(setting_.lengths.target, setting_.cp)};
   }
   Sizing sizing() const {
     return {.samples = setting_.samples,
@@ -70,6 +70,10 @@ class UnitMemory {
   }
   /// A layer's output, of all ranks of tp.
   Bytes whole(LayerId id) const {
+    if (id == kModelInput) {
+      return setting_.samples * model_.input_positions().count(lengths()) *
+             model_.input_features() * element_size(setting_.dtype);
+    }
     if (model_.layer(id).kind == LayerKind::flatten) return {};
     return rows(id) * model_.layer(id).out_features * element_size(setting_.dtype);
   }
@@ -80,7 +84,7 @@ class UnitMemory {
   std::int64_t shares(LayerId producer) const {
     return by_features(producer) || setting_.sp ? setting_.tp : 1;
   }
-  Bytes mine(LayerId id) const { return Bytes{part(whole(id).count, shares(id))}; }
+  Bytes mine(LayerId id) const { return Bytes{ceil_div(whole(id).count, shares(id))}; }
 
   Bytes entering_bytes() const {
     const Block block{.name = {}, .first = range_.first, .last = range_.last};
@@ -88,7 +92,7 @@ class UnitMemory {
     if (bytes == Bytes{} && model_.flat() && range_.first > LayerId{0}) {
       bytes = whole(model_.inputs(range_.first).front());
     }
-    return Bytes{part(bytes.count, setting_.sp ? setting_.tp : 1)};
+    return Bytes{ceil_div(bytes.count, setting_.sp ? setting_.tp : 1)};
   }
 
   /// Of an "operations" stack: every second product, the first one among them.
@@ -117,7 +121,7 @@ class UnitMemory {
     const bool of_scores = recomputed_selectively(model_, item);
     // Scores are of the rank's queries with the keys of all ranks of cp.
     Bytes bytes = of_scores ? item.bytes * setting_.cp : item.bytes;
-    bytes = Bytes{part(bytes.count, split || setting_.sp ? setting_.tp : 1)};
+    bytes = Bytes{ceil_div(bytes.count, split || setting_.sp ? setting_.tp : 1)};
     const bool again = anew(item);
     work_.items.push_back({.bytes = bytes,
                            .when = again ? When::unless_selective : When::always,
@@ -176,13 +180,13 @@ class UnitMemory {
     const Layer own = sharded(model_.layer(id), sharding(id), setting_.tp);
     const bool experts = own.kind == LayerKind::expert_linear;
     for (const Parameter& parameter : parameters_of(own, id)) {
-      const Bytes bytes = part(parameter.rows * parameter.columns, experts ? setting_.ep : 1) *
+      const Bytes bytes = ceil_div(parameter.rows * parameter.columns, experts ? setting_.ep : 1) *
                           element_size(setting_.dtype);
       if (!stack.kernels.fused_accumulation) working.backward_temporary.push_back(bytes);
       if (parameter.role != Parameter::Role::weight) continue;
       // Experts share one.
       const std::int64_t alike = experts ? shape_of<ExpertShape>(own).experts / setting_.ep : 1;
-      add_placeholder(Bytes{part(bytes.count, std::max<std::int64_t>(1, alike))});
+      add_placeholder(Bytes{ceil_div(bytes.count, std::max<std::int64_t>(1, alike))});
     }
     if (own.kind == LayerKind::linear && own.tied_to) {
       add_placeholder(own.in_features * own.out_features * element_size(setting_.dtype));
@@ -197,7 +201,7 @@ class UnitMemory {
 
   void add_attention(LayerId id, WorkingLayer& working) const {
     const auto& s = shape_of<AttentionShape>(model_.layer(id));
-    const std::int64_t heads = part(s.heads, setting_.tp);
+    const std::int64_t heads = ceil_div(s.heads, setting_.tp);
     if (setting_.stack.fused_attention) {
       working.backward_temporary.push_back(Bytes{4 * rows(id) * heads * s.qk_features});
       return;
@@ -214,7 +218,7 @@ class UnitMemory {
     if (loss == LossKernel::fused || loss == LossKernel::logits) return;
     const bool split = sharding(id) != Sharding::replicated || setting_.sp;
     const std::int64_t logits =
-        part(rows(id) * model_.layer(id).in_features, split ? setting_.tp : 1);
+        ceil_div(rows(id) * model_.layer(id).in_features, split ? setting_.tp : 1);
     if (element_size(setting_.dtype).count < 4) {
       working.forward_temporary.push_back(Bytes{4 * logits});
     }

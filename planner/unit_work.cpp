@@ -5,8 +5,8 @@
 #include <algorithm>
 
 #include "models/op_cost.hpp"
+#include "planner/ceil_div.hpp"
 #include "planner/executed_work.hpp"
-#include "planner/part.hpp"
 #include "planner/tensor_split.hpp"
 #include "planner/unit_casts.hpp"
 #include "planner/unit_memory.hpp"
@@ -28,7 +28,7 @@ class UnitLowering {
       : model_(model),
         range_(range),
         setting_(setting),
-        shardings_(shardings(model, range, setting.tp, setting.ep > 1)) {
+        shardings_(shardings(model, range, setting)) {
     check_lengths();
   }
 
@@ -54,13 +54,15 @@ class UnitLowering {
  private:
   const KernelFeatures& kernels() const { return setting_.stack.kernels; }
   /// What runs is shared as the runtime shares it.
-  static std::vector<Sharding> shardings(const OpGraph& model, const UnitRange& range, int tp,
-                                         bool whole_experts) {
-    if (!model.flat()) return split_tensors(model, range.first, range.last, tp, whole_experts);
-    if (!is_executable(model)) {
-      return split_tensors(model, LayerId{0}, LayerId(model.size() - 1), tp, whole_experts);
+  static std::vector<Sharding> shardings(const OpGraph& model, const UnitRange& range,
+                                         const UnitSetting& setting) {
+    const bool whole_experts = setting.whole_experts;
+    if (!model.flat()) {
+      return split_tensors(model, range.first, range.last, setting.tp, whole_experts);
     }
-    return shard(model, tp);
+    if (is_executable(model) && setting.split_from == LayerId{0}) return shard(model, setting.tp);
+    return split_tensors(model, setting.split_from, LayerId(model.size() - 1), setting.tp,
+                         whole_experts);
   }
 
   Sharding sharding(LayerId id) const { return shardings_[place(id)]; }
@@ -86,8 +88,8 @@ class UnitLowering {
   /// sequence parallelism, outside of it.
   SequenceLengths lengths(bool in_split_region) const {
     const std::int64_t parts = setting_.cp * (setting_.sp && !in_split_region ? setting_.tp : 1);
-    return {.source = part(setting_.lengths.source, parts),
-            .target = part(setting_.lengths.target, parts)};
+    return {.source = ceil_div(setting_.lengths.source, parts),
+            .target = ceil_div(setting_.lengths.target, parts)};
   }
   Sizing sizing(bool in_split_region) const {
     return {.samples = setting_.samples,

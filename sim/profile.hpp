@@ -167,6 +167,9 @@ struct Profile {
 /// the last two sizes; where that is not positive: at the largest copy's bytes a second). A pair that
 /// was not measured takes the mean over the measured pairs; if none was, the route's links decide.
 ///
+/// Of products that no fit tells anything about (5) bytes alone would not tell the time: (6) does not stand for
+/// them unless there is a fit of "flops <dtype>".
+///
 /// An op wants the share of the multiprocessors that was measured for its key, or for the same key with
 /// `accumulate` the other way; all of them where nothing was. So it is with its kernels: one where nothing
 /// was measured.
@@ -182,6 +185,9 @@ class ProfileModel final : public CostModel {
   Duration dispatch(const DeviceSpec& spec) const override;
   Duration handover() const override;
   IssueCost issue() const override;
+  /// Between measured sizes of the same kind and ranks on the line, else as copies are.
+  std::optional<Duration> collective_time(CollectiveKind kind, int ranks,
+                                          Bytes size) const override;
   std::optional<LayerTimes> layer_times(const LayerKey& key) const override {
     return layers_.times(key);
   }
@@ -198,6 +204,7 @@ class ProfileModel final : public CostModel {
   std::map<OpKey, Duration> measured_;
   ShapeTable shapes_;
   LayerTable layers_;
+  std::map<std::pair<CollectiveKind, int>, std::vector<std::pair<Bytes, Duration>>> collectives_;
   std::map<OpKey, double> shares_;
   std::map<OpKey, double> launches_;
   bool knows_demand_ = false;

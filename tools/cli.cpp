@@ -70,6 +70,50 @@ void add_profile(CLI::App* command, std::string& profile) {
   command->add_option("--profile", profile, "measured costs, from `foreplan profile`");
 }
 
+/// What is trained, on what, and what is known of its costs.
+void add_task(CLI::App* command, TaskOptions& task) {
+  command->add_option("MODEL", task.model, "a shipped name or a file")->required();
+  add_cluster(command, task.cluster);
+  add_batch(command, task.global_batch);
+  command
+      ->add_option("--optimizer", task.optimizer,
+                   "sgd (with momentum) or adam; auto: sgd for what runs here, else adam")
+      ->capture_default_str();
+  command->add_option("--seq", task.sequence, "tokens of a sample, where it has tokens")
+      ->check(whole_number(1));
+  command
+      ->add_option("--target-seq", task.target_sequence,
+                   "tokens that a decoder behind an encoder writes; as many by default")
+      ->check(whole_number(1));
+  command
+      ->add_option("--precision", task.precision,
+                   "fp32, tf32, fp16, bf16, fp8; auto: fp32 for what runs here, else bf16 or fp16")
+      ->capture_default_str();
+  command->add_option("--stack", task.stack,
+                      "the software that trains: a shipped name or a file (folded forecasts)");
+  command
+      ->add_option("--collectives", task.collectives,
+                   "ring, tree, ...; auto: each by what it costs (folded forecasts)")
+      ->capture_default_str();
+  add_profile(command, task.profile);
+}
+
+/// What a plan is for, beside the fastest step.
+void add_goal(CLI::App* command, GoalOptions& goal) {
+  command
+      ->add_option("--objective", goal.objective,
+                   "time, cost (fewest device hours) or devices (fewest for the deadline)")
+      ->capture_default_str();
+  command->add_option("--tokens", goal.tokens, "tokens to train, as 15e12")
+      ->check(positive_number());
+  command->add_option("--samples", goal.samples, "samples to train")->check(positive_number());
+  command->add_option("--price-per-device-hour", goal.price, "in any currency")
+      ->check(positive_number());
+  command->add_option("--deadline", goal.deadline, "of the training: 90s, 36h, 30d");
+  command->add_flag("--explain", goal.explain,
+                    "why this plan, the runner-up, and what 20 % more of something would bring");
+}
+
 void add_backend(CLI::App* command, std::string& backend) {
   command->add_option("--backend", backend, "host or cuda")->capture_default_str();
 }
@@ -91,6 +135,7 @@ void add_disturbance(CLI::App* command, Disturbance& told) {
 
 struct Commands {
   EstimateCommand estimate;
+  SpeedupCommand speedup;
   PlanCommand plan;
   SimulateCommand simulate;
   ListCommand list;
@@ -109,49 +154,43 @@ void add_forecasting(CLI::App& app, Commands& c, std::ostream& out) {
   CLI::App* estimate = add_command(
       app, "estimate", "Forecast step time and memory of one strategy",
       "mlp-4x1024 --cluster host --strategy dp=2,micro_batch=32 --global-batch 128", c.estimate);
-  estimate->add_option("MODEL", c.estimate.model, "a shipped name or a file")->required();
-  add_cluster(estimate, c.estimate.cluster);
+  add_task(estimate, c.estimate.task);
   estimate->add_option("--strategy", c.estimate.strategy, "dp=2,tp=1,pp=1,micro_batch=16,...");
-  add_batch(estimate, c.estimate.global_batch);
-  estimate
-      ->add_option("--optimizer", c.estimate.optimizer,
-                   "sgd (with momentum) or adam; auto: sgd for what runs here, else adam")
-      ->capture_default_str();
-  estimate->add_option("--seq", c.estimate.sequence, "tokens of a sample, where it has tokens")
-      ->check(whole_number(1));
-  estimate
-      ->add_option("--target-seq", c.estimate.target_sequence,
-                   "tokens that a decoder behind an encoder writes; as many by default")
-      ->check(whole_number(1));
-  estimate
-      ->add_option("--precision", c.estimate.precision,
-                   "fp32, tf32, fp16, bf16, fp8; auto: fp32 for what runs here, else bf16 or fp16")
-      ->capture_default_str();
-  estimate->add_option("--stack", c.estimate.stack,
-                       "the software that trains: a shipped name or a file (folded forecasts)");
-  estimate
-      ->add_option("--collectives", c.estimate.collectives,
-                   "ring, tree, ...; auto: each by what it costs (folded forecasts)")
-      ->capture_default_str();
   add_disturbance(estimate, c.estimate.disturbance);
-  add_profile(estimate, c.estimate.profile);
   estimate->add_option("--trace", c.estimate.trace, "write the step as Chrome trace events");
   estimate->add_option("-o,--output", c.estimate.output,
                        "write the forecast timeline, for `compare`");
   estimate->callback([&] { run_estimate(c.estimate, out); });
 
-  CLI::App* plan = add_command(app, "plan", "Find the fastest strategy that fits",
-                               "mnist-mlp --cluster host --global-batch 256 -o plan.json", c.plan);
-  plan->add_option("MODEL", c.plan.model, "a shipped name or a file")->required();
-  add_cluster(plan, c.plan.cluster);
-  add_batch(plan, c.plan.global_batch);
-  add_optimizer(plan, c.plan.optimizer);
-  add_profile(plan, c.plan.profile);
+  CLI::App* speedup =
+      add_command(app, "speedup", "Every family of strategy, side by side on 1, 2, 4, ... devices",
+                  "gpt3-175b --cluster dgx-a100x64 --global-batch 512 --seq 2048", c.speedup);
+  add_task(speedup, c.speedup.task);
+  speedup->add_option("--devices", c.speedup.devices, "use at most so many devices of the cluster")
+      ->check(whole_number(1));
+  speedup
+      ->add_option("--families", c.speedup.families,
+                   "only these, as zero-3,tensor,hybrid; default: all")
+      ->delimiter(',');
+  speedup->callback([&] { run_speedup(c.speedup, out); });
+
+  CLI::App* plan = add_command(app, "plan", "Find the fastest strategy that fits, with proof",
+                               "gpt3-175b --cluster dgx-a100x64 --global-batch 512", c.plan);
+  add_task(plan, c.plan.task);
   plan->add_option("--devices", c.plan.devices, "use at most so many devices of the cluster")
       ->check(whole_number(1));
   plan->add_option("--top", c.plan.top, "how many runners-up to show")
       ->check(whole_number(0))
       ->capture_default_str();
+  plan->add_flag("--exhaustive", c.plan.exhaustive, "simulate every strategy of the space");
+  plan->add_option("--gap", c.plan.gap,
+                   "enough: a plan at most so much above the lower bound, 0.01 for 1 %");
+  plan->add_option("--time-limit", c.plan.time_limit,
+                   "stop with what is found after so long, as 5s");
+  plan->add_option("--threads", c.plan.threads,
+                   "default: one a core; any number gives the same plan")
+      ->check(whole_number(1, 1024));
+  add_goal(plan, c.plan.goal);
   plan->add_option("-o,--output", c.plan.output, "write the plan, for `foreplan run`");
   plan->callback([&] { run_plan(c.plan, out); });
 

@@ -40,12 +40,14 @@ Json kernels_json(const CalibratedFamily& found, const DeviceSpec& device,
     }
   }
   json["l2_bandwidth_bytes_per_s"] = rounded(k.l2_bandwidth.bytes_per_s);
+  json["misaligned_efficiency"] = rounded(k.misaligned_efficiency);
   json["tile_overhead_s"] = rounded(seconds(k.tile_overhead));
   json["attention_forward_efficiency"] = rounded(k.attention_forward_efficiency);
   json["attention_backward_efficiency"] = rounded(k.attention_backward_efficiency);
   json["attention_generation"] = k.attention_generation;
   json["memory_efficiency"] = rounded(k.memory_efficiency);
   json["memory_ramp_s"] = rounded(seconds(k.memory_ramp));
+  json["product_power"] = rounded(k.product_power);
   json["power_w"] = load_device(found.family->devices.front()).power_w;
   json["fitted_on"] = fitted_on(found, date);
   return json;

@@ -8,6 +8,8 @@
 
 #include "sim/cost_model.hpp"
 #include "tools/disturbance.hpp"
+#include "tools/loaded_task.hpp"
+#include "tools/plan_goal.hpp"
 
 namespace foreplan {
 
@@ -15,20 +17,31 @@ namespace foreplan {
 /// and throws Error; only main prints and exits. Files are named as the user named them.
 
 struct EstimateCommand {
-  std::string model, cluster = "host", strategy, profile, trace, output, optimizer = "auto";
-  std::string precision = "auto", collectives = "auto", stack;
+  TaskOptions task;
+  std::string strategy, trace, output;
   Disturbance disturbance{};
-  std::int64_t global_batch = 0;
-  std::int64_t sequence = 0, target_sequence = 0;  ///< tokens; 0: the model's own
   bool json = false;
 };
 void run_estimate(const EstimateCommand& command, std::ostream& out);
 
+struct SpeedupCommand {
+  TaskOptions task;
+  std::vector<std::string> families;  ///< empty: all
+  int devices = 0;
+  bool json = false;
+};
+void run_speedup(const SpeedupCommand& command, std::ostream& out);
+
 struct PlanCommand {
-  std::string model, cluster = "host", profile, output, optimizer = "sgd";
-  std::int64_t global_batch = 0;
+  TaskOptions task;
+  std::string output;
   int devices = 0;
   int top = 10;
+  int threads = 0;  ///< 0: one a core
+  bool exhaustive = false;
+  double gap = 0;
+  std::string time_limit;  ///< "5s"; empty: none
+  GoalOptions goal{};
   bool json = false;
 };
 void run_plan(const PlanCommand& command, std::ostream& out);

@@ -4,20 +4,25 @@
     tools/convert_simumax.py SYSTEM.json -o PROFILE.json --source TEXT
 
 A system file (MooreThreads/SimuMax, configs/system; Apache 2.0) tells efficiencies of products and attention
-by shape, as they were measured. Of it foreplan gets the seconds that they stand for (SimuMax docs/system.md):
+by shape, as they were measured, and of memory and collectives, as they were fitted. Of it foreplan gets the
+seconds that they stand for (SimuMax docs/system.md):
 
-    seconds = FLOPs / (tflops 1e12 efficiency)
+    op          seconds = FLOPs / (tflops 1e12 efficiency)
+    memory      seconds = latency + bytes / (gbps 2^30 efficiency), for whatever is no product
+    collective  seconds = fixed + latency hops + bytes hops / (ranks gbps 2^30 efficiency), where one node's were
+                fitted; hops = scale (ranks + offset)
 
 with these FLOPs: products 2 m k n; grouped products 2 ng M K N; attention, counted in full though it is causal,
 2 b s^2 heads (qk + v) forward and 5 b s^2 heads (qk + v) backward. Products are known by their layout: TN is
 forward [m, k, n], NN the gradient of the input, NT that of the weights. Where weights' gradients of both
-formats were measured, those in fp32 are taken. Efficiencies of 0 stand for nothing and are left out. So are the
-bandwidths and latencies of memory and network: the bytes that they go with are SimuMax's own.
+formats were measured, those in fp32 are taken. Efficiencies of 0 stand for nothing and are left out.
 """
 
 import argparse
 import json
 import sys
+
+GIB = 2**30
 
 
 def fields(key):
@@ -87,6 +92,54 @@ def attention(table, step, counted):
                  counted * scores * (qk + v) / (peak * efficiency))
 
 
+def fit(what, bandwidth):
+    return {
+        "what": what,
+        "variable": "bytes",
+        "overhead_s": round(bandwidth["latency_us"] * 1e-6, 9),
+        "per_s": bandwidth["gbps"] * GIB * bandwidth["efficient_factor"],
+        "residual": 0,
+        "points": 0,
+        "fitted_on": "SimuMax's own fit of accelerator.bandwidth",
+    }
+
+
+def fits(bandwidth):
+    for dtype in ("fp32", "bf16"):
+        yield fit(f"bytes {dtype}", bandwidth["default"])
+    names = {
+        "permute_fwd": ["dispatch.forward bf16", "combine.forward bf16"],
+        "permute_bwd": ["dispatch.backward_input bf16", "combine.backward_input bf16"],
+        "ce_fusion" if "ce_fusion" in bandwidth else "ce": [
+            "softmax_cross_entropy.forward bf16",
+            "softmax_cross_entropy.backward_input bf16",
+        ],
+    }
+    for key, ops in names.items():
+        for name in ops if key in bandwidth else []:
+            yield fit(name, bandwidth[key])
+
+
+def collectives(network):
+    """Seconds of SimuMax's fitted lines at some sizes, among 2, 4 and 8 ranks of a node."""
+    names = {"all_reduce": "all_reduce", "all_gather": "all_gather",
+             "reduce_scatter": "reduce_scatter", "all2all": "all_to_all"}
+    for name, operation in names.items():
+        line = network["op"][name]
+        if "efficient_factor" not in line:
+            continue
+        rate = network["bandwidth"]["gbps"] * GIB * line["efficient_factor"]
+        fixed = line.get("fixed_latency_us_by_comm_num", {})
+        for ranks in (2, 4, 8):
+            hops = (ranks + line["offset"]) * line["scale"]
+            start = line["latency_us"] * hops
+            start += fixed.get(str(ranks), line.get("fixed_latency_us", 0))
+            for size in (2**20, 2**36):
+                seconds = start * 1e-6 + size * hops / ranks / rate
+                yield {"operation": operation, "ranks": ranks, "bytes": size,
+                       **sample(float(f"{seconds:.6g}"))}
+
+
 def profile(system, source):
     accelerator = system["accelerator"]
     ops = accelerator["op"]
@@ -97,6 +150,7 @@ def profile(system, source):
         *attention(ops["sdp_bwd"], "backward_input", 5),
     ]
     nothing = sample(0)
+    network = system["networks"].get("high_intra_node")
     return {
         "schema": "foreplan.profile/1",
         "source": source,
@@ -104,11 +158,11 @@ def profile(system, source):
                    "clock_mhz": 0, "driver": "", "measured_at": "", "workers": system["num_per_node"]},
         "ops": rows,
         "copies": [],
-        "collectives": [],
+        "collectives": list(collectives(network)) if network else [],
         "dispatch": nothing,
         "handover": nothing,
         "barrier": nothing,
-        "fits": [],
+        "fits": list(fits(accelerator["bandwidth"])),
     }
 
 

@@ -120,7 +120,7 @@ const Cluster& PublishedForecaster::cluster_of(const PublishedRow& row,
                           .switch_reduction = spec.switch_reduction};
   group.nics_per_node = std::min(nics.per_node, group.devices_per_node);
   group.nic = LinkFacts{.bandwidth = nics.bandwidth,
-                        .latency = hardware_.nic_latency,
+                        .latency = nics.latency > Duration{} ? nics.latency : hardware_.nic_latency,
                         .efficiency = nics.efficiency,
                         .setup = nics.setup > Duration{} ? nics.setup : spec.collective_setup,
                         .flow = nics.flow};
@@ -251,7 +251,9 @@ PublishedForecast PublishedForecaster::forecast(const PublishedRow& row,
   const Optimizer optimizer = published_optimizer(row, result.assumed);
   const NumberFormats formats = formats_of(published_precision(row));
   const Strategy strategy = published_strategy(row, facts, result.assumed);
-  const std::int64_t padding = strategy.tp > 1 ? kVocabularyRows * strategy.tp : 1;
+  const std::int64_t megatron = strategy.tp > 1 ? kVocabularyRows * strategy.tp : 1;
+  const std::int64_t padding =
+      facts.vocabulary_multiple > 0 ? facts.vocabulary_multiple : megatron;
   const OpGraph& model = model_of(row, facts, padding);
   const std::int64_t tokens = row.model.sequence.value_or(1);
   const Task task{.model = model,

@@ -5,6 +5,7 @@
 
 #include "planner/lowering.hpp"
 #include "sim/error.hpp"
+#include "sim/profile.hpp"
 #include "tests/models/gpt.hpp"
 #include "tests/planner/fake_cost_model.hpp"
 #include "tests/planner/models.hpp"
@@ -90,6 +91,55 @@ TEST(FoldedStep, IsTheSumOfItsOpsOnOneDevice) {
   EXPECT_EQ(estimate.breakdown.optimizer, 2 * kOp);
   EXPECT_EQ(estimate.breakdown.idle, Duration::zero());
   EXPECT_EQ(estimate.tokens_per_s, estimate.samples_per_s * 4);
+}
+
+/// What was measured of whole layers of hand_made_gpt() on one rank, two samples at a time.
+Profile whole_layers() {
+  Profile profile;
+  const auto add = [&](const char* layer, LayerTimes times) {
+    profile.layers.push_back(
+        {.model = "gpt", .layer = layer, .tp = 1, .micro_batch = 2, .times = times});
+  };
+  add("embedding", {1us, 2us, 1us});
+  add("layer", {10us, 20us, 5us});
+  add("head", {3us, 6us, 2us});
+  return profile;
+}
+
+// A micro-batch takes 1 + 2 * 10 + 3 forward and 2 + 2 * 20 + 6 backward, 72 us; three of them, then updates of
+// 1 + 2 * 5 + 2 us. With recomputation each layer's forward comes again: 20 us more. Nothing else is asked for.
+TEST(FoldedStep, IsTheSumOfLayersThatWereMeasuredWhole) {
+  const OpGraph gpt = hand_made_gpt({});
+  const Cluster cluster = node(1);
+  const ProfileModel costs(whole_layers());
+  const Task task{.model = gpt,
+                  .cluster = cluster,
+                  .costs = costs,
+                  .global_batch = 6,
+                  .lengths = {.source = 4}};
+  const Estimate plain = FoldedStep(task, {.micro_batch = 2}).estimate(costs);
+  EXPECT_EQ(plain.step_time, 3 * 72us + 13us);
+  EXPECT_EQ(plain.breakdown.optimizer, 13us);
+  const Estimate again =
+      FoldedStep(task, {.micro_batch = 2, .recompute = Recompute::full}).estimate(costs);
+  EXPECT_EQ(again.step_time, 3 * 92us + 13us);
+}
+
+// Two stages: embedding and a layer, 11 and 22 us; a layer and the head, 13 and 26. 1F1B of three micro-batches
+// on links of no latency and endless bandwidth would take 11 + 3 * 39 + 22 us; links only add to that. The first
+// stage updates for 6 us, the second for 7.
+TEST(FoldedStep, SchedulesLayersThatWereMeasuredWhole) {
+  const OpGraph gpt = hand_made_gpt({});
+  const Cluster cluster = node(2);
+  const ProfileModel costs(whole_layers());
+  const Task task{.model = gpt,
+                  .cluster = cluster,
+                  .costs = costs,
+                  .global_batch = 6,
+                  .lengths = {.source = 4}};
+  const Estimate estimate = FoldedStep(task, {.pp = 2, .micro_batch = 2}).estimate(costs);
+  EXPECT_EQ(estimate.breakdown.compute, 3 * 72us / 2);
+  EXPECT_GE(estimate.step_time, 11us + 3 * 39us + 22us + 6us);
 }
 
 // 2 s b h L (...) of Korthikanti et al., section 4, plus the ends: the embedding's mask s b h; the last

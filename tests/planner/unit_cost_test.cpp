@@ -33,7 +33,12 @@ UnitCost priced(std::vector<Exchange> exchanges, const Stack& stack, int tensor_
 }
 
 Exchange exchange(CollectiveKind kind, Pass pass, Duration time) {
-  return {.kind = kind, .axis = Axis::tensor, .pass = pass, .beside = {LayerId{0}}, .time = time};
+  return {.kind = kind,
+          .axis = Axis::tensor,
+          .pass = pass,
+          .bytes = {},
+          .beside = {LayerId{0}},
+          .time = time};
 }
 
 const Stack kPipelined{.pipeline_tensor = true};

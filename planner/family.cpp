@@ -1,0 +1,294 @@
+#include "planner/family.hpp"
+
+#include <algorithm>
+
+#include "planner/rank_groups.hpp"
+#include "planner/stage_layout.hpp"
+
+namespace foreplan {
+namespace {
+
+Layouts none_of(Obstacle obstacle) { return {.strategies = {}, .obstacle = obstacle}; }
+Layouts one_of(const Strategy& strategy) { return {.strategies = {strategy}}; }
+
+std::vector<int> divisors(int number) {
+  std::vector<int> found;
+  for (int i = 1; i <= number; ++i) {
+    if (number % i == 0) found.push_back(i);
+  }
+  return found;
+}
+
+Layouts replicas(const Task& task, const Strategy& strategy) {
+  if (task.global_batch % strategy.dp != 0) return none_of(Obstacle::batch);
+  return one_of(strategy);
+}
+
+Layouts scattered(const Task& task, int devices) {
+  if (devices == 1) return one_of({});  // which runs the network as it is
+  if (task.cluster.specs().size() > 1 || !task.slow.empty()) {
+    return none_of(Obstacle::mixed_devices);
+  }
+  return replicas(task, {.dp = devices, .replication = Replication::dataparallel});
+}
+
+Layouts by_layers(const Task& task, int devices) {
+  if (!task.model.flat()) return none_of(Obstacle::blocks);
+  if (task.cluster.specs().size() > 1 || !task.slow.empty()) {
+    return none_of(Obstacle::mixed_devices);
+  }
+  return replicas(task, {.dp = devices});
+}
+
+bool has_sequences(const OpGraph& model) {
+  const Positions& rows = model.input_positions();
+  return rows.source + rows.target > 0;
+}
+
+bool has_layer(const OpGraph& model, LayerKind kind) {
+  return std::any_of(model.layers().begin(), model.layers().end(),
+                     [&](const Layer& layer) { return layer.kind == kind; });
+}
+
+Layouts tensor(const Task& task, int devices) {
+  Layouts found = one_of({.tp = devices});
+  if (devices > 1 && has_sequences(task.model)) {
+    found.strategies.push_back({.tp = devices, .sp = true});
+  }
+  return found;
+}
+
+Layouts context(const Task& task, int devices) {
+  if (!has_layer(task.model, LayerKind::attention)) return none_of(Obstacle::sequence);
+  return one_of({.cp = devices});
+}
+
+Layouts expert(const Task& task, int devices) {
+  if (!has_layer(task.model, LayerKind::expert_linear)) return none_of(Obstacle::experts);
+  if (devices == 1) return one_of({});
+  if (task.global_batch % devices != 0) return none_of(Obstacle::batch);
+  Layouts found;
+  for (const int ep : divisors(devices)) {
+    if (ep > 1) found.strategies.push_back({.dp = devices, .ep = ep});
+  }
+  return found;
+}
+
+/// Numbers of chunks a stage, at least two.
+std::vector<int> chunk_counts(int layers, int stages) {
+  std::vector<int> even, few;
+  for (int chunks = 2; chunks * stages <= layers; ++chunks) {
+    const int parts = chunks * stages;
+    if (layers % parts == 0 || (layers + 2) % parts == 0) even.push_back(chunks);
+    if (chunks <= 4) few.push_back(chunks);
+  }
+  return even.empty() ? few : even;
+}
+
+/// Adds a pipeline of this schedule, with each of its numbers of chunks.
+void add_pipelines(Strategy strategy, Schedule schedule, int layers, Layouts& found) {
+  if (strategy.pp == 1) {
+    found.strategies.push_back(strategy);
+    return;
+  }
+  strategy.schedule = schedule;
+  if (schedule == Schedule::interleaved) {
+    // Written as 1F1B of several chunks, as it is usually told.
+    strategy.schedule = Schedule::one_f_one_b;
+    for (const int chunks : chunk_counts(layers, strategy.pp)) {
+      strategy.vpp = chunks;
+      found.strategies.push_back(strategy);
+    }
+    return;
+  }
+  const int parts = schedule == Schedule::zb_v ? 2 * strategy.pp : strategy.pp;
+  if (parts <= layers) found.strategies.push_back(strategy);
+}
+
+Layouts pipelines(const Task& task, int devices, std::initializer_list<Schedule> schedules) {
+  const int layers = unit_chain(task.model).layers;
+  Layouts found;
+  for (const Schedule schedule : schedules) {
+    add_pipelines({.pp = devices}, schedule, layers, found);
+    if (devices == 1) break;
+  }
+  if (found.strategies.empty()) found.obstacle = Obstacle::layers;
+  return found;
+}
+
+/// The devices that reach each other without a network; all where nobody tells nodes.
+int node_devices(const Cluster& cluster) {
+  return cluster.node_groups().empty() ? cluster.devices() : node_facts(cluster).devices;
+}
+
+Layouts products(const Task& task, int devices) {
+  const int layers = unit_chain(task.model).layers;
+  const int node = node_devices(task.cluster);
+  Layouts found;
+  for (const int tp : divisors(devices)) {
+    if (tp > node) break;
+    for (const int pp : divisors(devices / tp)) {
+      const int dp = devices / tp / pp;
+      const int dimensions = (tp > 1 ? 1 : 0) + (pp > 1 ? 1 : 0) + (dp > 1 ? 1 : 0);
+      if (dimensions < 2 || pp > layers || task.global_batch % dp != 0) continue;
+      const Strategy product{
+          .dp = dp, .tp = tp, .pp = pp, .sp = tp > 1 && has_sequences(task.model)};
+      for (const Schedule schedule :
+           {Schedule::one_f_one_b, Schedule::interleaved, Schedule::zb_h1}) {
+        add_pipelines(product, schedule, layers, found);
+        if (pp == 1) break;
+      }
+    }
+  }
+  if (found.strategies.empty()) found.obstacle = Obstacle::products;
+  return found;
+}
+
+}  // namespace
+
+std::string_view name(Family family) {
+  switch (family) {
+    case Family::ddp:
+      return "ddp";
+    case Family::dataparallel:
+      return "dataparallel";
+    case Family::micro_batches:
+      return "micro-batches";
+    case Family::zero_1:
+      return "zero-1";
+    case Family::zero_2:
+      return "zero-2";
+    case Family::zero_3:
+      return "zero-3";
+    case Family::tensor:
+      return "tensor";
+    case Family::layer_split:
+      return "layer-split";
+    case Family::context:
+      return "context";
+    case Family::expert:
+      return "expert";
+    case Family::gpipe:
+      return "gpipe";
+    case Family::one_f_one_b:
+      return "1f1b";
+    case Family::interleaved:
+      return "interleaved";
+    case Family::zero_bubble:
+      return "zero-bubble";
+    case Family::hybrid:
+      return "hybrid";
+  }
+  return "?";
+}
+
+std::string_view name(Obstacle obstacle) {
+  switch (obstacle) {
+    case Obstacle::none:
+      return "none";
+    case Obstacle::memory:
+      return "memory";
+    case Obstacle::batch:
+      return "batch";
+    case Obstacle::micro_batches:
+      return "micro-batches";
+    case Obstacle::layers:
+      return "layers";
+    case Obstacle::cuts:
+      return "cuts";
+    case Obstacle::width:
+      return "width";
+    case Obstacle::sequence:
+      return "sequence";
+    case Obstacle::blocks:
+      return "blocks";
+    case Obstacle::experts:
+      return "experts";
+    case Obstacle::mixed_devices:
+      return "mixed devices";
+    case Obstacle::precision:
+      return "precision";
+    case Obstacle::products:
+      return "no product";
+    case Obstacle::other:
+      return "refused";
+  }
+  return "?";
+}
+
+Layouts layouts(const Task& task, Family family, int devices) {
+  switch (family) {
+    case Family::ddp:
+    case Family::micro_batches:
+      return replicas(task, {.dp = devices});
+    case Family::dataparallel:
+      return scattered(task, devices);
+    case Family::zero_1:
+      return replicas(task, {.dp = devices, .zero = 1});
+    case Family::zero_2:
+      return replicas(task, {.dp = devices, .zero = 2});
+    case Family::zero_3:
+      return replicas(task, {.dp = devices, .zero = 3});
+    case Family::tensor:
+      return tensor(task, devices);
+    case Family::layer_split:
+      return by_layers(task, devices);
+    case Family::context:
+      return context(task, devices);
+    case Family::expert:
+      return expert(task, devices);
+    case Family::gpipe:
+      return pipelines(task, devices, {Schedule::gpipe});
+    case Family::one_f_one_b:
+      return pipelines(task, devices, {Schedule::one_f_one_b});
+    case Family::interleaved:
+      return pipelines(task, devices, {Schedule::interleaved});
+    case Family::zero_bubble:
+      return pipelines(task, devices, {Schedule::zb_h1, Schedule::zb_h2, Schedule::zb_v});
+    case Family::hybrid:
+      return products(task, devices);
+  }
+  return {};
+}
+
+std::vector<std::int64_t> micro_batches_of(Family family, std::int64_t share) {
+  if (family == Family::ddp || family == Family::dataparallel) return {share};
+  std::vector<std::int64_t> small, large;
+  for (std::int64_t size = 1; size * size <= share; ++size) {
+    if (share % size != 0) continue;
+    if (share / size <= kMostMicroBatches) small.push_back(size);
+    if (size * size < share && size <= kMostMicroBatches) large.push_back(share / size);
+  }
+  small.insert(small.end(), large.rbegin(), large.rend());
+  if (family == Family::micro_batches) small.pop_back();
+  return small;
+}
+
+Obstacle usual_obstacle(const Task& task, Family family, int devices) {
+  for (int i = 0; i < devices; ++i) {
+    const auto& peaks = task.cluster.device(DeviceId{i}).peak;
+    if (peaks.find(task.products.value_or(task.precision)) == peaks.end())
+      return Obstacle::precision;
+  }
+  switch (family) {
+    case Family::micro_batches:
+      return Obstacle::micro_batches;
+    case Family::tensor:
+    case Family::layer_split:
+      return Obstacle::width;
+    case Family::context:
+      return Obstacle::sequence;
+    case Family::expert:
+      return Obstacle::experts;
+    case Family::interleaved:
+      return task.global_batch % devices == 0 ? Obstacle::cuts : Obstacle::micro_batches;
+    case Family::gpipe:
+    case Family::one_f_one_b:
+    case Family::zero_bubble:
+      return Obstacle::cuts;
+    default:
+      return Obstacle::other;
+  }
+}
+
+}  // namespace foreplan
