@@ -116,7 +116,8 @@ class UnitExecution {
         setting_.samples * model_.operand_positions(id)[operand].count(lengths);
     const std::int64_t features = operand_features(layer, operand).value_or(layer.out_features);
     const bool split = producer >= LayerId{0} && output_is_split(sharding(producer));
-    return std::max<std::int64_t>(1, ceil_div(rows * features, split || setting_.sp ? setting_.tp : 1));
+    return std::max<std::int64_t>(
+        1, ceil_div(rows * features, split || setting_.sp ? setting_.tp : 1));
   }
 
   /// The gradients of weights are added to those of earlier micro-batches, in the product or behind it.

@@ -73,6 +73,17 @@ TEST(ProductShape, OfAStridedConvolutionLeavesOutWhatNoWindowReads) {
   expect_shape({.op = "conv2d", .pass = backward_input, .shape = strided}, {2, 128, 3, 12});
 }
 
+// 16 bytes are 8 numbers of fp16, 4 of fp32.
+TEST(ProductShape, IsMisalignedWhereFeaturesAreNoMultipleOf16Bytes) {
+  const auto misaligned = [](std::int64_t in, std::int64_t out, DType dtype) {
+    return product_shape({.op = "linear", .shape = {3, in, out}, .dtype = dtype}).misaligned;
+  };
+  EXPECT_FALSE(misaligned(8, 16, DType::fp16));
+  EXPECT_TRUE(misaligned(8, 12, DType::fp16));
+  EXPECT_TRUE(misaligned(12, 8, DType::fp16));
+  EXPECT_FALSE(misaligned(12, 8, DType::fp32));
+}
+
 TEST(ProductShape, OfOthersIsNone) {
   EXPECT_EQ(product_shape({.op = "gelu", .shape = {8}}).batch, 0);
   EXPECT_EQ(product_shape({.op = "adam", .pass = optimizer, .shape = {8}}).batch, 0);

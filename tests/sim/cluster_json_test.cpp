@@ -86,6 +86,8 @@ TEST(ClusterJson, KeepsWhatKernelsReach) {
                              .memory_ramp = 2345ns,
                              .power_w = 700,
                              .fitted_on = "rows"}};
+  spec.kernels->misaligned_efficiency = 0.5;
+  spec.kernels->product_power = 1.75;
   const Cluster cluster("one", {spec}, {{.id = "d", .kind = VertexKind::device, .spec = 0}}, {});
   const TemporaryFile file("c.json", to_json(cluster, "measured"));
   const Cluster back = read_cluster(file.path(), {});
@@ -100,6 +102,8 @@ TEST(ClusterJson, KeepsWhatKernelsReach) {
   EXPECT_EQ(read.memory_efficiency, written.memory_efficiency);
   EXPECT_EQ(read.memory_ramp, written.memory_ramp);
   EXPECT_EQ(read.power_w, written.power_w);
+  EXPECT_EQ(read.misaligned_efficiency, 0.5);
+  EXPECT_EQ(read.product_power, 1.75);
   EXPECT_EQ(read.fitted_on, written.fitted_on);
 }
 

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
+
 #include "sim/error.hpp"
 #include "sim/roofline.hpp"
 
@@ -132,14 +134,48 @@ TEST(KernelTime, OfAttentionKnowsWhatIsMaskedAndTheAgeOfItsKernels) {
   EXPECT_NEAR(microseconds(forward), 29.8057728 / 2 + 2, kPicosecond);
 }
 
-// An eighth of the power is half the clock: 2 x 26.2144 us of computing. More power than measured changes nothing.
-TEST(KernelTime, GrowsAsTheCubeRootOfPower) {
+// Rows that do not begin on 16 bytes run at half of it: 2 x 26.2144 us of computing.
+TEST(KernelTime, IsLongerWhereRowsAreMisaligned) {
   DeviceSpec spec = device();
-  spec.power_w = 100;
-  EXPECT_NEAR(microseconds(product({1, 256, 2560, 1000}), spec), 2 * 26.2144 + 2, kPicosecond);
-  for (const double power : {0.0, 800.0, 1600.0}) {
-    spec.power_w = power;
-    EXPECT_NEAR(microseconds(product({1, 256, 2560, 1000}), spec), 28.2144, kPicosecond);
+  spec.kernels->misaligned_efficiency = 0.5;
+  Op op = product({1, 256, 2560, 1000});
+  EXPECT_NEAR(microseconds(op, spec), 28.2144, kPicosecond);
+  op.product.misaligned = true;
+  EXPECT_NEAR(microseconds(op, spec), 2 * 26.2144 + 2, kPicosecond);
+}
+
+/// Products draw q of what an 800 W limit leaves.
+DeviceSpec drawing(double q, double limit = 800) {
+  DeviceSpec spec = device();
+  spec.kernels->product_power = q;
+  spec.power_w = limit;
+  return spec;
+}
+
+// Products alone: q x^3 = 1, so 8 halves the clock. Twice the limit is half of q: 4^(1/3).
+TEST(PowerSlowdown, IsTheCubeRootOfWhatProductsDraw) {
+  EXPECT_NEAR(power_slowdown(1, drawing(8)), 2, 1e-9);
+  EXPECT_NEAR(power_slowdown(1, drawing(8, 1600)), std::cbrt(4), 1e-9);
+}
+
+TEST(PowerSlowdown, IsNoneWhereThePowerSuffices) {
+  EXPECT_EQ(power_slowdown(1, drawing(1)), 1);
+  EXPECT_EQ(power_slowdown(0, drawing(8)), 1);
+  EXPECT_EQ(power_slowdown(1, drawing(0)), 1);
+  // 1.2 of a third of the time and 1/2 of the rest are 0.73.
+  EXPECT_EQ(power_slowdown(1.0 / 3, drawing(1.2)), 1);
+  DeviceSpec unknown = drawing(8);
+  unknown.kernels.reset();
+  EXPECT_EQ(power_slowdown(1, unknown), 1);
+}
+
+// u' q x^3 + (1 - u') / 2 = 1 with u' = (u / x) / (u / x + 1 - u).
+TEST(PowerSlowdown, LeavesAsMuchPowerAsThereIs) {
+  for (const double share : {0.7, 0.8, 0.9, 1.0}) {
+    const double x = 1 / power_slowdown(share, drawing(1.8));
+    EXPECT_LT(x, 1) << share;
+    const double slow = share / x / (share / x + 1 - share);
+    EXPECT_NEAR(slow * 1.8 * x * x * x + (1 - slow) / 2, 1, 0.01) << share;
   }
 }
 
@@ -200,7 +236,7 @@ TEST(KernelModel, LeavesCopiesToTheLinksAndDispatchToTheDataSheet) {
   EXPECT_EQ(model.copy_time(1_MB, DeviceId{0}, DeviceId{1}), std::nullopt);
   EXPECT_EQ(model.dispatch(spec), 4us);
   EXPECT_EQ(model.handover(), 0us);
-  EXPECT_EQ(model.launches({.launches = 7}), 7);
+  EXPECT_EQ(model.launches({.key = {.op = "x"}, .launches = 7}), 7);
 }
 
 }  // namespace

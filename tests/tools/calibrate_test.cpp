@@ -158,6 +158,8 @@ TEST(WithConstants, SetsEachByItsName) {
                                      facts.attention_forward_efficiency,
                                      facts.attention_backward_efficiency,
                                      facts.memory_efficiency,
+                                     facts.misaligned_efficiency,
+                                     facts.product_power,
                                      seconds(facts.memory_ramp)};
     const auto set = std::count(values.begin(), values.end(), 0.25);
     const bool matrix = name.starts_with("matrix_efficiency.");
