@@ -41,6 +41,9 @@ struct Stack {
   bool overlap_gradients = true;    ///< buckets of gradients are reduced beside backward
   bool overlap_parameters = false;  ///< zero 1, 2: gathered beside the next step's forward
   bool overlap_tensor = true;       ///< backward: exchanges of tp beside the weights' gradients
+  /// Context parallelism: a rank has all of a sequence in its part of the heads while attention is at work
+  /// (DeepSpeed-Ulysses, Megatron's cp_comm_type a2a); else keys and values go around in a ring.
+  bool context_heads = false;
   bool pipeline_tensor = false;  ///< exchanges of tp in parts, each beside another part's product
   Blocking messages_block = Blocking::never;  ///< between stages
   bool gather_again = false;  ///< zero 3: for a forward that repeats, and again for its backward

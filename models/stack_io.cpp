@@ -68,6 +68,7 @@ void read_features(JsonObject& root, Stack& stack) {
   read_flag(root, "overlap_gradients", stack.overlap_gradients);
   read_flag(root, "overlap_parameters", stack.overlap_parameters);
   read_flag(root, "overlap_tensor", stack.overlap_tensor);
+  read_flag(root, "context_heads", stack.context_heads);
   read_flag(root, "pipeline_tensor", stack.pipeline_tensor);
   if (const auto block = root.optional("messages_block")) {
     stack.messages_block = read_blocking(*block);

@@ -25,10 +25,19 @@ Layouts replicas(const Task& task, const Strategy& strategy) {
 }
 
 Layouts scattered(const Task& task, int devices) {
+  if (devices == 1) return one_of({});  // which runs the network as it is
   if (task.cluster.specs().size() > 1 || !task.slow.empty()) {
     return none_of(Obstacle::mixed_devices);
   }
   return replicas(task, {.dp = devices, .replication = Replication::dataparallel});
+}
+
+Layouts by_layers(const Task& task, int devices) {
+  if (!task.model.flat()) return none_of(Obstacle::blocks);
+  if (task.cluster.specs().size() > 1 || !task.slow.empty()) {
+    return none_of(Obstacle::mixed_devices);
+  }
+  return replicas(task, {.dp = devices});
 }
 
 bool has_sequences(const OpGraph& model) {
@@ -153,6 +162,8 @@ std::string_view name(Family family) {
       return "zero-3";
     case Family::tensor:
       return "tensor";
+    case Family::layer_split:
+      return "layer-split";
     case Family::context:
       return "context";
     case Family::expert:
@@ -189,12 +200,18 @@ std::string_view name(Obstacle obstacle) {
       return "width";
     case Obstacle::sequence:
       return "sequence";
+    case Obstacle::blocks:
+      return "blocks";
     case Obstacle::experts:
       return "experts";
     case Obstacle::mixed_devices:
       return "mixed devices";
+    case Obstacle::precision:
+      return "precision";
     case Obstacle::products:
       return "no product";
+    case Obstacle::other:
+      return "refused";
   }
   return "?";
 }
@@ -214,6 +231,8 @@ Layouts layouts(const Task& task, Family family, int devices) {
       return replicas(task, {.dp = devices, .zero = 3});
     case Family::tensor:
       return tensor(task, devices);
+    case Family::layer_split:
+      return by_layers(task, devices);
     case Family::context:
       return context(task, devices);
     case Family::expert:
@@ -245,23 +264,30 @@ std::vector<std::int64_t> micro_batches_of(Family family, std::int64_t share) {
   return small;
 }
 
-Obstacle usual_obstacle(Family family) {
+Obstacle usual_obstacle(const Task& task, Family family, int devices) {
+  for (int i = 0; i < devices; ++i) {
+    const auto& peaks = task.cluster.device(DeviceId{i}).peak;
+    if (peaks.find(task.products.value_or(task.precision)) == peaks.end())
+      return Obstacle::precision;
+  }
   switch (family) {
+    case Family::micro_batches:
+      return Obstacle::micro_batches;
     case Family::tensor:
+    case Family::layer_split:
       return Obstacle::width;
     case Family::context:
       return Obstacle::sequence;
     case Family::expert:
       return Obstacle::experts;
+    case Family::interleaved:
+      return task.global_batch % devices == 0 ? Obstacle::cuts : Obstacle::micro_batches;
     case Family::gpipe:
     case Family::one_f_one_b:
     case Family::zero_bubble:
       return Obstacle::cuts;
-    case Family::interleaved:
-    case Family::micro_batches:
-      return Obstacle::micro_batches;
     default:
-      return Obstacle::products;
+      return Obstacle::other;
   }
 }
 

@@ -18,6 +18,7 @@ enum class Family : std::uint8_t {
   zero_2,         ///< gradients too
   zero_3,         ///< parameters too (FSDP)
   tensor,         ///< inside layers; with sequence parallelism where there are sequences
+  layer_split,    ///< convolutions by samples, the linear layers behind them by features
   context,        ///< along the sequence
   expert,         ///< data parallelism with the experts shared among replicas
   gpipe,          ///< stages; all forward, then all backward
@@ -28,9 +29,9 @@ enum class Family : std::uint8_t {
 };
 inline constexpr std::array kFamilies{
     Family::ddp,         Family::dataparallel, Family::micro_batches, Family::zero_1,
-    Family::zero_2,      Family::zero_3,       Family::tensor,        Family::context,
-    Family::expert,      Family::gpipe,        Family::one_f_one_b,   Family::interleaved,
-    Family::zero_bubble, Family::hybrid};
+    Family::zero_2,      Family::zero_3,       Family::tensor,        Family::layer_split,
+    Family::context,     Family::expert,       Family::gpipe,         Family::one_f_one_b,
+    Family::interleaved, Family::zero_bubble,  Family::hybrid};
 /// One word, as `--families` takes it.
 std::string_view name(Family family);
 
@@ -44,9 +45,12 @@ enum class Obstacle : std::uint8_t {
   cuts,           ///< more than one tensor crosses wherever stages could be cut
   width,          ///< heads or features that the devices do not divide
   sequence,       ///< none, or one that they do not divide
+  blocks,         ///< the network is made of them, and their layers are split alike
   experts,        ///< none, or as many as they do not divide
   mixed_devices,  ///< forecast for devices that are alike only
+  precision,      ///< one that not every device knows
   products,       ///< too few devices for a product
+  other,          ///< the reason tells
 };
 std::string_view name(Obstacle obstacle);
 
@@ -60,7 +64,7 @@ struct Layouts {
 ///
 /// Interleaved: every number of chunks that shares the layers evenly (embedding and head counted as a
 /// layer each, or not), or two to four where none does. Expert: every number of ranks above one that
-/// divides the devices. Hybrid: every dp tp pp = devices with at least two above 1, tp inside a node, pp
+/// divides the devices. Layer split: told as data parallelism, where it changes is not of the Strategy. Hybrid: every dp tp pp = devices with at least two above 1, tp inside a node, pp
 /// as 1F1B, interleaved or ZB-H1.
 Layouts layouts(const Task& task, Family family, int devices);
 
@@ -69,7 +73,7 @@ Layouts layouts(const Task& task, Family family, int devices);
 /// @return  ascending
 std::vector<std::int64_t> micro_batches_of(Family family, std::int64_t share);
 
-/// What stands in the way of a family whose every layout was refused.
-Obstacle usual_obstacle(Family family);
+/// What stands in the way of a family whose every layout was refused on so many devices.
+Obstacle usual_obstacle(const Task& task, Family family, int devices);
 
 }  // namespace foreplan

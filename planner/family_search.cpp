@@ -1,12 +1,9 @@
 #include "planner/family_search.hpp"
 
 #include <algorithm>
-#include <cmath>
-#include <numeric>
 #include <utility>
 
-#include "planner/folded_step.hpp"
-#include "planner/scattered_step.hpp"
+#include "planner/layer_split.hpp"
 #include "sim/error.hpp"
 
 namespace foreplan {
@@ -19,7 +16,7 @@ struct Savers {
 };
 
 std::vector<Savers> savers_of(const Task& task, Family family, const Strategy& strategy) {
-  if (family == Family::dataparallel) return {{}};
+  if (strategy.replication == Replication::dataparallel) return {{}};
   const int zero = strategy.zero;
   std::vector<Savers> savers{{zero, Recompute::none}};
   const bool shards = family == Family::hybrid && strategy.dp > 1 && zero == 0;
@@ -39,9 +36,10 @@ Bytes least_state(const Task& task, const Strategy& s) {
   const auto replicas = static_cast<double>(s.dp) * s.cp;
   const auto share = [&](int zero) { return s.zero >= zero ? mine / replicas : mine; };
   const double master = task.stack.keeps_master(task.precision) ? 4 : 0;
-  const double bytes = share(3) * static_cast<double>(element_size(task.precision).count) +
-                       share(2) * task.stack.gradient_bytes +
-                       share(1) * (4 * state_tensors(task.optimizer) + master);
+  const double bytes =
+      share(3) * static_cast<double>(element_size(task.stack.stored(task.precision)).count) +
+      share(2) * task.stack.gradient_bytes +
+      share(1) * (4 * state_tensors(task.optimizer) + master);
   return Bytes{static_cast<std::int64_t>(bytes)};
 }
 
@@ -49,6 +47,17 @@ Bytes most_memory(const Cluster& cluster) {
   Bytes most;
   for (const DeviceSpec& spec : cluster.specs()) most = std::max(most, spec.memory);
   return most;
+}
+
+/// Of a network that runs, estimate() takes the balanced partition.
+Strategy with_layers(const Task& task, Strategy strategy) {
+  if (strategy.pp == 1 || !strategy.layers.empty() || !is_executable(task.model)) return strategy;
+  Strategy plain = strategy;
+  plain.zero = 0;
+  plain.sp = false;
+  plain.recompute = Recompute::none;
+  strategy.layers = complete(task, plain).layers;
+  return strategy;
 }
 
 struct Candidate {
@@ -62,13 +71,18 @@ class MemberSearch {
   MemberSearch(const Task& task, Family family, const WorkBounds& bounds)
       : task_(task), family_(family), bounds_(bounds), room_(most_memory(task.cluster)) {}
 
-  Member best(int devices, std::optional<Estimate> known) {
-    member_.best = std::move(known);
+  Member best(int devices, Member known) {
+    member_ = std::move(known);
     const Layouts found = layouts(task_, family_, devices);
     if (found.strategies.empty()) {
       member_.obstacle = found.obstacle;
       return finished();
     }
+    if (family_ == Family::layer_split) {
+      split_layers(devices);
+      return finished();
+    }
+    devices_ = devices;
     collect(found.strategies);
     std::sort(candidates_.begin(), candidates_.end(), [](const Candidate& a, const Candidate& b) {
       return std::tie(a.bound, a.strategy) < std::tie(b.bound, b.strategy);
@@ -87,9 +101,18 @@ class MemberSearch {
       Strategy strategy = strategies[layout];
       for (const std::int64_t size : micro_batches_of(family_, task_.global_batch / strategy.dp)) {
         strategy.micro_batch = size;
-        const auto bound = bounds_.bound(strategy, member_.reason);
-        if (bound) candidates_.push_back({*bound, strategy, layout});
+        add(strategy, layout);
       }
+    }
+  }
+
+  void add(const Strategy& strategy, std::size_t layout) {
+    try {
+      const Strategy whole = with_layers(task_, strategy);
+      const auto bound = bounds_.bound(whole, member_.reason);
+      if (bound) candidates_.push_back({*bound, whole, layout});
+    } catch (const Error& error) {
+      member_.reason = error.what();
     }
   }
 
@@ -104,9 +127,33 @@ class MemberSearch {
       Strategy strategy = candidate.strategy;
       strategy.zero = savers[i].zero;
       strategy.recompute = savers[i].recompute;
+      if (tried_ && is_beaten(strategy)) return;
       if (fits(strategy)) return;
       if (!laid_out_) return;
       limits[i] = *candidate.strategy.micro_batch;
+    }
+  }
+
+  /// Recomputing, it works more than the best's whole step.
+  bool is_beaten(const Strategy& strategy) {
+    if (!member_.best || strategy.recompute == Recompute::none) return false;
+    const auto bound = bounds_.bound(strategy, member_.reason);
+    return bound && *bound > member_.best->step_time;
+  }
+
+  void split_layers(int devices) {
+    devices_ = devices;
+    const std::vector<LayerId> places = split_places(task_.model);
+    for (const std::int64_t size : micro_batches_of(family_, task_.global_batch / devices)) {
+      const LayerSplit split(task_, devices, size);
+      for (const LayerId from : places) {
+        try {
+          keep(split.estimate(from), task_.model.layer(from).name);
+          tried_ = true;
+        } catch (const Error& error) {
+          member_.reason = error.what();
+        }
+      }
     }
   }
 
@@ -118,13 +165,10 @@ class MemberSearch {
       return false;
     }
     try {
-      const Estimate found = folded_estimate(task_, strategy);
+      const Estimate found = estimate(task_, strategy);
       tried_ = true;
-      if (!found.feasible) return false;
-      std::optional<Estimate>& best = member_.best;
-      const auto rank = [](const Estimate& e) { return std::tie(e.step_time, e.strategy); };
-      if (!best || rank(found) < rank(*best)) best = found;
-      return true;
+      keep(found, {});
+      return found.feasible;
     } catch (const Error& error) {
       member_.reason = error.what();
       laid_out_ = false;
@@ -132,13 +176,26 @@ class MemberSearch {
     }
   }
 
+  /// Keeps what fits and is the best.
+  void keep(const Estimate& found, const std::string& split_from) {
+    std::optional<Estimate>& best = member_.best;
+    const auto rank = [](const Estimate& e) { return std::tie(e.step_time, e.strategy); };
+    if (!found.feasible || (best && !(rank(found) < rank(*best)))) return;
+    best = found;
+    member_.split_from = split_from;
+  }
+
   Member finished() {
-    if (member_.best) return {.best = std::move(member_.best), .reason = {}};
+    if (member_.best) {
+      member_.obstacle = Obstacle::none;
+      member_.reason.clear();
+      return std::move(member_);
+    }
     if (tried_) {
       member_.obstacle = Obstacle::memory;
       member_.reason.clear();
     } else if (member_.obstacle == Obstacle::none) {
-      member_.obstacle = usual_obstacle(family_);
+      member_.obstacle = usual_obstacle(task_, family_, devices_);
     }
     return std::move(member_);
   }
@@ -147,6 +204,7 @@ class MemberSearch {
   Family family_;
   const WorkBounds& bounds_;
   Bytes room_;
+  int devices_ = 1;
   Member member_;
   std::vector<Candidate> candidates_;
   /// By layout and saver: the least micro-batch that is known not to fit.
@@ -155,81 +213,10 @@ class MemberSearch {
   bool laid_out_ = false;  ///< the last one could
 };
 
-/// Of a network that runs, estimate() takes the balanced partition.
-Strategy with_layers(const Task& task, Strategy strategy) {
-  if (strategy.pp == 1 || !strategy.layers.empty() || !is_executable(task.model)) return strategy;
-  Strategy plain = strategy;
-  plain.zero = 0;
-  plain.sp = false;
-  plain.recompute = Recompute::none;
-  strategy.layers = complete(task, plain).layers;
-  return strategy;
-}
-
 }  // namespace
 
-Estimate folded_estimate(const Task& task, const Strategy& strategy) {
-  if (strategy.replication == Replication::dataparallel) {
-    return ScatteredStep(task, strategy).estimate();
-  }
-  return FoldedStep(task, with_layers(task, strategy)).estimate(task.costs);
-}
-
-WorkBounds::WorkBounds(const Task& task)
-    : task_(task), alike_(task.cluster.specs().size() == 1 && task.slow.empty()) {}
-
-std::optional<Duration> WorkBounds::bound(const Strategy& strategy, std::string& reason) const {
-  const Probe found = probe(strategy);
-  if (!found.work) {
-    reason = found.reason;
-    return std::nullopt;
-  }
-  if (!alike_) return Duration::zero();
-  const auto m = static_cast<double>(task_.global_batch / strategy.dp / *strategy.micro_batch);
-  const double p = strategy.pp;
-  const bool whole = strategy.vpp == 1 && (strategy.schedule == Schedule::gpipe ||
-                                           strategy.schedule == Schedule::one_f_one_b);
-  const double passes = whole ? 1 / (1 - std::pow(1 - 1 / m, p)) : m / p;
-  // A little less, so that rounding never lifts the bound above the step.
-  return duration_from_seconds(seconds(*found.work) * std::max(passes, m / p) * (1 - 1e-9));
-}
-
-WorkBounds::Probe WorkBounds::probe(const Strategy& strategy) const {
-  const Key key{strategy.tp, strategy.cp, strategy.ep, strategy.sp, *strategy.micro_batch};
-  {
-    const std::lock_guard lock(mutex_);
-    const auto found = probes_.find(key);
-    if (found != probes_.end()) return found->second;
-  }
-  Probe result = measured(strategy);
-  const std::lock_guard lock(mutex_);
-  return probes_.emplace(key, std::move(result)).first->second;
-}
-
-WorkBounds::Probe WorkBounds::measured(const Strategy& strategy) const {
-  // Experts are shared among ranks of dp and cp.
-  const int dp = strategy.ep / std::gcd(strategy.ep, strategy.cp);
-  Task one = task_;
-  one.global_batch = dp * *strategy.micro_batch;
-  try {
-    const Estimate estimate = FoldedStep(one, {.dp = dp,
-                                               .tp = strategy.tp,
-                                               .cp = strategy.cp,
-                                               .ep = strategy.ep,
-                                               .micro_batch = strategy.micro_batch,
-                                               .sp = strategy.sp})
-                                  .estimate(one.costs);
-    const DeviceTime& time = estimate.breakdown;
-    // With replicas the rest also aggregates gradients.
-    const bool alone = dp == 1 && strategy.cp == 1;
-    return {.work = time.compute + (alone ? time.exposed_communication : Duration{}), .reason = {}};
-  } catch (const Error& error) {
-    return {.work = std::nullopt, .reason = error.what()};
-  }
-}
-
 Member best_member(const Task& task, Family family, int devices, const WorkBounds& bounds,
-                   std::optional<Estimate> known) {
+                   Member known) {
   return MemberSearch(task, family, bounds).best(devices, std::move(known));
 }
 

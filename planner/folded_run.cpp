@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cmath>
 #include <optional>
 
 #include "planner/folded_step.hpp"
@@ -24,11 +25,11 @@ class FoldedStep::Pricer {
  private:
   PricedUnit priced(const Piece& piece) const {
     const UnitCost* known = step_.units_->priced(piece.unit_class, piece.recompute, kind_, costs_);
+    Pricing pricing =
+        unit_pricing(step_.task_, step_.strategy_, kind_, piece.recompute, costs_);
+    pricing.measured = step_.units_->measured(step_.task_, step_.strategy_, piece.unit_class, costs_);
     const UnitCost cost =
-        known != nullptr
-            ? *known
-            : price(step_.works_[piece.unit_class],
-                    unit_pricing(step_.task_, step_.strategy_, kind_, piece.recompute, costs_));
+        known != nullptr ? *known : price(step_.works_[piece.unit_class], pricing);
     const ShardedUnit& sharded = step_.sharded_[piece.unit_class];
     PricedUnit unit{.cost = cost,
                     .forward = {.compute = cost.whole_forward(), .gather = sharded.gather},
@@ -174,11 +175,34 @@ void FoldedStep::aggregate(std::vector<StageTimes>& stages, const std::vector<St
   }
 }
 
+/// Of a stage whose layers were all measured whole: the sum of their updates, of which a rank does the share
+/// that its own parameters are. Empty where one of them was not.
+std::optional<Duration> FoldedStep::measured_update(std::size_t stage,
+                                                    const CostModel& costs) const {
+  Duration sum{};
+  for (std::size_t j = 0; j < stages_.size(); ++j) {
+    if (static_cast<std::size_t>(stage_of(shape_, static_cast<int>(j))) != stage) continue;
+    for (const Piece& piece : stages_[j]) {
+      const std::optional<LayerTimes> times =
+          units_->measured(task_, strategy_, piece.unit_class, costs);
+      if (!times) return std::nullopt;
+      sum += piece.count * times->update;
+    }
+  }
+  const StageState& state = states_[stage];
+  const std::int64_t all = state.dense + state.expert;
+  if (all == 0) return Duration{};
+  const double share =
+      static_cast<double>(own_parameters(state, strategy_, groups_)) / static_cast<double>(all);
+  return Duration(std::llround(static_cast<double>(sum.count()) * share));
+}
+
 Duration FoldedStep::optimizer_time(std::size_t stage, const CostModel& costs) const {
   Duration slowest{};
+  const std::optional<Duration> measured = measured_update(stage, costs);
   for (const Replica& replica : replicas_) {
     const DeviceSpec& device = spec(replica[stage]);
-    Duration time = update_time(updates_[stage], costs, device);
+    Duration time = measured ? *measured : update_time(updates_[stage], costs, device);
     if (offloads(Offload::optimizer)) {
       // The state comes and goes beside the update, each way on its own.
       time = std::max(time, base_.stages[stage].optimizer_on_host / device.host_bandwidth);

@@ -90,7 +90,7 @@ FoldedStep::FoldedStep(const Task& task, const Strategy& strategy, const SharedP
       shape_(folded_shape(task, strategy_)),
       pipeline_(shared_or(shared.pipeline, [&] { return PipelineEvaluator(shape_); })),
       evaluator_(*pipeline_),
-      groups_(task.cluster, strategy_, task.collectives),
+      groups_(task.cluster, strategy_, task.collectives, &task.costs),
       units_(shared_or(shared.units, [&] { return UnitTable(task_, chain_, strategy_, groups_); })),
       works_(units_->works()),
       replicas_(distinct_replicas(task_, strategy_)) {

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "planner/estimate.hpp"
@@ -168,6 +169,7 @@ class FoldedStep {
   std::vector<StageEnd> ends_of(const std::vector<StageTimes>& stages,
                                 const CostModel& costs) const;
   Duration optimizer_time(std::size_t stage, const CostModel& costs) const;
+  std::optional<Duration> measured_update(std::size_t stage, const CostModel& costs) const;
   void fill_rates(Estimate& result) const;
 
   const Task task_;

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "planner/contraction.hpp"
 #include "sim/error.hpp"
 
 namespace foreplan {
@@ -33,22 +34,14 @@ bool extend(const std::vector<bool>& legal, std::vector<int>& prefix, int stages
 }  // namespace
 
 std::vector<bool> cuts(const OpGraph& model) {
-  const int layers = static_cast<int>(model.size()) - 1;
-  // furthest[i + 1]: the last layer that reads the output of layer i (i = -1: the samples).
-  std::vector<int> furthest(static_cast<std::size_t>(layers) + 1, -1);
-  for (int i = 0; i < layers; ++i) {
-    for (const LayerId input : model.inputs(LayerId{i})) {
-      furthest[static_cast<std::size_t>(static_cast<int>(input) + 1)] = i;
+  UnitInputs inputs;
+  for (std::size_t i = 0; i + 1 < model.size(); ++i) {
+    std::vector<std::int32_t>& read = inputs.emplace_back();
+    for (const LayerId input : model.inputs(LayerId{static_cast<std::int32_t>(i)})) {
+      read.push_back(input == kModelInput ? kSamples : static_cast<std::int32_t>(input));
     }
   }
-  std::vector<bool> legal;
-  int reach = furthest[0];
-  for (int i = 0; i + 1 < layers; ++i) {
-    // Nothing older than layer i's own output may be read beyond i.
-    legal.push_back(reach <= i);
-    reach = std::max(reach, furthest[static_cast<std::size_t>(i) + 1]);
-  }
-  return legal;
+  return single_tensor_cuts(inputs);
 }
 
 void check_cuts(const OpGraph& model, const std::vector<int>& layers) {

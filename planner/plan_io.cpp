@@ -170,7 +170,8 @@ PlanToRun read_plan(const std::filesystem::path& path) {
   if (step_time.number(0) > kLongest) step_time.expected("at most 9.2e6 s");
   plan.step_time = duration_from_seconds(step_time.number());
   // The rest explains the plan to its readers; running needs none of it.
-  for (const char* key : {"certificate", "search_s", "one_device_step_time_s", "alternatives"}) {
+  for (const char* key : {"certificate", "search_s", "one_device_step_time_s", "alternatives",
+                          "training", "explanation"}) {
     root.optional(key);
   }
   root.finish();

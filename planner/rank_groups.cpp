@@ -65,7 +65,13 @@ NodeFacts node_facts(const Cluster& cluster) {
 Duration RankGroups::time(CollectiveKind kind, Bytes bytes, const GroupPlacement& placement) const {
   if (placement.grid.ranks() <= 1) return {};
   if (algorithm_ && !collective_refusal(kind, *algorithm_, placement.grid, {})) {
-    return collective_time(kind, *algorithm_, bytes, placement);
+    // A library's kernel starts before its first byte moves, whatever its algorithm.
+    const Hop& hop = placement.grid.nodes > 1 ? placement.inter : placement.intra;
+    return hop.setup + collective_time(kind, *algorithm_, bytes, placement);
+  }
+  if (measured_ != nullptr && placement.grid.nodes == 1) {
+    const auto time = measured_->collective_time(kind, placement.grid.ranks(), bytes);
+    if (time) return *time;
   }
   if (has_library(placement)) return library_time(kind, bytes, placement);
   return best_algorithm(kind, bytes, placement).time;
@@ -79,23 +85,25 @@ Duration RankGroups::dispatch_time(Bytes bytes, int copies, bool once_per_node) 
 }
 
 RankGroups::RankGroups(const Cluster& cluster, const Strategy& strategy,
-                       std::optional<CollectiveAlgorithm> algorithm)
+                       std::optional<CollectiveAlgorithm> algorithm, const CostModel* measured)
     : cluster_(cluster),
       algorithm_(algorithm),
+      measured_(measured),
       tp_(strategy.tp),
       block_(strategy.tp * strategy.cp * strategy.dp),
       shorthand_(!cluster.node_groups().empty()) {
   if (shorthand_) nodes_ = node_facts(cluster);
   data_ranks_ = strategy.cp * strategy.dp;
-  if (block_ % strategy.ep != 0) {
+  const bool whole = strategy.deals_whole_experts();
+  if (whole && block_ % strategy.ep != 0) {
     reject(fmt::format("strategy: ep={} does not divide tp cp dp = {}", strategy.ep, block_));
   }
-  expert_data_ranks_ = strategy.ep > 1 ? block_ / strategy.ep : data_ranks_;
+  expert_data_ranks_ = (whole ? block_ : data_ranks_) / strategy.ep;
   tensor_ = place(strategy.tp, 1);
   context_ = place(strategy.cp, strategy.tp);
-  expert_ = place(strategy.ep, 1);
+  expert_ = place(strategy.ep, whole ? 1 : strategy.tp);
   data_ = place(data_ranks_, strategy.tp);
-  expert_data_ = place(expert_data_ranks_, strategy.ep > 1 ? strategy.ep : strategy.tp);
+  expert_data_ = place(expert_data_ranks_, strategy.ep * (whole ? 1 : strategy.tp));
 }
 
 GroupPlacement RankGroups::place(int size, int stride) const {

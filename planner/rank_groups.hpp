@@ -6,6 +6,7 @@
 #include "planner/unit_work.hpp"
 #include "sim/cluster.hpp"
 #include "sim/collective_cost.hpp"
+#include "sim/cost_model.hpp"
 #include "sim/group_placement.hpp"
 
 namespace foreplan {
@@ -13,14 +14,17 @@ namespace foreplan {
 /// Where a strategy's groups of ranks lie on a cluster, all groups of a kind at work at once.
 ///
 /// Device of tensor rank t, context rank c, data rank d and stage s: t + tp (c + cp (d + dp s)). Expert
-/// groups are neighbours among the ranks of tp, cp and dp; without ep a rank has its tp-th of every expert.
+/// groups are neighbours among the ranks of cp and dp, each with its tp-th of its experts; where ep does
+/// not divide these, among those of tp, cp and dp, with whole experts.
 class RankGroups {
  public:
   /// @param algorithm  of all collectives that it can do; empty, and for the others: a library's where the
   ///   cluster tells its setup (sim/library_collectives.hpp), else the algorithm that takes least
+  /// @param measured  asked for collectives inside a node, unless an algorithm is named; null: nobody is
   /// @throws Error(invalid_argument) if ep does not divide tp cp dp
   RankGroups(const Cluster& cluster, const Strategy& strategy,
-             std::optional<CollectiveAlgorithm> algorithm = {});
+             std::optional<CollectiveAlgorithm> algorithm = {},
+             const CostModel* measured = nullptr);
 
   const GroupPlacement& of(Axis axis) const;
   /// Ranks that hold the same parameters: of all layers but experts; of the experts.
@@ -56,6 +60,7 @@ class RankGroups {
 
   const Cluster& cluster_;
   std::optional<CollectiveAlgorithm> algorithm_;
+  const CostModel* measured_ = nullptr;
   int tp_ = 1;
   int block_ = 1;  ///< devices of a stage
   bool shorthand_ = false;

@@ -76,10 +76,15 @@ class Members {
  private:
   void find_hybrid(std::size_t at) {
     const std::optional<Family> pure = fastest(at);
-    std::optional<Estimate> known;
-    if (pure) known = member(*pure, at).best;
-    member(Family::hybrid, at) =
-        best_member(task_, Family::hybrid, counts_[at], bounds_, std::move(known));
+    Member known;
+    if (pure) known = member(*pure, at);
+    Member& found = member(Family::hybrid, at);
+    found = best_member(task_, Family::hybrid, counts_[at], bounds_, std::move(known));
+    const bool short_of_memory =
+        std::any_of(kFamilies.begin(), kFamilies.end(),
+                    [&](Family family) { return member(family, at).obstacle == Obstacle::memory; });
+    // Too few devices for a product, and what they would be a product of does not fit.
+    if (found.obstacle == Obstacle::products && short_of_memory) found.obstacle = Obstacle::memory;
   }
 
   const Task& task_;
@@ -88,9 +93,17 @@ class Members {
   std::vector<Member> members_;
 };
 
+/// What the runtime runs is lowered device by device, all else is folded: told the runtime's collectives, all
+/// of it is folded, and families are forecast alike.
+Task comparable(Task task) {
+  if (is_executable(task.model) && !task.collectives) task.collectives = CollectiveAlgorithm::ring;
+  return task;
+}
+
 SpeedupPoint point_of(Member member, int devices, const std::optional<SpeedupBaseline>& baseline) {
   SpeedupPoint point{.devices = devices,
                      .best = std::move(member.best),
+                     .split_from = std::move(member.split_from),
                      .obstacle = member.obstacle,
                      .reason = std::move(member.reason)};
   if (point.best && baseline) {
@@ -123,9 +136,10 @@ const FamilySpeedup* SpeedupTable::best() const {
   return found;
 }
 
-SpeedupTable speedup_table(const Task& task, const SpeedupOptions& options) {
-  split_batch({}, task.global_batch);
-  check_step(task, {});
+SpeedupTable speedup_table(const Task& asked, const SpeedupOptions& options) {
+  split_batch({}, asked.global_batch);
+  check_step(asked, {});
+  const Task task = comparable(asked);
   const int all = task.cluster.devices();
   SpeedupTable table;
   table.devices = device_counts(options.devices == 0 ? all : std::min(options.devices, all));
@@ -137,9 +151,8 @@ SpeedupTable speedup_table(const Task& task, const SpeedupOptions& options) {
     }
   }
   for (const Family family : kFamilies) {
-    const auto& asked = options.families;
-    const bool shown =
-        asked.empty() || std::find(asked.begin(), asked.end(), family) != asked.end();
+    const auto& some = options.families;
+    const bool shown = some.empty() || std::find(some.begin(), some.end(), family) != some.end();
     if (!shown) continue;
     FamilySpeedup& row = table.families.emplace_back(FamilySpeedup{.family = family, .points = {}});
     for (std::size_t at = 0; at < table.devices.size(); ++at) {

@@ -9,15 +9,16 @@
 namespace foreplan {
 
 struct SpeedupOptions {
-  int devices = 0;               ///< at most; 0: all of the cluster
-  std::vector<Family> families;  ///< empty: all
-  int threads = 1;               ///< the result is the same for any number
+  int devices = 0;                 ///< at most; 0: all of the cluster
+  std::vector<Family> families{};  ///< empty: all
+  int threads = 1;                 ///< the result is the same for any number
 };
 
 /// The best of a family on a number of devices, or why there is none.
 struct SpeedupPoint {
   int devices = 0;
   std::optional<Estimate> best;
+  std::string split_from;  ///< Member::split_from
   Obstacle obstacle = Obstacle::none;
   std::string reason;     ///< more about the obstacle; may be empty
   double speedup = 0;     ///< over one device
@@ -53,7 +54,8 @@ struct SpeedupTable {
 /// Speed-ups are over the fastest step of one device, whatever its family. Where one device does not hold
 /// the network they are over the fastest on the fewest devices that do, taken as so many times one device's:
 /// that number of devices has efficiency 1.
-/// A hybrid is any product of the families, so never slower than one of them.
+/// Networks that the runtime runs are forecast with its ring collectives, as `estimate --collectives ring`
+/// forecasts them. A hybrid is any product of the families, so never slower than one of them.
 /// @throws Error(invalid_argument) if the task cannot be forecast at all
 SpeedupTable speedup_table(const Task& task, const SpeedupOptions& options);
 

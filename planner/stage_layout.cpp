@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <numeric>
 
+#include "planner/contraction.hpp"
 #include "planner/partition.hpp"
 #include "sim/error.hpp"
 
@@ -20,7 +21,7 @@ UnitChain chain_of_blocks(const OpGraph& model) {
   for (const Run& run : model.runs()) {
     chain.units.insert(chain.units.end(), static_cast<std::size_t>(run.repeats), run.block);
   }
-  chain.cuts.assign(chain.units.size() - 1, true);
+  chain.cuts = single_tensor_cuts(unit_inputs(model, chain));
   return chain;
 }
 
@@ -76,7 +77,9 @@ std::vector<int> at_legal_cuts(const UnitChain& chain, const std::vector<int>& l
   }
   legal.back() = chain.layers - done;
   if (legal.back() < 1) {
-    reject(fmt::format("strategy: the network cannot be cut into {} stages", layers.size()));
+    reject(fmt::format(
+        "strategy: the network cannot be cut into {} stages, which pass on one tensor only",
+        layers.size()));
   }
   return legal;
 }

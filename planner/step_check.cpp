@@ -50,10 +50,10 @@ void check_purpose(const OpGraph& model, const Strategy& strategy) {
   if (strategy.ep > 1 && !has(model, LayerKind::expert_linear)) {
     reject(fmt::format("strategy: ep={}: {} has no experts", strategy.ep, model.name()));
   }
-  if (strategy.ep > 1 && strategy.tp > 1 && !strategy.sp) {
+  if (strategy.deals_whole_experts() && strategy.tp > 1 && !strategy.sp) {
     reject(fmt::format(
-        "strategy: ep={} with tp={} needs sp=1: experts are not cut by tp, so that its ranks "
-        "would repeat each other's rows",
+        "strategy: ep={} does not divide cp dp, so that experts are not cut by tp={}: that "
+        "needs sp=1, or its ranks would repeat each other's rows",
         strategy.ep, strategy.tp));
   }
   const bool attention = has(model, LayerKind::attention);

@@ -69,6 +69,9 @@ struct Strategy {
   std::vector<int> layers{};
 
   int devices() const { return dp * tp * pp * cp; }
+  /// Whether experts are dealt whole over the ranks of tp, cp and dp, rather than cut by tp and dealt over
+  /// those of cp and dp: where ep does not divide these.
+  bool deals_whole_experts() const { return ep > 1 && std::int64_t{cp} * dp % ep != 0; }
   friend auto operator<=>(const Strategy&, const Strategy&) = default;
 };
 

@@ -1,6 +1,7 @@
 #include "planner/unit_cost.hpp"
 
 #include <algorithm>
+#include <utility>
 
 #include "planner/overlap.hpp"
 
@@ -14,13 +15,15 @@ Duration scaled(Duration duration, double factor) {
 
 class UnitPricer {
  public:
-  UnitPricer(const UnitWork& work, const Pricing& pricing) : work_(work), pricing_(pricing) {}
+  UnitPricer(const UnitWork& work, const Pricing& pricing, double slower_products)
+      : work_(work), pricing_(pricing), slower_products_(slower_products) {}
 
   UnitCost price() {
+    if (pricing_.measured) count_flops();
     for (const LayerWork& layer : work_.layers) add(layer);
     for (const Exchange& exchange : work_.exchanges) add(exchange);
     const Duration before = cost_.forward;
-    if (pricing_.stack.host_launch > Duration::zero()) wait_for_host();
+    if (!pricing_.measured && pricing_.stack.host_launch > Duration::zero()) wait_for_host();
     if (pricing_.recompute == Recompute::full) {
       // The host's time is that of the kernels that it hands out: the waits of forward come again.
       cost_.recompute = again_ + (cost_.forward - before);
@@ -29,13 +32,25 @@ class UnitPricer {
     return cost_;
   }
 
+  /// Of the unit's time, exchanges and waits included, what its products take.
+  double product_share() const {
+    const Duration whole =
+        cost_.whole_forward() + cost_.whole_backward_input() + cost_.backward_weight;
+    return whole > Duration::zero() ? seconds(products_) / seconds(whole) : 0;
+  }
+
  private:
-  Duration time(const std::vector<Op>& ops) const {
+  /// @param times  how often the ops run
+  Duration time(const std::vector<Op>& ops, int times = 1) {
     Duration sum{};
     const Duration launch = pricing_.costs.dispatch(pricing_.spec);
     for (const Op& op : ops) {
-      sum += scaled(pricing_.costs.compute_time(op, pricing_.spec), pricing_.slowdown) +
-             scaled(launch, op.launches);
+      Duration kernel = scaled(pricing_.costs.compute_time(op, pricing_.spec), pricing_.slowdown);
+      if (op.product.batch > 0 && element_size(op.key.dtype).count < 4) {
+        kernel = scaled(kernel, slower_products_);
+        products_ += times * kernel;
+      }
+      sum += kernel + scaled(launch, op.launches);
     }
     return sum;
   }
@@ -65,11 +80,48 @@ class UnitPricer {
         host_wait(backward, cost_.backward_input + cost_.backward_exchange + cost_.backward_weight);
   }
 
+  static double matrix_flops(const std::vector<Op>& ops) {
+    double sum = 0;
+    for (const Op& op : ops) sum += op.matrix.count;
+    return sum;
+  }
+
+  void count_flops() {
+    for (const LayerWork& layer : work_.layers) {
+      forward_flops_ += matrix_flops(layer.ops.forward);
+      backward_flops_ +=
+          matrix_flops(layer.ops.backward_input) + matrix_flops(layer.ops.backward_weight);
+    }
+  }
+
+  /// The share of a measured time that ops are, up to the end of them: shares add up to the whole.
+  Duration share(Duration whole, double flops, double all, double& done) const {
+    const Duration time = scaled(whole, pricing_.slowdown);
+    if (all <= 0) {
+      // No products: the first layer is all of it.
+      return std::exchange(done, 1) == 0 ? time : Duration::zero();
+    }
+    const Duration before = scaled(time, done / all);
+    done += flops;
+    return scaled(time, done / all) - before;
+  }
+
   void add(const LayerWork& layer) {
-    const Duration forward = time(layer.ops.forward);
+    const LayerOps& ops = layer.ops;
+    Duration forward{};
+    if (const auto& whole = pricing_.measured) {
+      forward = share(whole->forward, matrix_flops(ops.forward), forward_flops_, forward_done_);
+      input_.push_back(share(whole->backward, matrix_flops(ops.backward_input), backward_flops_,
+                             backward_done_));
+      weight_.push_back(share(whole->backward, matrix_flops(ops.backward_weight), backward_flops_,
+                              backward_done_));
+    } else {
+      const bool again = pricing_.recompute == Recompute::full && layer.recomputed;
+      forward = time(ops.forward, again ? 2 : 1);
+      input_.push_back(time(ops.backward_input));
+      weight_.push_back(time(ops.backward_weight));
+    }
     forward_.push_back(forward);
-    input_.push_back(time(layer.ops.backward_input));
-    weight_.push_back(time(layer.ops.backward_weight));
     cost_.forward += forward;
     cost_.backward_input += input_.back();
     cost_.backward_weight += weight_.back();
@@ -131,7 +183,11 @@ class UnitPricer {
 
   const UnitWork& work_;
   const Pricing& pricing_;
+  double slower_products_ = 1;
+  Duration products_{};  ///< time in them
   UnitCost cost_;
+  double forward_flops_ = 0, backward_flops_ = 0;  ///< of products, in all
+  double forward_done_ = 0, backward_done_ = 0;    ///< of layers so far
   Duration again_{}, again_exchange_{};  ///< of forward, what full recomputation does again
   std::vector<Duration> forward_, input_, weight_;  ///< by layer
 };
@@ -139,7 +195,12 @@ class UnitPricer {
 }  // namespace
 
 UnitCost price(const UnitWork& work, const Pricing& pricing) {
-  return UnitPricer(work, pricing).price();
+  UnitPricer at_full_clock(work, pricing, 1);
+  const UnitCost cost = at_full_clock.price();
+  if (pricing.measured) return cost;
+  const double slower =
+      pricing.costs.product_slowdown(at_full_clock.product_share(), pricing.spec);
+  return slower == 1 ? cost : UnitPricer(work, pricing, slower).price();
 }
 
 }  // namespace foreplan

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <optional>
 #include <vector>
 
 #include "models/stack.hpp"
@@ -17,6 +18,8 @@ struct Pricing {
   int tensor_ranks = 1;  ///< with sequence parallelism; 1 without
   Recompute recompute = Recompute::none;
   double slowdown = 1;  ///< of this device's compute
+  /// The unit measured whole, instead of its ops.
+  std::optional<LayerTimes> measured{};
 };
 
 /// What a unit costs a rank for one micro-batch. Exchanges: what no compute hides.
@@ -40,11 +43,17 @@ struct UnitCost {
 ///
 ///   forward = max(kernels and exchanges, their number times host_launch), and backward likewise
 ///
+/// Products of 16 bits and less that keep a device busy run at the clock that its power limit allows
+/// (CostModel::product_slowdown), by the share of the unit's time that they take.
+///
 /// Beside: attention, for rings of keys and values (all but the first of their cp steps); the gradients
 /// of the weights, for tensor-parallel exchanges before columns backward, where the stack overlaps them. Where it
 /// pipelines tensor parallelism, the others go in tp parts, each beside the products (forward, or the gradients of
 /// the input) of another part: E/tp stays exposed, the rest as far as it outlasts (tp-1)/tp of the products; their
 /// copies hold no multiprocessors.
+///
+/// A unit that was measured whole takes what was measured, of which each of its layers, and backward of each the
+/// gradients of the weights, take the share that their matrix FLOPs are. No host holds it up beyond that.
 UnitCost price(const UnitWork& work, const Pricing& pricing);
 
 }  // namespace foreplan

@@ -31,6 +31,7 @@ class UnitMemory {
       add_item(item);
     }
     if (keeps_operations()) add_kept_products();
+    if (setting_.cp > 1 && setting_.stack.context_heads) add_outcomes();
     for (LayerId id = range_.first; id <= range_.last; id = layer_after(id)) add_layer(id);
     if (setting_.sp) add_gathered();
     work_.working = working_set(unit_);
@@ -146,6 +147,17 @@ class UnitMemory {
     if (saved_tensors_.count(kBlockInput) != 0) return;
     work_.items.push_back({.bytes = work_.entering, .when = When::selective});
     work_.saved_selectively += work_.entering;
+  }
+
+  /// Heads are exchanged: attention keeps its outcome, what reads it that of the rank's tokens.
+  void add_outcomes() {
+    for (LayerId id = range_.first; id <= range_.last; id = layer_after(id)) {
+      if (model_.layer(id).kind != LayerKind::attention) continue;
+      work_.items.push_back({.bytes = mine(id)});
+      work_.saved += mine(id);
+      work_.saved_selectively += mine(id);
+      unit_.items.push_back({.bytes = mine(id), .owner = place(id)});
+    }
   }
 
   void add_layer(LayerId id) {

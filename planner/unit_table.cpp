@@ -2,35 +2,16 @@
 
 #include <algorithm>
 
-namespace foreplan {
+#include "planner/rank_unit.hpp"
 
+namespace foreplan {
 UnitTable::UnitTable(const Task& task, const UnitChain& chain, const Strategy& strategy,
                      const RankGroups& groups) {
-  const BatchSplit batch = split_batch(strategy, task.global_batch);
-  const bool accumulates = batch.micro_batches > 1 && strategy.zero < 2;
-  UnitSetting setting{.samples = batch.micro_batch,
-                      .lengths = task.lengths,
-                      .dtype = task.precision,
-                      .products = task.products,
-                      .accumulated_bytes = accumulates ? task.stack.gradient_bytes : 0,
-                      .tp = strategy.tp,
-                      .cp = strategy.cp,
-                      .ep = strategy.ep,
-                      .sp = strategy.sp,
-                      .stack = task.stack};
+  const UnitSetting setting = unit_setting(task, strategy);
   works_.reserve(chain.classes.size());
   for (const UnitClass& unit : chain.classes) {
-    // The head and the embedding stay in the stored format.
-    const bool inside = unit.role == BlockRole::layer || task.products != DType::fp8;
-    setting.products = inside ? task.products : std::nullopt;
-    UnitWork work = lower_unit(task.model, unit.range, setting);
-    for (Exchange& exchange : work.exchanges) {
-      exchange.time =
-          exchange.axis == Axis::expert
-              ? groups.dispatch_time(exchange.bytes, exchange.copies, task.stack.dispatch_once)
-              : groups.time(exchange.kind, exchange.bytes, groups.of(exchange.axis));
-    }
-    works_.push_back(std::move(work));
+    works_.push_back(rank_unit(task, unit, setting, groups));
+    names_.push_back(unit_name(task.model, unit.range));
   }
 }
 
@@ -45,6 +26,15 @@ Pricing unit_pricing(const Task& task, const Strategy& strategy, const DeviceKin
           .slowdown = kind.slowdown};
 }
 
+std::optional<LayerTimes> UnitTable::measured(const Task& task, const Strategy& strategy,
+                                              std::size_t unit_class,
+                                              const CostModel& costs) const {
+  return costs.layer_times({.model = task.model.name(),
+                            .layer = names_[unit_class],
+                            .tp = strategy.tp,
+                            .micro_batch = strategy.micro_batch.value_or(0)});
+}
+
 void UnitTable::price_all(const Task& task, const Strategy& strategy,
                           const std::vector<DeviceKind>& kinds) {
   costs_ = &task.costs;
@@ -52,9 +42,12 @@ void UnitTable::price_all(const Task& task, const Strategy& strategy,
   prices_.resize(kinds.size());
   for (std::size_t k = 0; k < kinds.size(); ++k) {
     for (const Recompute recompute : kRecomputes) {
-      const Pricing pricing = unit_pricing(task, strategy, kinds[k], recompute, task.costs);
+      Pricing pricing = unit_pricing(task, strategy, kinds[k], recompute, task.costs);
       std::vector<UnitCost>& prices = prices_[k][static_cast<std::size_t>(recompute)];
-      for (const UnitWork& work : works_) prices.push_back(price(work, pricing));
+      for (std::size_t c = 0; c < works_.size(); ++c) {
+        pricing.measured = measured(task, strategy, c, task.costs);
+        prices.push_back(price(works_[c], pricing));
+      }
     }
   }
 }

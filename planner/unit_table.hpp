@@ -1,6 +1,8 @@
 #pragma once
 
 #include <array>
+#include <optional>
+#include <string>
 #include <vector>
 
 #include "planner/rank_groups.hpp"
@@ -27,6 +29,10 @@ class UnitTable {
   /// By unit class, exchanges timed.
   const std::vector<UnitWork>& works() const { return works_; }
 
+  /// What the class took where it was measured whole.
+  std::optional<LayerTimes> measured(const Task& task, const Strategy& strategy,
+                                     std::size_t unit_class, const CostModel& costs) const;
+
   /// Prices every class on every kind of device with the task's costs, once.
   void price_all(const Task& task, const Strategy& strategy, const std::vector<DeviceKind>& kinds);
   /// The price on `kind` with `costs`; null where price_all() has not found it.
@@ -36,6 +42,7 @@ class UnitTable {
  private:
   using Prices = std::array<std::vector<UnitCost>, 3>;  ///< by recomputation, then unit class
   std::vector<UnitWork> works_;
+  std::vector<std::string> names_;  ///< of their blocks, or layers
   const CostModel* costs_ = nullptr;
   std::vector<DeviceKind> kinds_;
   std::vector<Prices> prices_;  ///< by kind

@@ -31,6 +31,9 @@ struct UnitSetting {
   int accumulated_bytes = 0;
   int tp = 1, cp = 1, ep = 1;
   bool sp = false;
+  /// Of a flat graph: the ranks of tp share this layer and those behind it only.
+  LayerId split_from{0};
+  bool whole_experts = false;  ///< Strategy::deals_whole_experts
   Stack stack{};
 };
 
@@ -52,6 +55,7 @@ struct Exchange {
 struct LayerWork {
   LayerId layer{};
   LayerOps ops;
+  std::int64_t parameters = 0;  ///< of this rank, whose gradients its products make
   bool recomputed_selectively = false;
   bool recomputed = true;  ///< by full recomputation
 };

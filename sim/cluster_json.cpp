@@ -15,12 +15,14 @@ Json kernels_json(const KernelFacts& kernels) {
   for (const auto& [dtype, share] : kernels.matrix_efficiency) efficiency[name(dtype)] = share;
   return {{"matrix_efficiency", std::move(efficiency)},
           {"l2_bandwidth_bytes_per_s", kernels.l2_bandwidth.bytes_per_s},
+          {"misaligned_efficiency", kernels.misaligned_efficiency},
           {"tile_overhead_s", json_seconds(kernels.tile_overhead)},
           {"attention_forward_efficiency", kernels.attention_forward_efficiency},
           {"attention_backward_efficiency", kernels.attention_backward_efficiency},
           {"attention_generation", kernels.attention_generation},
           {"memory_efficiency", kernels.memory_efficiency},
           {"memory_ramp_s", json_seconds(kernels.memory_ramp)},
+          {"product_power", kernels.product_power},
           {"power_w", kernels.power_w},
           {"fitted_on", kernels.fitted_on}};
 }

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "sim/cluster.hpp"
+#include "sim/layer_table.hpp"
 #include "sim/processor_sharing.hpp"
 #include "sim/task_graph.hpp"
 
@@ -50,8 +51,17 @@ class CostModel {
                                             DeviceId destination) const = 0;
   virtual Duration dispatch(const DeviceSpec& spec) const = 0;
   virtual Duration handover() const = 0;
+  /// Of a collective among ranks of one node, measured whole; empty: the links decide.
+  virtual std::optional<Duration> collective_time(CollectiveKind, int /*ranks*/, Bytes) const {
+    return {};
+  }
+  /// A layer that was measured whole: its ops are not asked for then.
+  virtual std::optional<LayerTimes> layer_times(const LayerKey&) const { return {}; }
   /// Of the one thread that hands out tasks; zeros where each device has a thread of its own.
   virtual IssueCost issue() const { return {}; }
+  /// How many times as long matrix products take where they are this share of a device's time, at full clock:
+  /// what its power limit makes of them. 1 where times were measured as they run.
+  virtual double product_slowdown(double /*share*/, const DeviceSpec&) const { return 1; }
   /// How many kernels an op is.
   virtual double launches(const Op&) const { return 1; }
   /// What `op`, which alone takes `time`, wants of its processor. Without better knowledge: all

@@ -42,6 +42,9 @@ KernelFacts read_kernels(JsonObject object) {
   facts.matrix_efficiency =
       read_by_type<double>(object.required("matrix_efficiency").object(), read_share);
   facts.l2_bandwidth = {object.required("l2_bandwidth_bytes_per_s").positive_number()};
+  if (const auto share = object.optional("misaligned_efficiency")) {
+    facts.misaligned_efficiency = read_share(*share);
+  }
   facts.tile_overhead = read_seconds(object.required("tile_overhead_s"));
   facts.attention_forward_efficiency = object.required("attention_forward_efficiency").positive_number();
   facts.attention_backward_efficiency =
@@ -50,6 +53,9 @@ KernelFacts read_kernels(JsonObject object) {
       static_cast<int>(object.required("attention_generation").integer(1, 3));
   facts.memory_efficiency = read_share(object.required("memory_efficiency"));
   facts.memory_ramp = read_seconds(object.required("memory_ramp_s"));
+  if (const auto power = object.optional("product_power")) {
+    facts.product_power = power->number(0);
+  }
   facts.power_w = object.required("power_w").positive_number();
   facts.fitted_on = object.required("fitted_on").text();
   object.finish();

@@ -23,16 +23,23 @@ constexpr double kLeastSplitDepth = 256;  ///< a split of k is not cut shorter
 constexpr double kAttentionTile = 128;    ///< Dao, FlashAttention-2, arXiv:2307.08691, section 3.3
 /// Exponentials a clock of a multiprocessor: CUDA C++ Programming Guide, table of arithmetic throughput.
 constexpr double kExponentials = 16;
-/// FlashAttention-2 over the first: "around 2x" (arXiv:2307.08691, abstract); FlashAttention-3 over the
-/// second on Hopper: 1.5 to 2.0 (arXiv:2407.08608, abstract).
-constexpr std::array<double, 2> kGenerationGain{2.0, 1.75};
+/// How many times as fast as the generation before it FlashAttention-2 and 3 are, the middle of what is told:
+/// 2 over the first in Triton 1.3 to 2.5 (arXiv:2307.08691, section 4.1); 3 over 2 on Hopper 1.5 to 2.0
+/// forward and 1.5 to 1.75 backward (arXiv:2407.08608, abstract and section 4.1).
+struct GenerationGain {
+  double forward, backward;
+};
+constexpr std::array<GenerationGain, 2> kGenerationGain{{{1.8, 1.8}, {1.75, 1.6}}};
+
+/// Dynamic power of kernels that move bytes, and of exchanges, over what the limit leaves.
+constexpr double kOtherPower = 0.5;
+constexpr int kPowerRounds = 8;
 
 class Kernel {
  public:
   Kernel(const Op& op, const DeviceSpec& spec)
       : op_(op),
         kernels_(*spec.kernels),
-        power_(spec.power_w > 0 ? spec.power_w : kernels_.power_w),
         multiprocessors_(std::max(1, spec.multiprocessors)),
         clock_mhz_(spec.clock_mhz > 0 ? spec.clock_mhz : kUsualClock),
         rate_(spec.peak.at(op.key.dtype).flops_per_s * efficiency()),
@@ -48,7 +55,8 @@ class Kernel {
   double efficiency() const {
     const auto own = kernels_.matrix_efficiency.find(op_.key.dtype);
     const double share = own != kernels_.matrix_efficiency.end() ? own->second : 1;
-    return share * std::min(1.0, std::cbrt(power_ / kernels_.power_w));
+    const double aligned = op_.product.misaligned ? kernels_.misaligned_efficiency : 1;
+    return share * aligned;
   }
   double ramp() const { return seconds(kernels_.memory_ramp); }
   double moving() const { return static_cast<double>(op_.traffic.count) / bandwidth_; }
@@ -85,7 +93,8 @@ class Kernel {
     double factor = 1;
     if (op_.attention_generation == 0) return factor;
     for (int g = op_.attention_generation; g < kernels_.attention_generation; ++g) {
-      factor *= kGenerationGain[static_cast<std::size_t>(std::clamp(g, 1, 2)) - 1];
+      const auto gain = kGenerationGain[static_cast<std::size_t>(std::clamp(g, 1, 2)) - 1];
+      factor *= op_.key.pass == Pass::forward ? gain.forward : gain.backward;
     }
     return factor;
   }
@@ -112,7 +121,7 @@ class Kernel {
 
   const Op& op_;
   const KernelFacts& kernels_;
-  double power_, multiprocessors_, clock_mhz_, rate_, bandwidth_;
+  double multiprocessors_, clock_mhz_, rate_, bandwidth_;
 };
 
 }  // namespace
@@ -120,6 +129,21 @@ class Kernel {
 Duration kernel_time(const Op& op, const DeviceSpec& spec) {
   const Duration least = roofline_time(op, spec);
   return spec.kernels ? duration_from_seconds(Kernel(op, spec).time()) : least;
+}
+
+double power_slowdown(double share, const DeviceSpec& spec) {
+  if (!spec.kernels || !(spec.kernels->product_power > 0)) return 1;
+  const KernelFacts& kernels = *spec.kernels;
+  const double limit = spec.power_w > 0 ? spec.power_w : kernels.power_w;
+  const double power = kernels.product_power * kernels.power_w / limit;
+  double clock = 1;
+  for (int i = 0; i < kPowerRounds; ++i) {
+    const double products = share / clock / (share / clock + 1 - share);
+    if (!(products > 0)) return 1;
+    const double left = 1 - kOtherPower * (1 - products);
+    clock = std::min(1.0, std::cbrt(left / (products * power)));
+  }
+  return 1 / clock;
 }
 
 Duration KernelModel::compute_time(const Op& op, const DeviceSpec& spec) const {

@@ -42,6 +42,7 @@ std::string format(const OpKey& key);
 /// `batch` products of an m x k by a k x n matrix; batch 0: none.
 struct ProductShape {
   std::int64_t batch = 0, m = 0, n = 0, k = 0;
+  bool misaligned = false;  ///< some row of an operand does not begin on a multiple of 16 bytes
 };
 
 /// An op at a shape, with the least work that any implementation of it must do.

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "sim/error.hpp"
+#include "sim/kernel_model.hpp"
 
 namespace foreplan {
 namespace {
@@ -55,6 +56,11 @@ std::optional<Duration> fitted(const Profile& profile, const Op& op) {
     const LineFit* fit = find_fit(profile, fit_name(op.key, accumulate));
     if (fit != nullptr) return line(*fit, variable_of(*fit, op));
   }
+  return std::nullopt;
+}
+
+/// By what stands for any op.
+std::optional<Duration> fitted_by_size(const Profile& profile, const Op& op) {
   std::optional<Duration> longest;
   for (const std::string_view variable : {"bytes", "flops"}) {
     const LineFit* fit = find_fit(profile, fmt::format("{} {}", variable, name(op.key.dtype)));
@@ -124,9 +130,15 @@ ProfileModel::ProfileModel(Profile profile) : profile_(std::move(profile)) {
     if (!measured_.emplace(op.key, op.time.mean).second) {
       reject(fmt::format("profile: expected each op once, got {} twice", format(op.key)));
     }
+    shapes_.add(op.key, op.flops, op.time.mean);
     if (op.multiprocessors) shares_.emplace(op.key, *op.multiprocessors);
     if (op.launches != 1) launches_.emplace(op.key, op.launches);
   }
+  for (const ProfiledLayer& layer : profile_.layers) layers_.add(layer);
+  for (const ProfiledCollective& c : profile_.collectives) {
+    collectives_[{c.kind, c.ranks}].emplace_back(c.bytes, c.time.mean);
+  }
+  for (auto& [key, points] : collectives_) std::sort(points.begin(), points.end());
   knows_demand_ = !shares_.empty();
   for (const LineFit& fit : profile_.fits) {
     if (!(fit.per_s > 0) || (fit.variable != "flops" && fit.variable != "bytes")) {
@@ -149,9 +161,20 @@ ProfileModel::ProfileModel(Profile profile) : profile_(std::move(profile)) {
   }
 }
 
-Duration ProfileModel::compute_time(const Op& op, const DeviceSpec&) const {
+Duration ProfileModel::compute_time(const Op& op, const DeviceSpec& spec) const {
+  if (op.launches == 0) return Duration::zero();
   if (const auto time = either_way(measured_, op.key)) return *time;
   if (const auto time = fitted(profile_, op)) return *time;
+  if (op.matrix.count > 0) {
+    if (const auto time = shapes_.time(op.key, op.flops)) return *time;
+  }
+  const bool by_size = op.matrix.count == 0 ||
+                       find_fit(profile_, fmt::format("flops {}", name(op.key.dtype))) != nullptr ||
+                       !spec.kernels;
+  if (by_size) {
+    if (const auto time = fitted_by_size(profile_, op)) return *time;
+  }
+  if (spec.kernels) return kernel_time(op, spec);
   reject(fmt::format("profile of {}: expected a measurement or a fit of {}, got neither",
                      profile_.device.name, format(op.key)));
 }
@@ -166,6 +189,13 @@ std::optional<Duration> ProfileModel::copy_time(Bytes size, DeviceId source,
   Duration sum{};
   for (const auto& [pair, points] : copies_) sum += interpolated(points, size, fit);
   return sum / static_cast<std::int64_t>(copies_.size());
+}
+
+std::optional<Duration> ProfileModel::collective_time(CollectiveKind kind, int ranks,
+                                                      Bytes size) const {
+  const auto found = collectives_.find({kind, ranks});
+  if (found == collectives_.end()) return std::nullopt;
+  return interpolated(found->second, size, nullptr);
 }
 
 Duration ProfileModel::dispatch(const DeviceSpec&) const { return profile_.dispatch.mean; }

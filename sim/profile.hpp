@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "sim/cost_model.hpp"
+#include "sim/shape_table.hpp"
 
 namespace foreplan {
 
@@ -118,6 +119,7 @@ struct LineFit {
 
 /// What was measured on one machine: `foreplan.profile/1`.
 struct Profile {
+  std::string source{};  ///< where it is from, and its licence; empty: measured here
   struct Device {
     std::string name;
     std::string backend;
@@ -136,6 +138,7 @@ struct Profile {
   Sample handover;  ///< from the end of a task to a waiting task's start on another device
   Sample barrier;   ///< all devices meet
   std::vector<LineFit> fits;
+  std::vector<ProfiledLayer> layers{};  ///< measured whole
   // Measured on GPUs only.
   std::vector<ProfiledCopies> copies_together{};
   std::vector<HostCopy> host_copies{};
@@ -152,7 +155,10 @@ struct Profile {
 ///   2. that of the same key with `accumulate` the other way;
 ///   3. the fit "<op>.<pass> <dtype>", with " +=" behind it where the key accumulates;
 ///   4. that fit with or without the " +=", the other way;
-///   5. the longer of the fits "bytes <dtype>" and "flops <dtype>", which stand for any op.
+///   5. products: the times of near shapes (sim/shape_table.hpp);
+///   6. the longer of the fits "bytes <dtype>" and "flops <dtype>", which stand for any op;
+///   7. where the device file tells what its kernels reach, that (sim/kernel_model.hpp).
+/// What a stack's kernels do as part of another op (`launches` 0) takes none.
 /// A fit says t = overhead + x / per_s, x the op's FLOPs or traffic as `variable` tells.
 ///
 /// A copy between two devices takes the linear interpolation between the nearest measured sizes of
@@ -160,6 +166,9 @@ struct Profile {
 /// the largest and the extra bytes at the rate of the fit "copy" (without one: at the rate between
 /// the last two sizes; where that is not positive: at the largest copy's bytes a second). A pair that
 /// was not measured takes the mean over the measured pairs; if none was, the route's links decide.
+///
+/// Of products that no fit tells anything about (5) bytes alone would not tell the time: (6) does not stand for
+/// them unless there is a fit of "flops <dtype>".
 ///
 /// An op wants the share of the multiprocessors that was measured for its key, or for the same key with
 /// `accumulate` the other way; all of them where nothing was. So it is with its kernels: one where nothing
@@ -176,6 +185,12 @@ class ProfileModel final : public CostModel {
   Duration dispatch(const DeviceSpec& spec) const override;
   Duration handover() const override;
   IssueCost issue() const override;
+  /// Between measured sizes of the same kind and ranks on the line, else as copies are.
+  std::optional<Duration> collective_time(CollectiveKind kind, int ranks,
+                                          Bytes size) const override;
+  std::optional<LayerTimes> layer_times(const LayerKey& key) const override {
+    return layers_.times(key);
+  }
   /// The means over the profile's interference; none where it has no entries.
   Overlap overlap(const DeviceSpec& spec) const override;
   double launches(const Op& op) const override;
@@ -187,6 +202,9 @@ class ProfileModel final : public CostModel {
  private:
   Profile profile_;
   std::map<OpKey, Duration> measured_;
+  ShapeTable shapes_;
+  LayerTable layers_;
+  std::map<std::pair<CollectiveKind, int>, std::vector<std::pair<Bytes, Duration>>> collectives_;
   std::map<OpKey, double> shares_;
   std::map<OpKey, double> launches_;
   bool knows_demand_ = false;

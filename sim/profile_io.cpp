@@ -72,6 +72,20 @@ ProfiledCollective read_collective(JsonObject object) {
   return collective;
 }
 
+ProfiledLayer read_layer(JsonObject object) {
+  constexpr std::int64_t kMost = 1'000'000'000;
+  ProfiledLayer layer;
+  layer.model = object.required("model").text();
+  layer.layer = object.required("layer").text();
+  layer.tp = static_cast<int>(object.required("tp").integer(1, kMostDevices));
+  layer.micro_batch = object.required("micro_batch").integer(1, kMost);
+  layer.times.forward = read_seconds(object.required("forward_s"));
+  layer.times.backward = read_seconds(object.required("backward_s"));
+  layer.times.update = read_seconds(object.required("update_s"));
+  object.finish();
+  return layer;
+}
+
 LineFit read_fit(JsonObject object) {
   LineFit fit;
   fit.what = object.required("what").text();
@@ -240,6 +254,16 @@ Json collective_json(const ProfiledCollective& collective) {
                      collective.time);
 }
 
+Json layer_json(const ProfiledLayer& layer) {
+  return {{"model", layer.model},
+          {"layer", layer.layer},
+          {"tp", layer.tp},
+          {"micro_batch", layer.micro_batch},
+          {"forward_s", json_seconds(layer.times.forward)},
+          {"backward_s", json_seconds(layer.times.backward)},
+          {"update_s", json_seconds(layer.times.update)}};
+}
+
 Json fit_json(const LineFit& fit) {
   return {{"what", fit.what},
           {"variable", fit.variable},
@@ -281,6 +305,7 @@ Profile read_profile(const std::filesystem::path& path) {
   const JsonDocument document = JsonDocument::read(path);
   JsonObject root = document.root("profile");
   Profile profile;
+  if (const auto source = root.optional("source")) profile.source = source->text();
   profile.device = read_machine(root.required("device").object());
   profile.ops = read_rows<ProfiledOp>(root, "ops", read_op);
   profile.copies = read_rows<ProfiledCopy>(root, "copies", read_copy);
@@ -289,6 +314,7 @@ Profile read_profile(const std::filesystem::path& path) {
   profile.handover = read_whole_sample(root.required("handover").object());
   profile.barrier = read_whole_sample(root.required("barrier").object());
   profile.fits = read_rows<LineFit>(root, "fits", read_fit);
+  profile.layers = read_optional_rows<ProfiledLayer>(root, "layers", read_layer);
   profile.copies_together =
       read_optional_rows<ProfiledCopies>(root, "copies_together", read_copies);
   profile.host_copies = read_optional_rows<HostCopy>(root, "host_copies", read_host_copy);
@@ -317,11 +343,13 @@ std::string to_json(const Profile& profile) {
                    {"handover", with_sample(Json::object(), profile.handover)},
                    {"barrier", with_sample(Json::object(), profile.barrier)},
                    {"fits", rows_json(profile.fits, fit_json)}};
+  if (!profile.source.empty()) document["source"] = profile.source;
   if (device.logical) document["device"]["logical"] = true;
   if (profile.issue) document["issue"] = issue_json(*profile.issue);
   const auto add = [&](const char* key, const auto& rows, auto write) {
     if (!rows.empty()) document[key] = rows_json(rows, write);
   };
+  add("layers", profile.layers, layer_json);
   add("copies_together", profile.copies_together, copies_json);
   add("host_copies", profile.host_copies, host_copy_json);
   add("interference", profile.interference, interference_json);

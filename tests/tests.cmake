@@ -57,6 +57,9 @@ add_test(NAME Floors.AreKept
 add_test(NAME Floors.BrokenOnesAreFound
          COMMAND Python3::Interpreter tests/tools/check_layers_test.py
          WORKING_DIRECTORY ${CMAKE_CURRENT_SOURCE_DIR})
+add_test(NAME SimuMax.SystemFilesAreConverted
+         COMMAND Python3::Interpreter tests/tools/convert_simumax_test.py
+         WORKING_DIRECTORY ${CMAKE_CURRENT_SOURCE_DIR})
 add_test(NAME Readme.ExamplesRun
          COMMAND Python3::Interpreter tests/tools/readme_test.py README.md $<TARGET_FILE_DIR:foreplan>
          WORKING_DIRECTORY ${CMAKE_CURRENT_SOURCE_DIR})

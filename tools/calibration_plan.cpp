@@ -62,8 +62,9 @@ CalibrationFamily read_family(const JsonValue& value) {
 std::vector<std::string> constant_names() {
   return {"matrix_efficiency.half",       "matrix_efficiency.fp8",        "matrix_efficiency.tf32",
           "matrix_efficiency.fp32",       "l2_bandwidth_bytes_per_s",     "tile_overhead_s",
-          "attention_forward_efficiency", "attention_backward_efficiency", "memory_efficiency",
-          "memory_ramp_s"};
+          "misaligned_efficiency",        "attention_forward_efficiency",
+          "attention_backward_efficiency", "memory_efficiency",
+          "memory_ramp_s", "product_power"};
 }
 
 std::vector<CalibrationFamily> read_calibration(const std::filesystem::path& path) {

@@ -98,6 +98,22 @@ void add_task(CLI::App* command, TaskOptions& task) {
   add_profile(command, task.profile);
 }
 
+/// What a plan is for, beside the fastest step.
+void add_goal(CLI::App* command, GoalOptions& goal) {
+  command
+      ->add_option("--objective", goal.objective,
+                   "time, cost (fewest device hours) or devices (fewest for the deadline)")
+      ->capture_default_str();
+  command->add_option("--tokens", goal.tokens, "tokens to train, as 15e12")
+      ->check(positive_number());
+  command->add_option("--samples", goal.samples, "samples to train")->check(positive_number());
+  command->add_option("--price-per-device-hour", goal.price, "in any currency")
+      ->check(positive_number());
+  command->add_option("--deadline", goal.deadline, "of the training: 90s, 36h, 30d");
+  command->add_flag("--explain", goal.explain,
+                    "why this plan, the runner-up, and what 20 % more of something would bring");
+}
+
 void add_backend(CLI::App* command, std::string& backend) {
   command->add_option("--backend", backend, "host or cuda")->capture_default_str();
 }
@@ -174,6 +190,7 @@ void add_forecasting(CLI::App& app, Commands& c, std::ostream& out) {
   plan->add_option("--threads", c.plan.threads,
                    "default: one a core; any number gives the same plan")
       ->check(whole_number(1, 1024));
+  add_goal(plan, c.plan.goal);
   plan->add_option("-o,--output", c.plan.output, "write the plan, for `foreplan run`");
   plan->callback([&] { run_plan(c.plan, out); });
 

@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <charconv>
 #include <chrono>
 #include <cmath>
@@ -116,20 +117,37 @@ void run_plan(const PlanCommand& command, std::ostream& out) {
   asked.usual_sequence = true;
   LoadedTask loaded(asked);
   const Task& task = loaded.task();
+  const Goal goal = goal_of(command.goal, task);
   const auto started = Clock::now();
   Progress progress("searching strategies");
-  const Plan plan = foreplan::plan(task, search_options(command, progress));
+  SearchOptions options = search_options(command, progress);
+  const Planning planning = [&](const Task& any) { return foreplan::plan(any, options); };
+  const PlanOn plan_on = [&](int devices) {
+    options.devices = devices;
+    return planning(task);
+  };
+  const int all = task.cluster.devices();
+  const SizedPlan sized =
+      plan_for(goal, plan_on, command.devices == 0 ? all : std::min(command.devices, all));
+  options.devices = sized.devices;
+  const Plan& plan = sized.plan;
   const std::chrono::duration<double> took = Clock::now() - started;
+  const std::optional<Explanation> why = explained(command.goal, task, plan, planning);
   const PlanRequest request{.model = command.task.model,
                             .cluster = command.task.cluster,
                             .profile = command.task.profile,
                             .global_batch = command.task.global_batch,
                             .optimizer = task.optimizer};
-  const std::string text = to_json(request, plan, took.count()).dump(2) + "\n";
+  nlohmann::ordered_json json = to_json(request, plan, took.count());
+  json["training"] = plan.best ? training_json(goal, *plan.best) : nullptr;
+  json["explanation"] = why ? to_json(*why) : nullptr;
+  const std::string text = json.dump(2) + "\n";
   if (command.json) {
     out << text;
   } else {
     print_plan(plan, out);
+    if (plan.best) out << describe_training(goal, *plan.best);
+    if (why) out << "\n" << describe(*why);
   }
   if (!plan.best) nothing_fits(plan, task);
   if (!command.output.empty()) write_file(command.output, text);

@@ -9,6 +9,7 @@
 #include "sim/cost_model.hpp"
 #include "tools/disturbance.hpp"
 #include "tools/loaded_task.hpp"
+#include "tools/plan_goal.hpp"
 
 namespace foreplan {
 
@@ -40,6 +41,7 @@ struct PlanCommand {
   bool exhaustive = false;
   double gap = 0;
   std::string time_limit;  ///< "5s"; empty: none
+  GoalOptions goal{};
   bool json = false;
 };
 void run_plan(const PlanCommand& command, std::ostream& out);

@@ -4,10 +4,13 @@
     tools/convert_simumax.py SYSTEM.json -o PROFILE.json --source TEXT
 
 A system file (MooreThreads/SimuMax, configs/system; Apache 2.0) tells efficiencies of products and attention
-by shape, and bandwidths. Of it foreplan gets the seconds that they stand for (SimuMax docs/system.md):
+by shape, as they were measured, and of memory and collectives, as they were fitted. Of it foreplan gets the
+seconds that they stand for (SimuMax docs/system.md):
 
-    op      seconds = FLOPs / (tflops 1e12 efficiency)
-    memory  seconds = latency + bytes / (gbps 2^30 efficiency)
+    op          seconds = FLOPs / (tflops 1e12 efficiency)
+    memory      seconds = latency + bytes / (gbps 2^30 efficiency), for whatever is no product
+    collective  seconds = fixed + latency hops + bytes hops / (ranks gbps 2^30 efficiency), where one node's were
+                fitted; hops = scale (ranks + offset)
 
 with these FLOPs: products 2 m k n; grouped products 2 ng M K N; attention, counted in full though it is causal,
 2 b s^2 heads (qk + v) forward and 5 b s^2 heads (qk + v) backward. Products are known by their layout: TN is
@@ -74,33 +77,30 @@ def grouped_products(table):
                  traffic, flops / (peak * efficiency), f["accumulate"] == "True")
 
 
-def attention(table, step, products_of_scores):
+def attention(table, step, counted):
+    """`counted`: FLOPs that SimuMax counts for a score and feature, two products forward, five backward."""
     for f, efficiency, peak in measured(table):
         if f.get("qkv_contiguous", "True") != "True":
             continue
         b, s, heads = int(f["batch"]), int(f["seq_len"]), int(f["head_num"])
         kv_heads, qk, v = int(f["kv_head_num"]), int(f["qk_head_dim"]), int(f["v_head_dim"])
-        scores = b * s * s * heads * (qk + v)
+        scores = b * s * s * heads
+        # As foreplan counts them: models/op_cost.hpp.
+        flops = scores * (2 * (qk + v) + 5 if step == "forward" else 4 * (qk + v) + 4)
         traffic = 2 * b * s * (heads + kv_heads) * (qk + v)
-        yield op("causal_attention", step, [b, heads, kv_heads, s, s, s, qk, v], "bf16",
-                 2 * products_of_scores * scores, traffic,
-                 products_of_scores_flops(step) * scores / (peak * efficiency))
-
-
-def products_of_scores_flops(step):
-    """FLOPs that SimuMax counts for a score and feature: two products forward, five backward."""
-    return 2 if step == "forward" else 5
+        yield op("causal_attention", step, [b, heads, kv_heads, s, s, s, qk, v], "bf16", flops, traffic,
+                 counted * scores * (qk + v) / (peak * efficiency))
 
 
 def fit(what, bandwidth):
     return {
         "what": what,
         "variable": "bytes",
-        "overhead_s": bandwidth["latency_us"] * 1e-6,
+        "overhead_s": round(bandwidth["latency_us"] * 1e-6, 9),
         "per_s": bandwidth["gbps"] * GIB * bandwidth["efficient_factor"],
         "residual": 0,
         "points": 0,
-        "fitted_on": "SimuMax's own: accelerator.bandwidth",
+        "fitted_on": "SimuMax's own fit of accelerator.bandwidth",
     }
 
 
@@ -110,9 +110,11 @@ def fits(bandwidth):
     names = {
         "permute_fwd": ["dispatch.forward bf16", "combine.forward bf16"],
         "permute_bwd": ["dispatch.backward_input bf16", "combine.backward_input bf16"],
+        "ce_fusion" if "ce_fusion" in bandwidth else "ce": [
+            "softmax_cross_entropy.forward bf16",
+            "softmax_cross_entropy.backward_input bf16",
+        ],
     }
-    loss = "ce_fusion" if "ce_fusion" in bandwidth else "ce"
-    names[loss] = ["softmax_cross_entropy.forward bf16", "softmax_cross_entropy.backward_input bf16"]
     for key, ops in names.items():
         for name in ops if key in bandwidth else []:
             yield fit(name, bandwidth[key])
@@ -132,7 +134,7 @@ def collectives(network):
             hops = (ranks + line["offset"]) * line["scale"]
             start = line["latency_us"] * hops
             start += fixed.get(str(ranks), line.get("fixed_latency_us", 0))
-            for size in (2**20, 2**24, 2**28, 2**32):
+            for size in (2**20, 2**36):
                 seconds = start * 1e-6 + size * hops / ranks / rate
                 yield {"operation": operation, "ranks": ranks, "bytes": size,
                        **sample(float(f"{seconds:.6g}"))}
@@ -144,8 +146,8 @@ def profile(system, source):
     rows = [
         *products(ops["matmul"]),
         *grouped_products(ops["group_matmul"]),
-        *attention(ops["sdp_fwd"], "forward", 1),
-        *attention(ops["sdp_bwd"], "backward_input", 2),
+        *attention(ops["sdp_fwd"], "forward", 2),
+        *attention(ops["sdp_bwd"], "backward_input", 5),
     ]
     nothing = sample(0)
     network = system["networks"].get("high_intra_node")

@@ -16,7 +16,7 @@ struct MeasuredCollective {
     Duration time{};
   };
   std::string id, source, trust, device;
-  std::string fabric;  ///< empty: the switch that joins all devices of a node
+  std::string fabric{};  ///< empty: the switch that joins all devices of a node
   CollectiveKind kind = CollectiveKind::all_reduce;
   int ranks = 2, nodes = 1;
   bool in_switch = false;  ///< the switch added up

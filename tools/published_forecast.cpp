@@ -9,6 +9,8 @@
 #include "planner/folded_step.hpp"
 #include "sim/cluster_io.hpp"
 #include "sim/error.hpp"
+#include "sim/profile.hpp"
+#include "sim/profile_io.hpp"
 #include "tools/published_model.hpp"
 #include "tools/published_strategy.hpp"
 #include "tools/resources.hpp"
@@ -118,7 +120,7 @@ const Cluster& PublishedForecaster::cluster_of(const PublishedRow& row,
                           .switch_reduction = spec.switch_reduction};
   group.nics_per_node = std::min(nics.per_node, group.devices_per_node);
   group.nic = LinkFacts{.bandwidth = nics.bandwidth,
-                        .latency = hardware_.nic_latency,
+                        .latency = nics.latency > Duration{} ? nics.latency : hardware_.nic_latency,
                         .efficiency = nics.efficiency,
                         .setup = nics.setup > Duration{} ? nics.setup : spec.collective_setup,
                         .flow = nics.flow};
@@ -161,6 +163,16 @@ const Stack& PublishedForecaster::stack_of(const PublishedSource& facts) {
   return stacks_.emplace(facts.stack, std::move(stack)).first->second;
 }
 
+/// What was measured where a source's rows were, where there is such a profile.
+const CostModel& PublishedForecaster::costs_of(const PublishedSource& facts) {
+  if (facts.profile.empty()) return costs_;
+  std::unique_ptr<CostModel>& costs = profiles_[facts.profile];
+  if (!costs) {
+    costs = std::make_unique<ProfileModel>(read_profile(find_resource("profiles", facts.profile)));
+  }
+  return *costs;
+}
+
 /// Of the fullest stage, what the kind of a row's number counts.
 std::optional<Bytes> PublishedForecaster::memory_of(const PublishedRow& row,
                                                     const FoldedStep& step) {
@@ -178,28 +190,49 @@ std::optional<Bytes> PublishedForecaster::memory_of(const PublishedRow& row,
   return most;
 }
 
-/// Where recomputation is not told: the least with which the forecast fits, else all.
+/// Forecasts of memory are off by so much: a run that is known to have fitted may seem to need more.
+constexpr double kMemoryTolerance = 1.1;
+
+/// Where recomputation is not told: the least with which the forecast fits, or nearly so: none, that of
+/// attention, all of as few layers of each virtual stage as will do. Where nothing fits memory tells nothing: none.
 void PublishedForecaster::estimate(const Task& task, Strategy strategy,
                                    PublishedForecast& result) const {
   const PublishedRow& row = result.row;
-  const auto settle = [&](const FoldedStep& step, Estimate estimate) {
-    result.estimate = std::move(estimate);
-    result.memory = memory_of(row, step);
-  };
   if (const auto told = published_recompute(row)) {
     strategy.recompute = *told;
-    const FoldedStep step(task, strategy);
-    return settle(step, step.estimate(task.costs));
+  } else {
+    result.assumed.push_back("recompute");
+    strategy = row.hardware.gpu_memory_gb ? least_recomputed(task, strategy) : strategy;
   }
-  result.assumed.push_back("recompute");
-  for (const Recompute recompute : {Recompute::none, Recompute::selective, Recompute::full}) {
+  const FoldedStep step(task, strategy);
+  result.estimate = step.estimate(task.costs);
+  result.memory = memory_of(row, step);
+}
+
+Strategy PublishedForecaster::least_recomputed(const Task& task, Strategy strategy) {
+  const double memory =
+      kMemoryTolerance * static_cast<double>(task.cluster.device(DeviceId{0}).memory.count);
+  const auto fits = [&](Recompute recompute, std::optional<int> layers) {
     strategy.recompute = recompute;
-    const FoldedStep step(task, strategy);
-    Estimate estimate = step.estimate(task.costs);
-    if (estimate.feasible || !row.hardware.gpu_memory_gb || recompute == Recompute::full) {
-      return settle(step, std::move(estimate));
-    }
+    strategy.recompute_layers = layers;
+    const Estimate estimate = FoldedStep(task, strategy).estimate(task.costs);
+    return static_cast<double>(estimate.peak_memory.count) <= memory;
+  };
+  if (fits(Recompute::none, {}) || fits(Recompute::selective, {})) return strategy;
+  if (!fits(Recompute::full, {})) {
+    strategy.recompute = Recompute::none;
+    return strategy;
   }
+  int too_few = 0;
+  int enough = static_cast<int>(task.model.block_count(BlockRole::layer)) /
+                   (strategy.pp * strategy.vpp) + 1;
+  while (enough - too_few > 1) {
+    const int middle = (too_few + enough) / 2;
+    (fits(Recompute::full, middle) ? enough : too_few) = middle;
+  }
+  strategy.recompute = Recompute::full;
+  strategy.recompute_layers = enough;
+  return strategy;
 }
 
 PublishedForecast PublishedForecaster::forecast(const PublishedRow& row,
@@ -218,12 +251,14 @@ PublishedForecast PublishedForecaster::forecast(const PublishedRow& row,
   const Optimizer optimizer = published_optimizer(row, result.assumed);
   const NumberFormats formats = formats_of(published_precision(row));
   const Strategy strategy = published_strategy(row, facts, result.assumed);
-  const std::int64_t padding = strategy.tp > 1 ? kVocabularyRows * strategy.tp : 1;
+  const std::int64_t megatron = strategy.tp > 1 ? kVocabularyRows * strategy.tp : 1;
+  const std::int64_t padding =
+      facts.vocabulary_multiple > 0 ? facts.vocabulary_multiple : megatron;
   const OpGraph& model = model_of(row, facts, padding);
   const std::int64_t tokens = row.model.sequence.value_or(1);
   const Task task{.model = model,
                   .cluster = cluster_of(row, result.assumed),
-                  .costs = costs_,
+                  .costs = costs_of(facts),
                   .global_batch = *row.training.global_batch,
                   .optimizer = optimizer,
                   .lengths = {.source = tokens, .target = tokens},

@@ -73,8 +73,10 @@ class PublishedForecaster {
   const OpGraph& model_of(const PublishedRow& row, const PublishedSource& facts,
                           std::int64_t vocabulary_multiple);
   const Stack& stack_of(const PublishedSource& facts);
+  const CostModel& costs_of(const PublishedSource& facts);
   static std::optional<Bytes> memory_of(const PublishedRow& row, const FoldedStep& step);
   void estimate(const Task& task, Strategy strategy, PublishedForecast& result) const;
+  static Strategy least_recomputed(const Task& task, Strategy strategy);
 
   const CostModel& costs_;
   PublishedHardware hardware_;
@@ -84,6 +86,7 @@ class PublishedForecaster {
   std::map<std::string, std::unique_ptr<Cluster>> clusters_;
   std::map<std::string, std::unique_ptr<OpGraph>> models_;
   std::map<std::string, Stack> stacks_;
+  std::map<std::string, std::unique_ptr<CostModel>> profiles_;
 };
 
 /// Forecasts every row of every file of rows in `folder`, in the order of names.

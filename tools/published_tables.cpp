@@ -19,6 +19,7 @@ PublishedHardware::Nics read_nics(JsonObject& object) {
   if (const auto rate = object.optional("nic_flow_bandwidth_bytes_per_s")) {
     nics.flow = {rate->positive_number()};
   }
+  if (const auto latency = object.optional("nic_latency_s")) nics.latency = read_seconds(*latency);
   if (const auto setup = object.optional("nic_setup_s")) nics.setup = read_seconds(*setup);
   return nics;
 }
@@ -53,6 +54,10 @@ PublishedSource read_source(JsonObject object) {
                          .precision = text_or_empty(object, "precision"),
                          .note = text_or_empty(object, "note"),
                          .stack = object.required("stack").text()};
+  source.profile = text_or_empty(object, "profile");
+  if (const auto multiple = object.optional("vocabulary_multiple")) {
+    source.vocabulary_multiple = multiple->integer(1, 1'000'000);
+  }
   if (const auto dropout = object.optional("dropout")) source.dropout = dropout->boolean();
   if (const auto sp = object.optional("sp")) source.sp = sp->boolean();
   if (const auto zero = object.optional("zero"))

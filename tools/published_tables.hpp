@@ -21,6 +21,7 @@ struct PublishedHardware {
     Bandwidth bandwidth{};  ///< as sold
     double efficiency = 1;  ///< LinkFacts::efficiency
     Bandwidth flow{};       ///< LinkFacts::flow
+    Duration latency{};     ///< of a NIC; 0: that of the table
     Duration setup{};       ///< LinkFacts::setup; 0: that of the device's own links
   };
   struct Gpu {
@@ -42,6 +43,8 @@ struct PublishedSource {
   std::string precision;  ///< of the rows; empty: all
   std::string note;       ///< stands in the rows' notes; empty: all
   std::string stack;      ///< of models/stacks
+  std::string profile{};  ///< of models/profiles, measured where the rows were; empty: none
+  std::int64_t vocabulary_multiple = 0;  ///< the vocabulary is padded to; 0: as Megatron-LM with tp > 1
   bool dropout = false;
   bool sp = false;     ///< sequence parallel with tp > 1, where a row does not tell
   int zero = 0;        ///< stage, where a row does not tell

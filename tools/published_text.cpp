@@ -160,7 +160,7 @@ std::string headline(const PublishedRecord& record, SplitPart part) {
 }  // namespace
 
 Json published_json(const PublishedRecord& record, SplitPart part) {
-  Json json{{"costs", "data sheets only, not calibrated"},
+  Json json{{"costs", "as shipped: foreplan calibrate, foreplan fit-links"},
             {"split", part_name(part)},
             {"rows", Json::array()},
             {"skipped", Json::array()},
@@ -180,7 +180,7 @@ Json published_json(const PublishedRecord& record, SplitPart part) {
 std::string published_text(const PublishedRecord& record, SplitPart part) {
   const std::vector<PublishedSummary> summaries = summarise(record, part);
   return fmt::format(
-      "Data sheets only, not calibrated. {}\n\nstep time\n{}\npeak memory\n{}\n{}\n"
+      "{}\n\nstep time\n{}\npeak memory\n{}\n{}\n"
       "error: forecast over measured, minus 1. naive: the model's FLOPs at the median MFU of the "
       "fit rows of\nthe GPU, of the source; source's own: of all its rows, these measurements "
       "among them. regret: measured\ntime of the layout that is forecast fastest over that of the "
@@ -192,7 +192,7 @@ std::string published_text(const PublishedRecord& record, SplitPart part) {
 std::string published_markdown(const PublishedRecord& record, SplitPart part) {
   const std::vector<PublishedSummary> summaries = summarise(record, part);
   return fmt::format(
-      "**Data sheets only, not calibrated.** {}\n\nStep time:\n\n{}\nPeak memory:\n\n{}\nThe ten "
+      "{}\n\nStep time:\n\n{}\nPeak memory:\n\n{}\nThe ten "
       "worst rows, by the logarithm of forecast over measured, at most two of a source:\n\n{}",
       headline(record, part), time_table(summaries).markdown(), memory_table(summaries).markdown(),
       worst_table(record, part).markdown());

@@ -21,6 +21,15 @@ std::string three_digits(double number) {
   return fmt::format("{:.{}f}", number, number < 10 ? 2 : number < 100 ? 1 : 0);
 }
 
+/// Without the layers of stages: they follow from the rest.
+std::string brief(const SpeedupPoint& point) {
+  Strategy strategy = point.best->strategy;
+  strategy.layers.clear();
+  const std::string split =
+      point.split_from.empty() ? "" : fmt::format(", by features from {} on", point.split_from);
+  return format(strategy) + split;
+}
+
 std::string speedups(const SpeedupTable& table) {
   std::vector<std::string> header{"speed-up on"};
   for (const int devices : table.devices) header.push_back(fmt::format("{}", devices));
@@ -45,7 +54,7 @@ std::string bests(const SpeedupTable& table) {
     text.add({std::string(name(family.family)), fmt::format("{}", point->devices),
               format(best.step_time), three_digits(point->speedup),
               fmt::format("{:.1f} %", 100 * point->efficiency), format(best.peak_memory),
-              std::string(name(best.limited_by)), format(best.strategy)});
+              std::string(name(best.limited_by)), brief(*point)});
   }
   return text.text();
 }
@@ -77,6 +86,7 @@ Json point_json(const SpeedupPoint& point) {
   json["peak_bytes"] = best.peak_memory.count;
   json["limited_by"] = name(best.limited_by);
   json["strategy"] = to_json(best.strategy);
+  json["split_from"] = point.split_from.empty() ? Json() : Json(point.split_from);
   return json;
 }
 
@@ -98,7 +108,7 @@ std::string describe(const SpeedupTable& table, const Task& task) {
   const SpeedupPoint& point = *fastest->best();
   text += "\n" + bests(table);
   text += fmt::format("\nfastest: {} on {} devices, {}\n", name(fastest->family), point.devices,
-                      format(point.best->strategy));
+                      brief(point));
   return text;
 }
 

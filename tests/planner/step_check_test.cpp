@@ -48,9 +48,10 @@ TEST(StepCheck, RefusesWhatWouldBeIgnored) {
   EXPECT_EQ(refusal(gpt, {.vpp = 2}), "strategy: vpp=2 needs pp > 1");
   EXPECT_EQ(refusal(gpt, {.schedule = Schedule::zb_v}), "strategy: schedule=zb-v needs pp > 1");
   EXPECT_EQ(refusal(gpt, {.dp = 2, .ep = 2}), "strategy: ep=2: gpt has no experts");
-  EXPECT_THAT(refusal(read_model(FOREPLAN_SOURCE_DIR "/models/zoo/mixtral-8x7b.json"),
-                      {.dp = 2, .tp = 2, .ep = 2}),
-              testing::HasSubstr("ep=2 with tp=2 needs sp=1"));
+  EXPECT_THAT(
+      refusal(read_model(FOREPLAN_SOURCE_DIR "/models/zoo/mixtral-8x7b.json"),
+              {.dp = 2, .tp = 2, .ep = 4}),
+      testing::HasSubstr("ep=4 does not divide cp dp, so that experts are not cut by tp=2"));
   EXPECT_EQ(refusal(plain, {.cp = 2}), "strategy: cp=2 shares attention, but test-model has none");
   EXPECT_EQ(refusal(plain, {.recompute = Recompute::selective}),
             "strategy: recompute=selective repeats attention, but test-model has none");
