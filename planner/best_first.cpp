@@ -243,10 +243,10 @@ int Search::most_recomputed(const SearchNode& node) const {
 void Search::add_partitions(SearchNode node) {
   node.level = Level::partition;
   node.keepings = may_fit(node);
-  const int parts = node.sizes.pp * node.course.vpp;
   const auto all = std::ssize(space_.keepings(node.sizes, node.share));
   const int fitting = std::popcount(node.keepings);
-  certificate_.out_of_memory += (all - fitting) * space_.count(parts, node.course.again);
+  certificate_.out_of_memory +=
+      (all - fitting) * space_.count(node.sizes.pp, node.course.vpp, node.course.again);
   if (fitting == 0) return;
   node.recomputed = node.course.again == Again::some ? 1 : 0;
   node.count = fitting * std::max(1, most_recomputed(node));
@@ -282,15 +282,18 @@ void Search::add_leaves(SearchNode node) {
   SearchNode leaf = node;
   leaf.level = Level::leaf;
   leaf.count = 1;
-  for (std::size_t k = 0; k < keepings.size(); ++k) {
-    if ((node.keepings >> k & 1) == 0) continue;
-    leaf.keeping = keepings[k];
-    if (options_.exhaustive) {
-      push({}, leaf);
-    } else if (bound.over(leaf.keeping) > Bytes{}) {
-      ++certificate_.out_of_memory;
-    } else {
-      push({bound.time(leaf.keeping), node.sizes.devices()}, leaf);
+  // Those that move no activations first: they share what others make anew.
+  for (const bool moving : {false, true}) {
+    for (std::size_t k = 0; k < keepings.size(); ++k) {
+      if ((node.keepings >> k & 1) == 0 || moves_activations(keepings[k]) != moving) continue;
+      leaf.keeping = keepings[k];
+      if (options_.exhaustive) {
+        push({}, leaf);
+      } else if (bound.over(leaf.keeping) > Bytes{}) {
+        ++certificate_.out_of_memory;
+      } else {
+        push({bound.time(leaf.keeping), node.sizes.devices()}, leaf);
+      }
     }
   }
 }

@@ -179,7 +179,34 @@ Duration Bounds::of(const Sizes& sizes, const Share& share, const Course& course
   if (plain && m > 1 && p > 1 && least.forward_share < 1) {
     time = std::max(time, whole + filled(m, p, slowest, least));
   }
+  if (course.schedule == Schedule::interleaved) {
+    time = std::max(time, last_stage(sizes, course, m, units, facts, share.sp));
+  }
   return Duration{time};
+}
+
+/// Interleaved, where the partitions hang on no price: of each the last stage, which works behind the first
+/// chunks of all others, and they behind it.
+std::int64_t Bounds::last_stage(const Sizes& sizes, const Course& course, std::int64_t m,
+                                const UnitSums& units, LayoutFacts& facts, bool sp) {
+  const UnitSums::Times& least =
+      units.least[static_cast<std::size_t>(least_recompute(course.again))];
+  const auto p = static_cast<std::size_t>(sizes.pp);
+  std::int64_t way = 0;
+  for (int s = 0; s + 1 < sizes.pp; ++s) {
+    way += facts.hop(s, s + 1, units.least_leaving, sp).count();
+  }
+  std::int64_t shortest = std::numeric_limits<std::int64_t>::max();
+  for (const Borders& borders : space_.partitions(sizes.pp, course.vpp).listed()) {
+    std::int64_t work = 0;
+    for (std::size_t j = p - 1; j + 1 < borders.size(); j += p) {
+      work += least.whole[static_cast<std::size_t>(borders[j + 1])] -
+              least.whole[static_cast<std::size_t>(borders[j])];
+    }
+    const std::int64_t around = least.whole[static_cast<std::size_t>(borders[p - 1])] + 2 * way;
+    shortest = std::min(shortest, around + m * work);
+  }
+  return shortest == std::numeric_limits<std::int64_t>::max() ? 0 : shortest;
 }
 
 /// 1F1B, beyond a micro-batch's whole way: stage i has, behind its first backward, all backwards and but
@@ -263,12 +290,13 @@ const BalancedPartition& Bounds::by_time(const Sizes& sizes, const Course& cours
   if (!fresh) return place->second;
   std::vector<StageWeight> weights;
   for (const std::size_t kind : kinds) weights.push_back({&units.of(kind, recompute).whole});
-  return place->second = balance(space_.chain(), weights);
+  const std::int64_t all = weights.front().of(0, space_.chain().units.size());
+  return place->second = balance(space_.chain(), weights, 1 + all / (1000 * std::ssize(weights)));
 }
 
 std::vector<Borders> Bounds::partitions(const Sizes& sizes, const Share& share,
                                         const Course& course, const UnitSums& units) {
-  const PartitionSpace& space = space_.partitions(sizes.pp * course.vpp);
+  const PartitionSpace& space = space_.partitions(sizes.pp, course.vpp);
   if (!space.listed().empty()) return space.listed();
   std::vector<Borders> found;
   if (!space.even().empty()) found.push_back(space.even());

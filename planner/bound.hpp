@@ -54,6 +54,8 @@ class Bounds {
   std::int64_t heaviest(const Sizes& sizes, const UnitSums& units, Recompute recompute);
   std::int64_t hops(const Sizes& sizes, const Share& share, int vpp, const UnitSums& units,
                     LayoutFacts& facts) const;
+  std::int64_t last_stage(const Sizes& sizes, const Course& course, std::int64_t m,
+                          const UnitSums& units, LayoutFacts& facts, bool sp);
   std::int64_t filled(std::int64_t m, std::int64_t p, std::int64_t slowest,
                       const UnitSums::Times& times) const;
   const BalancedPartition& by_time(const Sizes& sizes, const Course& course, const UnitSums& units);

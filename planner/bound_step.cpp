@@ -9,10 +9,6 @@
 namespace foreplan {
 namespace {
 
-bool moves_activations(const Keeping& keeping) {
-  return keeping.offload == Offload::activations || keeping.offload == Offload::all;
-}
-
 bool moves_state(const Keeping& keeping) {
   return keeping.offload == Offload::optimizer || keeping.offload == Offload::all;
 }
@@ -274,12 +270,12 @@ std::int64_t StepBound::finish(std::vector<std::int64_t>& ready) const {
 }
 
 void StepBound::run(const std::vector<std::size_t>& replica, const Keeping& keeping) {
-  const bool plainly =
-      (keeping.zero < 2 || keeping.zero == plain().zero) && !moves_activations(keeping);
-  if (plainly && plainly_run_) return;
+  // Zero 0 and 1 work alike, and offloaded state lies behind the pipeline.
+  const std::pair now{std::max(1, keeping.zero), moves_activations(keeping)};
+  if (run_ == now) return;
   price(replica, keeping);
   end_stages();
-  plainly_run_ = plainly && bounds_.devices(at_.sizes).replicas.size() == 1;
+  if (bounds_.devices(at_.sizes).replicas.size() == 1) run_ = now;
 }
 
 std::int64_t StepBound::time(const std::vector<std::size_t>& replica, const Keeping& keeping) {

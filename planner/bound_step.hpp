@@ -1,5 +1,7 @@
 #pragma once
 
+#include <optional>
+
 #include "planner/bound.hpp"
 #include "planner/stage_memory.hpp"
 
@@ -89,7 +91,8 @@ class StepBound {
   std::vector<std::int64_t> ends_;        ///< by stage: its last backward, or its weights' part
   std::vector<std::int64_t> before_;      ///< by virtual stage: when its first forward can start
   std::vector<std::int64_t> first_back_;  ///< by stage: when its first backward can start
-  bool plainly_run_ = false;              ///< what these say is of one replica, and of plain()
+  /// What these say is of one replica that shards so (zero, at least 1), and moves activations or not.
+  std::optional<std::pair<int, bool>> run_{};
 };
 
 }  // namespace foreplan

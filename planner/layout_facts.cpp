@@ -34,14 +34,16 @@ Duration LayoutFacts::hop(int from, int to, Bytes bytes, bool sp) {
   if (from == to) return {};
   // In a cluster told in short all hops inside a node are alike, and all others.
   const bool together = shorthand_ && from * block_ / node_ == to * block_ / node_;
-  const auto key = shorthand_ ? std::tuple(bytes.count, sp, -1, together ? 1 : 0)
-                              : std::tuple(bytes.count, sp, from, to);
-  const auto [place, fresh] = hops_.try_emplace(key);
-  if (fresh) {
-    place->second = groups_.activations_hop(from, to, bytes,
-                                            {.sp = sp, .scatter = task_.stack.scatter_activations});
+  const Hop asked{bytes.count, sp, shorthand_ ? -1 : from, shorthand_ ? together : to, {}};
+  for (const Hop& known : hops_) {
+    if (known.to == asked.to && known.bytes == asked.bytes && known.from == asked.from &&
+        known.sp == asked.sp) {
+      return known.time;
+    }
   }
-  return place->second;
+  hops_.push_back(asked);
+  return hops_.back().time = groups_.activations_hop(
+             from, to, bytes, {.sp = sp, .scatter = task_.stack.scatter_activations});
 }
 
 Duration LayoutFacts::norm(int stages) {

@@ -46,7 +46,13 @@ class LayoutFacts {
   RankGroups groups_;
   bool shorthand_;
   int block_, node_;
-  std::map<std::tuple<std::int64_t, bool, int, int>, Duration> hops_;
+  struct Hop {
+    std::int64_t bytes = 0;
+    bool sp = false;
+    int from = 0, to = 0;  ///< in a cluster told in short: -1, and whether they lie in one node
+    Duration time{};
+  };
+  std::vector<Hop> hops_;  ///< few
   std::map<int, Duration> norms_;
   std::map<std::pair<int, std::int64_t>, Duration> tied_;
   std::map<std::pair<CollectiveKind, std::int64_t>, Duration> data_;

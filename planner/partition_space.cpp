@@ -37,6 +37,18 @@ bool extend(const std::vector<std::int32_t>& at, std::size_t next, std::size_t l
   return true;
 }
 
+/// As many layers each, the first ones one more, if the first and the last stage counted so many more than
+/// they get; at least one.
+std::vector<int> lighter_ends(int layers, int stages, int first, int last) {
+  const int all = layers + first + last;
+  std::vector<int> each(static_cast<std::size_t>(stages), all / stages);
+  for (int i = 0; i < all % stages; ++i) ++each[static_cast<std::size_t>(i)];
+  if (each.front() <= first || each.back() <= last) return lighter_ends(layers, stages, 0, 0);
+  each.front() -= first;
+  each.back() -= last;
+  return each;
+}
+
 /// Fills stages with at most `most` each.
 class Filler {
  public:
@@ -121,19 +133,24 @@ Borders borders_of(const UnitChain& chain, std::span<const int> layers) {
   return borders;
 }
 
-PartitionSpace::PartitionSpace(const UnitChain& chain, int virtual_stages) {
+PartitionSpace::PartitionSpace(const UnitChain& chain, int virtual_stages, bool chunks) {
   const std::vector<std::int32_t> at = places(chain);
   Borders prefix{0};
   const auto end = static_cast<std::int32_t>(chain.units.size());
-  if (!extend(at, 0, static_cast<std::size_t>(virtual_stages) - 1, prefix, end, listed_)) {
-    listed_.clear();
-    family_ = 3;
-  }
+  const bool all =
+      extend(at, 0, static_cast<std::size_t>(virtual_stages) - 1, prefix, end, listed_);
   try {
     even_ = borders_of(chain, even_layers(chain, virtual_stages));
-    if (family_ > 0) ++family_;
   } catch (const Error&) {
     even_.clear();
+  }
+  if (all) return;
+  listed_.clear();
+  family_ = even_.empty() ? 3 : 4;
+  const bool anywhere = std::ssize(at) + 1 == chain.layers;
+  if (!chunks || !anywhere) return;
+  for (const auto& [first, last] : {std::pair{0, 0}, {1, 1}, {0, 1}, {0, 2}}) {
+    listed_.push_back(borders_of(chain, lighter_ends(chain.layers, virtual_stages, first, last)));
   }
 }
 

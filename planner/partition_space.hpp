@@ -19,22 +19,25 @@ Borders borders_of(const UnitChain& chain, std::span<const int> layers);
 /// More partitions than these of a network into so many stages are not all looked at.
 inline constexpr std::size_t kMostPartitions = 512;
 
-/// How a chain may be cut into `virtual_stages()` parts.
+/// How a chain may be cut into virtual stages.
 ///
-/// Where the legal cuts allow at most kMostPartitions, all of them (`listed`). Otherwise a family of four,
-/// of which some may coincide:
+/// Where the legal cuts allow at most kMostPartitions, all of them (`listed`). Otherwise a family of four, of
+/// which some may coincide. With one chunk a stage, or where some cuts are not legal:
 ///
 ///   even      as even_layers() has it
-///   front     the slowest stage is fastest, stages filled from the front
+///   front     the slowest stage is fastest (to a thousandth), stages filled from the front
 ///   back      the same time, stages filled from the back
 ///   memory    the fullest stage holds least (to a thousandth), nothing sharded or offloaded
+///
+/// With more chunks (`listed` too), where the ends make up for embedding and head: even; the first and the
+/// last virtual stage a layer less; the last one a layer less; two less.
 class PartitionSpace {
  public:
-  PartitionSpace(const UnitChain& chain, int virtual_stages);
+  PartitionSpace(const UnitChain& chain, int virtual_stages, bool chunks);
 
   /// How many members, each kind of the family counted.
   std::int64_t count() const { return listed_.empty() ? family_ : std::ssize(listed_); }
-  /// All partitions, in lexicographic order of their layers; empty: the family.
+  /// Those that hang on no price; empty: the family of one chunk a stage.
   const std::vector<Borders>& listed() const { return listed_; }
   /// Empty where even_layers() finds no legal cuts.
   const Borders& even() const { return even_; }

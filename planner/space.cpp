@@ -181,7 +181,7 @@ std::vector<Course> StrategySpace::courses(const Sizes& sizes, const Share& shar
   const auto add = [&](Schedule schedule, int vpp) {
     for (const Again again : {Again::none, Again::attention, Again::some, Again::all}) {
       const Course course{schedule, vpp, again};
-      if (count(sizes.pp * vpp, again) > 0) found.push_back(course);
+      if (count(sizes.pp, vpp, again) > 0) found.push_back(course);
     }
   };
   if (sizes.pp == 1) {
@@ -196,18 +196,19 @@ std::vector<Course> StrategySpace::courses(const Sizes& sizes, const Share& shar
   return found;
 }
 
-const PartitionSpace& StrategySpace::partitions(int virtual_stages) const {
-  const auto found = partitions_.find(virtual_stages);
+const PartitionSpace& StrategySpace::partitions(int pp, int vpp) const {
+  const std::pair key{pp * vpp, vpp > 1};
+  const auto found = partitions_.find(key);
   if (found != partitions_.end()) return found->second;
-  return partitions_.emplace(virtual_stages, PartitionSpace(*chain_, virtual_stages)).first->second;
+  return partitions_.emplace(key, PartitionSpace(*chain_, key.first, key.second)).first->second;
 }
 
 int StrategySpace::most_recomputed(int virtual_stages) const {
   return (chain_->layers + virtual_stages - 1) / virtual_stages - 1;
 }
 
-std::int64_t StrategySpace::count(int virtual_stages, Again again) const {
-  const std::int64_t cuts = partitions(virtual_stages).count();
+std::int64_t StrategySpace::count(int pp, int vpp, Again again) const {
+  const std::int64_t cuts = partitions(pp, vpp).count();
   switch (again) {
     case Again::none:
     case Again::all:
@@ -215,14 +216,14 @@ std::int64_t StrategySpace::count(int virtual_stages, Again again) const {
     case Again::attention:
       return attention_ ? cuts : 0;
     case Again::some:
-      return cuts * most_recomputed(virtual_stages);
+      return cuts * most_recomputed(pp * vpp);
   }
   return 0;
 }
 
 std::int64_t StrategySpace::count(const Sizes& sizes, const Share& share,
                                   const Course& course) const {
-  return std::ssize(keepings(sizes, share)) * count(sizes.pp * course.vpp, course.again);
+  return std::ssize(keepings(sizes, share)) * count(sizes.pp, course.vpp, course.again);
 }
 
 std::int64_t StrategySpace::courses_count(int pp, bool chunks) const {
@@ -231,7 +232,7 @@ std::int64_t StrategySpace::courses_count(int pp, bool chunks) const {
   std::int64_t all = 0;
   const Share share{.micro_batch = 1, .micro_batches = chunks ? pp : 1};
   for (const Course& course : courses({.pp = pp}, share)) {
-    all += count(pp * course.vpp, course.again);
+    all += count(pp, course.vpp, course.again);
   }
   return place->second = all;
 }

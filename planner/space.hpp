@@ -43,6 +43,10 @@ struct Keeping {
   Offload offload = Offload::none;
 };
 
+constexpr bool moves_activations(const Keeping& keeping) {
+  return keeping.offload == Offload::activations || keeping.offload == Offload::all;
+}
+
 /// Every strategy that a search looks at, as a tree:
 ///
 ///   sizes (tp, cp, ep, dp, pp) > share (micro-batch, sp, zero below 2 or not) > course (schedule, vpp,
@@ -70,7 +74,7 @@ class StrategySpace {
     if (sizes.dp * sizes.cp == 1) return keepings_[0];
     return keepings_[share.sharded ? 2 : 1];
   }
-  const PartitionSpace& partitions(int virtual_stages) const;
+  const PartitionSpace& partitions(int pp, int vpp) const;
   /// recompute_layers is 1 to this, in `Again::some`: less than the layers of the largest of even stages.
   int most_recomputed(int virtual_stages) const;
 
@@ -78,7 +82,7 @@ class StrategySpace {
   std::int64_t count() const;
   std::int64_t count(const Sizes& sizes, const Share& share) const;
   std::int64_t count(const Sizes& sizes, const Share& share, const Course& course) const;
-  std::int64_t count(int virtual_stages, Again again) const;
+  std::int64_t count(int pp, int vpp, Again again) const;
 
  private:
   struct Split {
@@ -101,7 +105,7 @@ class StrategySpace {
   std::vector<Sizes> layouts_;
   std::vector<int> scattered_;
   std::vector<Keeping> keepings_[3];  ///< of one replica; of more, zero below 2, and others
-  mutable std::map<int, PartitionSpace> partitions_;
+  mutable std::map<std::pair<int, bool>, PartitionSpace> partitions_;
   mutable std::map<std::pair<int, bool>, std::int64_t> courses_counts_;
 };
 

@@ -27,23 +27,40 @@ WeightSums sums_of(const std::vector<std::int64_t>& each) {
 // Embedding, four layers, head: units 0 to 5; a border lies behind layer 1, 2 or 3.
 TEST(PartitionSpace, ListsAllPartitionsOfAShortChain) {
   const UnitChain chain = gpt(4);
-  const PartitionSpace two(chain, 2);
+  const PartitionSpace two(chain, 2, false);
   EXPECT_EQ(two.count(), 3);
   EXPECT_THAT(two.listed(),
               ElementsAre(ElementsAre(0, 2, 6), ElementsAre(0, 3, 6), ElementsAre(0, 4, 6)));
-  EXPECT_EQ(PartitionSpace(chain, 1).count(), 1);
-  EXPECT_EQ(PartitionSpace(chain, 4).count(), 1);
+  EXPECT_EQ(PartitionSpace(chain, 1, false).count(), 1);
+  EXPECT_EQ(PartitionSpace(chain, 4, false).count(), 1);
   EXPECT_EQ(most_stages(chain), 4);
 }
 
 // 95 over 3 = 138,415 partitions into four.
 TEST(PartitionSpace, NamesAFamilyWhereThereAreTooMany) {
   const UnitChain chain = gpt(96);
-  const PartitionSpace four(chain, 4);
+  const PartitionSpace four(chain, 4, false);
   EXPECT_THAT(four.listed(), IsEmpty());
   EXPECT_EQ(four.count(), 4);
   EXPECT_THAT(four.even(), ElementsAre(0, 25, 49, 73, 98));
-  EXPECT_THAT(PartitionSpace(chain, 2).listed(), SizeIs(95));
+  EXPECT_THAT(PartitionSpace(chain, 2, false).listed(), SizeIs(95));
+}
+
+// 96 layers in 32 chunks of 3; 98 in 32: two of 4, the first and the last one less; 97: one of 4, the last one
+// less; 98 again, the last two less.
+TEST(PartitionSpace, MakesEndsLighterWhereStagesHaveChunks) {
+  const UnitChain chain = gpt(96);
+  const PartitionSpace chunks(chain, 32, true);
+  ASSERT_EQ(chunks.count(), 4);
+  const auto ends = [&](std::size_t i) {
+    const std::vector<int> layers = layers_of(chain, chunks.listed()[i]);
+    EXPECT_EQ(std::accumulate(layers.begin(), layers.end(), 0), 96);
+    return std::vector<int>{layers[0], layers[1], layers[2], layers[31]};
+  };
+  EXPECT_THAT(ends(0), ElementsAre(3, 3, 3, 3));
+  EXPECT_THAT(ends(1), ElementsAre(3, 4, 3, 2));
+  EXPECT_THAT(ends(2), ElementsAre(4, 3, 3, 2));
+  EXPECT_THAT(ends(3), ElementsAre(4, 4, 3, 1));
 }
 
 TEST(PartitionSpace, CutsOnlyWhereOneTensorCrosses) {
@@ -96,7 +113,7 @@ TEST(Balance, IsNoHeavierThanAnyPartition) {
     const std::vector<StageWeight> weights(static_cast<std::size_t>(stages), StageWeight{&sums});
     const BalancedPartition found = balance(chain, weights);
     EXPECT_EQ(heaviest(found.front), heaviest(found.back));
-    const PartitionSpace space(chain, stages);
+    const PartitionSpace space(chain, stages, false);
     for (const Borders& other : space.listed()) {
       EXPECT_LE(heaviest(found.front), heaviest(other));
     }
