@@ -38,9 +38,18 @@ double time_limit(const std::string& text) {
   return number;
 }
 
+/// A strategy for a table: of many stages the layers of the first.
+std::string in_short(const Strategy& strategy) {
+  constexpr std::size_t kMostStages = 8;
+  if (strategy.layers.size() <= kMostStages) return format(strategy);
+  Strategy shown = strategy;
+  shown.layers.resize(3);
+  return format(shown) + "+...";
+}
+
 std::vector<std::string> cells(const Estimate& estimate, Duration one_device) {
   const double speedup = seconds(one_device) / seconds(estimate.step_time);
-  return {format(estimate.strategy),
+  return {in_short(estimate.strategy),
           format(estimate.step_time),
           fmt::format("{:.2f}", speedup),
           format(estimate.peak_memory),
