@@ -29,7 +29,8 @@ ProductShape convolution(const OpKey& key) {
   const std::int64_t groups = s[9], window = s[7] * s[8];
   const std::int64_t in = s[3] / groups, out = s[6] / groups;
   if (key.pass == Pass::backward_input) {
-    return {.batch = groups, .m = s[0] * s[1] * s[2], .n = in, .k = out * window};
+    const std::int64_t points = s[1] * s[2], read = out * window * s[4] * s[5];
+    return {.batch = groups, .m = s[0] * points, .n = in, .k = (read + points - 1) / points};
   }
   return passed(key.pass, {.batch = groups, .m = s[0] * s[4] * s[5], .n = out, .k = in * window});
 }

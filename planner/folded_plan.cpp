@@ -1,23 +1,15 @@
 #include <algorithm>
-#include <string>
 
-#include "models/kernel_features.hpp"
-#include "models/op_cost.hpp"
-#include "planner/ceil_div.hpp"
 #include "planner/folded_step.hpp"
+#include "planner/optimizer_update.hpp"
 
 namespace foreplan {
 
 Duration FoldedStep::hop_time(int from, int to) const {
   const Piece& last = stages_[static_cast<std::size_t>(from)].back();
-  const Bytes bytes = works_[last.unit_class].leaving;
-  const bool cut = strategy_.tp > 1 && (strategy_.sp || task_.stack.scatter_activations);
-  const Bytes mine = cut ? Bytes{ceil_div(bytes.count, strategy_.tp)} : bytes;
-  Duration time = groups_.stage_hop(stage_of(shape_, from), stage_of(shape_, to), mine);
-  if (cut && !strategy_.sp) {
-    time += groups_.time(CollectiveKind::all_gather, bytes, groups_.of(Axis::tensor));
-  }
-  return time;
+  return groups_.activations_hop(stage_of(shape_, from), stage_of(shape_, to),
+                                 works_[last.unit_class].leaving,
+                                 {.sp = strategy_.sp, .scatter = task_.stack.scatter_activations});
 }
 
 void FoldedStep::plan_exchanges() {
@@ -67,27 +59,10 @@ void FoldedStep::plan_ends() {
   if (task_.stack.clip_gradients && p > 1) {
     norm_ = 2 * groups_.stage_hop(0, shape_.stages - 1, Bytes{4});
   }
-  const bool master = task_.stack.keeps_master(task_.precision);
-  const std::string update = std::string(name(task_.optimizer)) + (master ? "_master" : "");
   for (const StageState& state : states_) {
     gathers_.push_back(gather_updated(state, strategy_, groups_, task_.stack,
                                       task_.stack.stored(task_.precision)));
-    std::vector<Op>& ops = updates_.emplace_back();
-    const std::int64_t own = own_parameters(state, strategy_, groups_);
-    if (own == 0) continue;
-    const auto add = [&](const std::string& what) {
-      ops.push_back(make_op({.op = what,
-                             .pass = Pass::optimizer,
-                             .shape = {own},
-                             .dtype = master ? task_.precision : DType::fp32}));
-      execute_as(task_.stack.kernels, ops.back());
-    };
-    if (task_.stack.clip_gradients) add("square_sum");
-    add(update);
-    if (state.fp8 > 0 && task_.stack.cached_fp8_weights) {
-      const std::vector<std::int64_t> weights{state.fp8};
-      ops.push_back(make_op({.op = "cast", .shape = weights, .dtype = task_.precision}));
-    }
+    updates_.push_back(update_ops(task_, own_parameters(state, strategy_, groups_), state.fp8));
   }
 }
 

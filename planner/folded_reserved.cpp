@@ -199,14 +199,14 @@ class FoldedStep::StageAllocations {
       for (const Unit& unit : units) allocate(unit.parameters);
     }
     const StageMemory& memory = step_.base_.stages[static_cast<std::size_t>(stage_)];
-    allocate(step_.placeholders(stage_));
+    allocate(placeholders(step_.holding(stage_, {})));
     allocate(memory.gradients);
     allocate(memory.optimizer);
   }
 
   /// Buffers behind the last backward, one after the other.
   void end_step() {
-    const StepBuffers buffers = step_.step_buffers(step_.states_[static_cast<std::size_t>(stage_)]);
+    const StepBuffers buffers = step_buffers(step_.holding(stage_, {}));
     allocator_.free(allocate(buffers.reduced));
     const CachingAllocator::Block flat = allocate(buffers.flat);
     const CachingAllocator::Block shard = allocate(buffers.shard);

@@ -3,6 +3,7 @@
 #include <optional>
 
 #include "planner/folded_step.hpp"
+#include "planner/optimizer_update.hpp"
 
 namespace foreplan {
 
@@ -23,15 +24,12 @@ class FoldedStep::Pricer {
 
  private:
   PricedUnit priced(const Piece& piece) const {
-    const UnitCost cost = price(step_.works_[piece.unit_class],
-                                {.costs = costs_,
-                                 .spec = step_.spec(kind_),
-                                 .stack = step_.task_.stack,
-                                 .context_ranks = step_.strategy_.cp,
-                                 .tensor_ranks = step_.strategy_.sp ? step_.strategy_.tp : 1,
-                                 .recompute = piece.recompute,
-                                 .slowdown = kind_.slowdown,
-                                 .measured = step_.measured(piece.unit_class, costs_)});
+    const UnitCost* known = step_.units_->priced(piece.unit_class, piece.recompute, kind_, costs_);
+    Pricing pricing =
+        unit_pricing(step_.task_, step_.strategy_, kind_, piece.recompute, costs_);
+    pricing.measured = step_.units_->measured(step_.task_, step_.strategy_, piece.unit_class, costs_);
+    const UnitCost cost =
+        known != nullptr ? *known : price(step_.works_[piece.unit_class], pricing);
     const ShardedUnit& sharded = step_.sharded_[piece.unit_class];
     PricedUnit unit{.cost = cost,
                     .forward = {.compute = cost.whole_forward(), .gather = sharded.gather},
@@ -177,14 +175,6 @@ void FoldedStep::aggregate(std::vector<StageTimes>& stages, const std::vector<St
   }
 }
 
-std::optional<LayerTimes> FoldedStep::measured(std::size_t unit_class,
-                                               const CostModel& costs) const {
-  return costs.layer_times({.model = task_.model.name(),
-                            .layer = unit_names_[unit_class],
-                            .tp = strategy_.tp,
-                            .micro_batch = batch_.micro_batch});
-}
-
 /// Of a stage whose layers were all measured whole: the sum of their updates, of which a rank does the share
 /// that its own parameters are. Empty where one of them was not.
 std::optional<Duration> FoldedStep::measured_update(std::size_t stage,
@@ -193,7 +183,8 @@ std::optional<Duration> FoldedStep::measured_update(std::size_t stage,
   for (std::size_t j = 0; j < stages_.size(); ++j) {
     if (static_cast<std::size_t>(stage_of(shape_, static_cast<int>(j))) != stage) continue;
     for (const Piece& piece : stages_[j]) {
-      const std::optional<LayerTimes> times = measured(piece.unit_class, costs);
+      const std::optional<LayerTimes> times =
+          units_->measured(task_, strategy_, piece.unit_class, costs);
       if (!times) return std::nullopt;
       sum += piece.count * times->update;
     }
@@ -211,11 +202,7 @@ Duration FoldedStep::optimizer_time(std::size_t stage, const CostModel& costs) c
   const std::optional<Duration> measured = measured_update(stage, costs);
   for (const Replica& replica : replicas_) {
     const DeviceSpec& device = spec(replica[stage]);
-    Duration time = measured.value_or(Duration{});
-    if (!measured) {
-      for (const Op& op : updates_[stage])
-        time += costs.compute_time(op, device) + costs.dispatch(device);
-    }
+    Duration time = measured ? *measured : update_time(updates_[stage], costs, device);
     if (offloads(Offload::optimizer)) {
       // The state comes and goes beside the update, each way on its own.
       time = std::max(time, base_.stages[stage].optimizer_on_host / device.host_bandwidth);

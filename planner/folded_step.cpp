@@ -3,9 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <set>
 
-#include "planner/rank_unit.hpp"
 #include "planner/step_check.hpp"
 #include "sim/error.hpp"
 
@@ -13,14 +11,13 @@ namespace foreplan {
 namespace {
 
 /// Fills in what follows from the rest, and refuses what cannot be split.
-Strategy completed(const Task& task, Strategy strategy) {
+Strategy completed(const Task& task, Strategy strategy, const UnitChain& chain) {
   check_step(task, strategy);
   if (strategy.replication != Replication::ddp) {
     reject(fmt::format("strategy: replication={} is not folded", name(strategy.replication)));
   }
   const BatchSplit batch = split_batch(strategy, task.global_batch);
   strategy.micro_batch = batch.micro_batch;
-  const UnitChain chain = unit_chain(task.model);
   const PipelineShape shape = pipeline_shape(strategy, static_cast<int>(batch.micro_batches));
   const int parts = shape.schedule == Schedule::dualpipe ? strategy.pp : shape.virtual_stages();
   const bool by_stage = strategy.layers.size() == static_cast<std::size_t>(strategy.pp);
@@ -37,16 +34,27 @@ Strategy completed(const Task& task, Strategy strategy) {
   return strategy;
 }
 
-/// A device that does everything itself hides nothing.
-Task adapted(Task task) {
+template <typename T, typename Make>
+std::shared_ptr<const T> shared_or(const std::shared_ptr<const T>& shared, const Make& make) {
+  return shared ? shared : std::make_shared<const T>(make());
+}
+
+}  // namespace
+
+Task folded_task(Task task) {
   if (task.cluster.device(DeviceId{0}).concurrent_streams) return task;
   task.stack.overlap_gradients = task.stack.overlap_parameters = false;
   task.stack.overlap_tensor = task.stack.prefetch_parameters = false;
   return task;
 }
 
-/// Whether a layer's block, or the head behind layers of others, reads what a run before the last one put
-/// out: more than the one tensor that stages pass on. Layers of a block class come one behind the other.
+PipelineShape folded_shape(const Task& task, const Strategy& strategy) {
+  const BatchSplit batch = split_batch(strategy, task.global_batch);
+  return pipeline_shape(strategy, static_cast<int>(batch.micro_batches));
+}
+
+// A layer's block, or the head behind layers of others, that reads what a run before the last one put out.
+// Layers of a block class come one behind the other.
 bool reaches_back(const OpGraph& model) {
   const std::vector<Run>& runs = model.runs();
   const auto block_of = [&](std::size_t run) -> const Block& {
@@ -73,21 +81,22 @@ bool reaches_back(const OpGraph& model) {
   return false;
 }
 
-}  // namespace
-
-FoldedStep::FoldedStep(const Task& task, const Strategy& strategy)
-    : task_(adapted(task)),
-      strategy_(completed(task, strategy)),
+FoldedStep::FoldedStep(const Task& task, const Strategy& strategy, const SharedParts& shared)
+    : task_(folded_task(task)),
+      shared_chain_(shared_or(shared.chain, [&] { return unit_chain(task.model); })),
+      chain_(*shared_chain_),
+      strategy_(completed(task, strategy, chain_)),
       batch_(split_batch(strategy_, task.global_batch)),
-      shape_(pipeline_shape(strategy_, static_cast<int>(batch_.micro_batches))),
-      evaluator_(shape_),
+      shape_(folded_shape(task, strategy_)),
+      pipeline_(shared_or(shared.pipeline, [&] { return PipelineEvaluator(shape_); })),
+      evaluator_(*pipeline_),
       groups_(task.cluster, strategy_, task.collectives, &task.costs),
-      chain_(unit_chain(task.model)) {
+      units_(shared_or(shared.units, [&] { return UnitTable(task_, chain_, strategy_, groups_); })),
+      works_(units_->works()),
+      replicas_(distinct_replicas(task_, strategy_)) {
   check();
   lay_out_stages();
-  lower_units();
   count_state();
-  find_replicas();
   plan_exchanges();
   plan_ends();
   plan_memory();
@@ -128,13 +137,10 @@ void FoldedStep::lay_out_stages() {
   for (std::size_t j = layout.size(); j < static_cast<std::size_t>(shape_.virtual_stages()); ++j) {
     stages_.push_back(stages_[j - layout.size()]);
   }
-}
-
-void FoldedStep::lower_units() {
-  const UnitSetting setting = unit_setting(task_, strategy_);
-  for (const UnitClass& unit : chain_.classes) {
-    works_.push_back(rank_unit(task_, unit, setting, groups_));
-    unit_names_.push_back(unit_name(task_.model, unit.range));
+  by_stage_.resize(static_cast<std::size_t>(shape_.stages));
+  for (std::size_t j = 0; j < stages_.size(); ++j) {
+    by_stage_[static_cast<std::size_t>(stage_of(shape_, static_cast<int>(j)))].push_back(
+        stages_[j]);
   }
 }
 
@@ -151,39 +157,6 @@ void FoldedStep::count_state() {
       if (elsewhere) tied_ += piece.count * work.tied_parameters;
     }
   }
-}
-
-void FoldedStep::find_replicas() {
-  const bool alike = task_.cluster.specs().size() == 1 && task_.slow.empty();
-  if (alike) {
-    replicas_.emplace_back(static_cast<std::size_t>(strategy_.pp));
-    return;
-  }
-  const Cluster& cluster = task_.cluster;
-  std::vector<double> slowdown(static_cast<std::size_t>(cluster.devices()), 1);
-  for (const auto& [device, factor] : task_.slow) slowdown[index(device)] = factor;
-  std::set<Replica> distinct;
-  const int ranks = strategy_.tp * strategy_.cp;
-  for (int d = 0; d < strategy_.dp; ++d) {
-    Replica replica;
-    for (int s = 0; s < strategy_.pp; ++s) {
-      const int first = ranks * (d + strategy_.dp * s);
-      DeviceKind slowest;
-      for (int i = 0; i < ranks; ++i) {
-        const VertexId vertex = cluster.vertex_of(DeviceId{first + i});
-        const DeviceKind kind{.spec = cluster.vertices()[static_cast<std::size_t>(vertex)].spec,
-                              .slowdown = slowdown[static_cast<std::size_t>(first + i)]};
-        const auto rate = [&](const DeviceKind& k) {
-          const auto peak = spec(k).peak.find(task_.products.value_or(task_.precision));
-          return (peak == spec(k).peak.end() ? 0 : peak->second.flops_per_s) / k.slowdown;
-        };
-        if (i == 0 || rate(kind) < rate(slowest)) slowest = kind;
-      }
-      replica.push_back(slowest);
-    }
-    distinct.insert(std::move(replica));
-  }
-  replicas_.assign(distinct.begin(), distinct.end());
 }
 
 const DeviceSpec& FoldedStep::spec(const DeviceKind& kind) const {

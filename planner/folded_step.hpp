@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -10,9 +11,12 @@
 #include "planner/gradient_sync.hpp"
 #include "planner/pipeline_evaluator.hpp"
 #include "planner/rank_groups.hpp"
+#include "planner/replicas.hpp"
 #include "planner/sharded_walk.hpp"
 #include "planner/stage_layout.hpp"
+#include "planner/stage_memory.hpp"
 #include "planner/unit_cost.hpp"
+#include "planner/unit_table.hpp"
 #include "sim/caching_allocator.hpp"
 #include "sim/task_graph.hpp"
 
@@ -23,6 +27,24 @@ struct FoldedGraph {
   TaskGraph graph;
   Costs costs;  ///< for replay() and simulate()
 };
+
+/// What steps of one task may share, so that a search makes each once; what is null a step makes itself.
+struct SharedParts {
+  std::shared_ptr<const UnitChain> chain{};
+  std::shared_ptr<const UnitTable> units{};  ///< of the strategy's tp, cp, ep, sp, micro-batch
+  std::shared_ptr<const PipelineEvaluator> pipeline{};  ///< of the strategy's shape
+};
+
+/// The task as folded steps take it: a device that does everything itself hides nothing.
+Task folded_task(Task task);
+
+/// The pipeline that a strategy of the task is.
+/// @throws Error(invalid_argument) as pipeline_shape()
+PipelineShape folded_shape(const Task& task, const Strategy& strategy);
+
+/// Whether some layer reads what a stage before the last one put out, so that the network cannot be cut
+/// into stages, which pass on one tensor only.
+bool reaches_back(const OpGraph& model);
 
 /// A training step with ranks that do the same folded into one: lowered once, priced many times.
 ///
@@ -41,8 +63,13 @@ struct FoldedGraph {
 /// docs/planner.md has each term. Model and cluster of the task must outlive it.
 class FoldedStep {
  public:
+  /// @param shared  parts that fit this strategy, made before
   /// @throws Error(invalid_argument) with the reason if the strategy cannot be laid out
-  FoldedStep(const Task& task, const Strategy& strategy);
+  FoldedStep(const Task& task, const Strategy& strategy, const SharedParts& shared = {});
+
+  /// Whether every device's peak fits in its memory.
+  bool feasible() const { return base_.feasible; }
+  Bytes peak_memory() const { return base_.peak_memory; }
 
   /// The strategy, complete: micro-batch and layers told.
   const Strategy& strategy() const { return strategy_; }
@@ -69,19 +96,7 @@ class FoldedStep {
  private:
   class GraphWriter;
   class StageAllocations;
-  /// A unit class on some virtual stage: so many of it, recomputed or not.
-  struct Piece {
-    std::size_t unit_class = 0;
-    std::int32_t count = 0;
-    Recompute recompute = Recompute::none;
-  };
-  /// What a stage's device is, as far as replicas differ.
-  struct DeviceKind {
-    std::int32_t spec = 0;
-    double slowdown = 1;
-    friend auto operator<=>(const DeviceKind&, const DeviceKind&) = default;
-  };
-  using Replica = std::vector<DeviceKind>;  ///< by stage
+  using Piece = UnitPiece;
   /// A virtual stage's work on one micro-batch.
   struct Chunk {
     VirtualStageCost cost;               ///< exchanges included
@@ -110,11 +125,6 @@ class FoldedStep {
     std::optional<ShardedUnit> again;  ///< the forward that repeats, where it gathers for itself
   };
   class Pricer;
-  /// Buffers behind the last backward.
-  struct StepBuffers {
-    Bytes reduced{}, flat{}, shard{}, gathered{};
-    Bytes most() const { return std::max({reduced, flat + shard, gathered}); }
-  };
   /// Two stages that hold the same parameters and add up their gradients.
   struct SharedGradients {
     std::size_t a = 0, b = 0;
@@ -128,9 +138,7 @@ class FoldedStep {
   }
   void lay_out_stages();
   std::vector<Piece> pieces_of(const std::vector<UnitRun>& runs) const;
-  void lower_units();
   void count_state();
-  void find_replicas();
   void plan_exchanges();
   Duration hop_time(int from, int to) const;
   void plan_ends();
@@ -138,25 +146,12 @@ class FoldedStep {
   void count_flops();
   void limit_to_moving(std::vector<Bytes>& activations,
                        const std::vector<ChunkMemory>& chunks) const;
-  StageMemory memory_of(int stage, const std::vector<Bytes>& activations) const;
   Bytes saved(int virtual_stage) const;
   /// The part of it that stays on the device.
   Bytes held(int virtual_stage) const {
     return offloads(Offload::activations) ? Bytes{} : saved(virtual_stage);
   }
-  static Bytes kept(const UnitWork& work, Recompute recompute);
-  static Bytes at_work(const UnitWork& work, Recompute recompute);
-  Bytes excess(int virtual_stage) const;
-  Bytes gathered(int stage) const;
-  Bytes placeholders(int stage) const;
-  Bytes transient(int stage) const;
-  StepBuffers step_buffers(const StageState& state) const;
-  /// Casts of weights that stay: one for products along rows, one for those along columns.
-  Bytes fp8_weights(const StageState& state) const {
-    const bool stay = task_.stack.cached_fp8_weights && strategy_.zero < 3;
-    const bool beside = !task_.stack.fp8_parameters || element_size(task_.precision).count != 2;
-    return stay && beside ? 2 * state.fp8 * element_size(DType::fp8) : Bytes{};
-  }
+  StageHolding holding(int stage, Bytes activations) const;
   const DeviceSpec& spec(const DeviceKind& kind) const;
 
   // Pricing.
@@ -174,24 +169,26 @@ class FoldedStep {
   std::vector<StageEnd> ends_of(const std::vector<StageTimes>& stages,
                                 const CostModel& costs) const;
   Duration optimizer_time(std::size_t stage, const CostModel& costs) const;
-  std::optional<LayerTimes> measured(std::size_t unit_class, const CostModel& costs) const;
   std::optional<Duration> measured_update(std::size_t stage, const CostModel& costs) const;
   void fill_rates(Estimate& result) const;
 
   const Task task_;
+  std::shared_ptr<const UnitChain> shared_chain_;
+  const UnitChain& chain_;
   Strategy strategy_;
   BatchSplit batch_;
   PipelineShape shape_;
-  PipelineEvaluator evaluator_;
+  std::shared_ptr<const PipelineEvaluator> pipeline_;
+  const PipelineEvaluator& evaluator_;
   RankGroups groups_;
-  UnitChain chain_;
-  std::vector<std::vector<Piece>> stages_;  ///< by virtual stage
-  std::vector<UnitWork> works_;             ///< by unit class
-  std::vector<std::string> unit_names_;     ///< by unit class: of its block, or its layer
-  std::vector<StageState> states_;          ///< by stage
-  std::int64_t tied_ = 0;                   ///< parameters of a table that two stages hold
-  std::vector<Replica> replicas_;           ///< distinct
-  std::vector<ShardedUnit> sharded_;        ///< by unit class: what zero >= 2 gathers and reduces
+  std::shared_ptr<const UnitTable> units_;
+  const std::vector<UnitWork>& works_;                     ///< by unit class
+  std::vector<Replica> replicas_;                          ///< distinct
+  std::vector<std::vector<Piece>> stages_;                 ///< by virtual stage
+  std::vector<std::vector<std::vector<Piece>>> by_stage_;  ///< the same, by stage
+  std::vector<StageState> states_;                         ///< by stage
+  std::int64_t tied_ = 0;             ///< parameters of a table that two stages hold
+  std::vector<ShardedUnit> sharded_;  ///< by unit class: what zero >= 2 gathers and reduces
   std::vector<std::vector<BucketSend>> buckets_;  ///< by virtual stage
   std::vector<HopCost> hops_;
   std::vector<SharedGradients> shared_;

@@ -15,11 +15,8 @@ class BucketPlan {
       : groups_(groups),
         stack_(stack),
         kind_(strategy.zero >= 1 ? CollectiveKind::reduce_scatter : CollectiveKind::all_reduce),
-        limit_(stack.first_bucket),
-        bucket_(stack.bucket) {
-    const Bytes least = groups.data_ranks() * stack.bucket_per_rank;
-    if (least > bucket_) bucket_ = limit_ = least;
-  }
+        limit_(gradient_buckets(groups, stack).first),
+        bucket_(gradient_buckets(groups, stack).others) {}
 
   void add(const UnitWork& work, std::size_t unit) {
     filled_ += Bytes{work.dense_parameters * stack_.gradient_bytes};
@@ -89,6 +86,12 @@ class Step {
 };
 
 }  // namespace
+
+GradientBuckets gradient_buckets(const RankGroups& groups, const Stack& stack) {
+  const Bytes least = groups.data_ranks() * stack.bucket_per_rank;
+  if (least > stack.bucket) return {least, least};
+  return {stack.first_bucket, stack.bucket};
+}
 
 std::vector<BucketSend> plan_buckets(const std::vector<const UnitWork*>& units,
                                      const Strategy& strategy, const RankGroups& groups,

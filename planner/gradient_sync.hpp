@@ -18,6 +18,13 @@ struct BucketSend {
   Duration time{};
 };
 
+/// How large buckets are: the first, and the others; all of them at least Stack::bucket_per_rank for each rank
+/// that holds the same parameters.
+struct GradientBuckets {
+  Bytes first{}, others{};
+};
+GradientBuckets gradient_buckets(const RankGroups& groups, const Stack& stack);
+
 /// The buckets of a chunk's gradients, in the order in which backward fills them.
 ///
 /// The first holds `Stack::first_bucket` bytes, the others `bucket`, all of them at least `bucket_per_rank` for

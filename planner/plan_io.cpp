@@ -4,6 +4,7 @@
 #include <fmt/ranges.h>
 
 #include <array>
+#include <cmath>
 #include <nlohmann/json.hpp>
 #include <string_view>
 #include <vector>
@@ -141,8 +142,9 @@ Json to_json(const PlanRequest& request, const Plan& plan, double search_s) {
                          {"out_of_memory", c.out_of_memory},
                          {"bounded_out", c.bounded_out},
                          {"simulated", c.simulated},
+                         {"open", c.open},
                          {"lower_bound_s", seconds(c.lower_bound)},
-                         {"gap", c.gap}};
+                         {"gap", std::isfinite(c.gap) ? Json(c.gap) : Json()}};
   json["search_s"] = search_s;
   json["one_device_step_time_s"] = seconds(plan.one_device.step_time);
   json["alternatives"] = Json::array();

@@ -6,6 +6,7 @@
 #include <numeric>
 #include <vector>
 
+#include "planner/ceil_div.hpp"
 #include "sim/error.hpp"
 #include "sim/library_collectives.hpp"
 
@@ -88,6 +89,7 @@ RankGroups::RankGroups(const Cluster& cluster, const Strategy& strategy,
     : cluster_(cluster),
       algorithm_(algorithm),
       measured_(measured),
+      tp_(strategy.tp),
       block_(strategy.tp * strategy.cp * strategy.dp),
       shorthand_(!cluster.node_groups().empty()) {
   if (shorthand_) nodes_ = node_facts(cluster);
@@ -152,6 +154,13 @@ Duration RankGroups::stage_hop(int from, int to, Bytes bytes) const {
                   Bandwidth{placement.uplink.bytes_per_s / placement.uplink_sharing}});
   }
   return point_to_point_time(bytes, hop);
+}
+
+Duration RankGroups::activations_hop(int from, int to, Bytes bytes, const HandOver& how) const {
+  const bool cut = tp_ > 1 && (how.sp || how.scatter);
+  Duration time = stage_hop(from, to, cut ? Bytes{ceil_div(bytes.count, tp_)} : bytes);
+  if (cut && !how.sp) time += this->time(CollectiveKind::all_gather, bytes, tensor_);
+  return time;
 }
 
 }  // namespace foreplan

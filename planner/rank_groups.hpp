@@ -45,6 +45,13 @@ class RankGroups {
 
   /// A message from each device of a stage to its like on another, all at once.
   Duration stage_hop(int from, int to, Bytes bytes) const;
+  /// Activations that a stage's ranks hand to those of the next, `bytes` at whole width. Of tensor-parallel
+  /// ranks each sends its part where that is what it has (sp) or they scatter what all have, which the
+  /// receivers then gather.
+  struct HandOver {
+    bool sp = false, scatter = true;
+  };
+  Duration activations_hop(int from, int to, Bytes bytes, const HandOver& how) const;
   /// The first and the last stage's devices that belong together, in pairs.
   GroupPlacement stages(int from, int to) const;
 
@@ -54,6 +61,7 @@ class RankGroups {
   const Cluster& cluster_;
   std::optional<CollectiveAlgorithm> algorithm_;
   const CostModel* measured_ = nullptr;
+  int tp_ = 1;
   int block_ = 1;  ///< devices of a stage
   bool shorthand_ = false;
   NodeFacts nodes_;

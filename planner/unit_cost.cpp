@@ -15,7 +15,8 @@ Duration scaled(Duration duration, double factor) {
 
 class UnitPricer {
  public:
-  UnitPricer(const UnitWork& work, const Pricing& pricing) : work_(work), pricing_(pricing) {}
+  UnitPricer(const UnitWork& work, const Pricing& pricing, double slower_products)
+      : work_(work), pricing_(pricing), slower_products_(slower_products) {}
 
   UnitCost price() {
     if (pricing_.measured) count_flops();
@@ -31,13 +32,25 @@ class UnitPricer {
     return cost_;
   }
 
+  /// Of the unit's time, exchanges and waits included, what its products take.
+  double product_share() const {
+    const Duration whole =
+        cost_.whole_forward() + cost_.whole_backward_input() + cost_.backward_weight;
+    return whole > Duration::zero() ? seconds(products_) / seconds(whole) : 0;
+  }
+
  private:
-  Duration time(const std::vector<Op>& ops) const {
+  /// @param times  how often the ops run
+  Duration time(const std::vector<Op>& ops, int times = 1) {
     Duration sum{};
     const Duration launch = pricing_.costs.dispatch(pricing_.spec);
     for (const Op& op : ops) {
-      sum += scaled(pricing_.costs.compute_time(op, pricing_.spec), pricing_.slowdown) +
-             scaled(launch, op.launches);
+      Duration kernel = scaled(pricing_.costs.compute_time(op, pricing_.spec), pricing_.slowdown);
+      if (op.product.batch > 0 && element_size(op.key.dtype).count < 4) {
+        kernel = scaled(kernel, slower_products_);
+        products_ += times * kernel;
+      }
+      sum += kernel + scaled(launch, op.launches);
     }
     return sum;
   }
@@ -103,7 +116,8 @@ class UnitPricer {
       weight_.push_back(share(whole->backward, matrix_flops(ops.backward_weight), backward_flops_,
                               backward_done_));
     } else {
-      forward = time(ops.forward);
+      const bool again = pricing_.recompute == Recompute::full && layer.recomputed;
+      forward = time(ops.forward, again ? 2 : 1);
       input_.push_back(time(ops.backward_input));
       weight_.push_back(time(ops.backward_weight));
     }
@@ -169,6 +183,8 @@ class UnitPricer {
 
   const UnitWork& work_;
   const Pricing& pricing_;
+  double slower_products_ = 1;
+  Duration products_{};  ///< time in them
   UnitCost cost_;
   double forward_flops_ = 0, backward_flops_ = 0;  ///< of products, in all
   double forward_done_ = 0, backward_done_ = 0;    ///< of layers so far
@@ -179,7 +195,12 @@ class UnitPricer {
 }  // namespace
 
 UnitCost price(const UnitWork& work, const Pricing& pricing) {
-  return UnitPricer(work, pricing).price();
+  UnitPricer at_full_clock(work, pricing, 1);
+  const UnitCost cost = at_full_clock.price();
+  if (pricing.measured) return cost;
+  const double slower =
+      pricing.costs.product_slowdown(at_full_clock.product_share(), pricing.spec);
+  return slower == 1 ? cost : UnitPricer(work, pricing, slower).price();
 }
 
 }  // namespace foreplan

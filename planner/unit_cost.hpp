@@ -43,6 +43,9 @@ struct UnitCost {
 ///
 ///   forward = max(kernels and exchanges, their number times host_launch), and backward likewise
 ///
+/// Products of 16 bits and less that keep a device busy run at the clock that its power limit allows
+/// (CostModel::product_slowdown), by the share of the unit's time that they take.
+///
 /// Beside: attention, for rings of keys and values (all but the first of their cp steps); the gradients
 /// of the weights, for tensor-parallel exchanges before columns backward, where the stack overlaps them. Where it
 /// pipelines tensor parallelism, the others go in tp parts, each beside the products (forward, or the gradients of

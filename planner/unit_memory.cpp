@@ -70,6 +70,10 @@ class UnitMemory {
   }
   /// A layer's output, of all ranks of tp.
   Bytes whole(LayerId id) const {
+    if (id == kModelInput) {
+      return setting_.samples * model_.input_positions().count(lengths()) *
+             model_.input_features() * element_size(setting_.dtype);
+    }
     if (model_.layer(id).kind == LayerKind::flatten) return {};
     return rows(id) * model_.layer(id).out_features * element_size(setting_.dtype);
   }

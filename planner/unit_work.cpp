@@ -6,6 +6,7 @@
 
 #include "models/op_cost.hpp"
 #include "planner/ceil_div.hpp"
+#include "planner/executed_work.hpp"
 #include "planner/tensor_split.hpp"
 #include "planner/unit_casts.hpp"
 #include "planner/unit_memory.hpp"
@@ -33,12 +34,7 @@ class UnitLowering {
 
   UnitWork lower() {
     for (LayerId id = range_.first; id <= range_.last; id = layer_after(id)) add_layer(id);
-    if (!is_executable(model_)) {
-      if (kernels().fused_projections) merge_projections();
-      add_joins();
-      if (setting_.accumulated_bytes > 0) accumulate_gradients();
-      if (kernels().stops_recomputing) stop_recomputing();
-    }
+    execute_unit(model_, range_, setting_, shardings_, work_);
     if (setting_.products == DType::fp8) {
       add_casts(model_,
                 {.dtype = setting_.dtype,
@@ -71,7 +67,6 @@ class UnitLowering {
 
   Sharding sharding(LayerId id) const { return shardings_[place(id)]; }
   bool inside(LayerId id) const { return id >= range_.first && id <= range_.last; }
-  bool split(LayerId id) const { return id >= LayerId{0} && output_is_split(sharding(id)); }
 
   void check_lengths() const {
     const Positions& rows = model_.input_positions();
@@ -171,7 +166,7 @@ class UnitLowering {
     if (sharding(id) == Sharding::row) add_bias_behind(id, work.ops);
     if (sharding(id) == Sharding::column_gather) add_gathered_columns(id, work.ops);
     if (!model_.needs_input_gradient(id)) work.ops.backward_input.clear();
-    execute(work.ops, layer.kind == LayerKind::attention);
+    for (const Parameter& p : parameters_of(layer, id)) work.parameters += p.rows * p.columns;
     work_.layers.push_back(std::move(work));
     Layer parts = layer;
     parts.bias = model_.layer(id).bias;
@@ -183,106 +178,6 @@ class UnitLowering {
     }
     if (layer.tied_to && !inside(*layer.tied_to)) {
       work_.tied_parameters += layer.in_features * layer.out_features;
-    }
-  }
-
-  /// The last layers, of which backward needs no output, are not computed again.
-  void stop_recomputing() {
-    for (auto work = work_.layers.rbegin(); work != work_.layers.rend(); ++work) {
-      const LayerKind kind = model_.layer(work->layer).kind;
-      if (kind != LayerKind::linear && kind != LayerKind::add) return;
-      work->recomputed = false;
-      if (kind == LayerKind::linear) return;
-    }
-  }
-
-  LayerWork& work_of(LayerId id) { return work_.layers[place(id) - place(range_.first)]; }
-
-  /// Linears with one input, the first of which does the others' work.
-  void merge_projections() {
-    for (LayerId id = range_.first; id <= range_.last; id = layer_after(id)) {
-      if (!merges(id)) continue;
-      for (LayerId other = range_.first; other < id; other = layer_after(other)) {
-        if (!merges(other) || model_.inputs(other) != model_.inputs(id)) continue;
-        if (sharding(other) != sharding(id)) continue;
-        merge(work_of(other).ops.forward, work_of(id).ops.forward);
-        merge(work_of(other).ops.backward_input, work_of(id).ops.backward_input);
-        merge(work_of(other).ops.backward_weight, work_of(id).ops.backward_weight);
-        merged_.push_back(id);
-        break;
-      }
-    }
-  }
-
-  bool merges(LayerId id) const {
-    const Layer& layer = model_.layer(id);
-    const bool alone = std::find(merged_.begin(), merged_.end(), id) == merged_.end();
-    return layer.kind == LayerKind::linear && !layer.tied_to && alone &&
-           model_.layer(id).positions == model_.operand_positions(id).front();
-  }
-
-  /// Products of one input, side by side: the columns add up.
-  void merge(std::vector<Op>& into, std::vector<Op>& from) const {
-    if (into.empty() || from.empty()) return;
-    OpKey key = into.front().key;
-    key.shape[2] += from.front().key.shape[2];
-    if (from.front().key.op == "linear") key.op = "linear";
-    into.front() = make_op(std::move(key));
-    from.erase(from.begin());
-  }
-
-  /// A tensor that several layers read gets a gradient from each; all but one are added.
-  void add_joins() {
-    for (LayerId id = range_.first; id <= range_.last; id = layer_after(id)) {
-      const std::vector<LayerId>& inputs = model_.inputs(id);
-      const bool merged = std::find(merged_.begin(), merged_.end(), id) != merged_.end();
-      for (std::size_t operand = 0; operand < inputs.size() && !merged; ++operand) {
-        if (!joins(id, inputs[operand])) continue;
-        const std::int64_t bytes = operand_bytes(id, inputs[operand]).count;
-        const std::int64_t parts = split(inputs[operand]) || setting_.sp ? setting_.tp : 1;
-        const std::int64_t size = element_size(setting_.dtype).count;
-        const std::int64_t elements = std::max<std::int64_t>(1, ceil_div(bytes / size, parts));
-        work_of(id).ops.backward_input.push_back(whole_op("add", Pass::forward, {elements}));
-      }
-    }
-  }
-
-  /// Whether an earlier layer of the unit reads the producer too.
-  bool joins(LayerId id, LayerId producer) const {
-    if (model_.layer(id).kind == LayerKind::embedding || producer == kModelInput) return false;
-    for (LayerId other = range_.first; other < id; other = layer_after(other)) {
-      const std::vector<LayerId>& inputs = model_.inputs(other);
-      const bool merged = std::find(merged_.begin(), merged_.end(), other) != merged_.end();
-      if (!merged && std::find(inputs.begin(), inputs.end(), producer) != inputs.end()) return true;
-    }
-    return false;
-  }
-
-  /// The gradients of weights are added to those of earlier micro-batches, in the product or behind it.
-  void accumulate_gradients() {
-    const std::int64_t size = element_size(setting_.dtype).count, sum = setting_.accumulated_bytes;
-    for (LayerWork& work : work_.layers) {
-      std::int64_t parameters = 0;
-      for (const Parameter& p : parameters_of(mine(work.layer), work.layer)) {
-        parameters += p.rows * p.columns;
-      }
-      std::vector<Op>& ops = work.ops.backward_weight;
-      if (parameters == 0) continue;
-      if (kernels().fused_accumulation && !ops.empty()) {
-        ops.front().traffic += Bytes{parameters * (2 * sum - size)};
-        continue;
-      }
-      ops.push_back(whole_op("accumulate", Pass::forward, {parameters}));
-      ops.back().traffic = Bytes{parameters * (size + 2 * sum)};
-    }
-  }
-
-  void execute(LayerOps& ops, bool of_attention) const {
-    KernelFeatures features = kernels();
-    // Nothing is added behind the dropout of unfused attention.
-    if (of_attention) features.fused_elementwise = false;
-    for (auto* pass : {&ops.forward, &ops.backward_input, &ops.backward_weight}) {
-      for (Op& op : *pass) execute_as(features, op);
     }
   }
 
@@ -460,7 +355,6 @@ class UnitLowering {
   const OpGraph& model_;
   UnitRange range_;
   UnitSetting setting_;
-  std::vector<LayerId> merged_;  ///< their products are part of another's
   std::vector<Sharding> shardings_;
   UnitWork work_;
 };

@@ -55,6 +55,7 @@ struct Exchange {
 struct LayerWork {
   LayerId layer{};
   LayerOps ops;
+  std::int64_t parameters = 0;  ///< of this rank, whose gradients its products make
   bool recomputed_selectively = false;
   bool recomputed = true;  ///< by full recomputation
 };

@@ -22,6 +22,7 @@ Json kernels_json(const KernelFacts& kernels) {
           {"attention_generation", kernels.attention_generation},
           {"memory_efficiency", kernels.memory_efficiency},
           {"memory_ramp_s", json_seconds(kernels.memory_ramp)},
+          {"product_power", kernels.product_power},
           {"power_w", kernels.power_w},
           {"fitted_on", kernels.fitted_on}};
 }

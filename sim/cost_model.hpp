@@ -59,6 +59,9 @@ class CostModel {
   virtual std::optional<LayerTimes> layer_times(const LayerKey&) const { return {}; }
   /// Of the one thread that hands out tasks; zeros where each device has a thread of its own.
   virtual IssueCost issue() const { return {}; }
+  /// How many times as long matrix products take where they are this share of a device's time, at full clock:
+  /// what its power limit makes of them. 1 where times were measured as they run.
+  virtual double product_slowdown(double /*share*/, const DeviceSpec&) const { return 1; }
   /// How many kernels an op is.
   virtual double launches(const Op&) const { return 1; }
   /// What `op`, which alone takes `time`, wants of its processor. Without better knowledge: all

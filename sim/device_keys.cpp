@@ -53,6 +53,9 @@ KernelFacts read_kernels(JsonObject object) {
       static_cast<int>(object.required("attention_generation").integer(1, 3));
   facts.memory_efficiency = read_share(object.required("memory_efficiency"));
   facts.memory_ramp = read_seconds(object.required("memory_ramp_s"));
+  if (const auto power = object.optional("product_power")) {
+    facts.product_power = power->number(0);
+  }
   facts.power_w = object.required("power_w").positive_number();
   facts.fitted_on = object.required("fitted_on").text();
   object.finish();

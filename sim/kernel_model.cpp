@@ -31,12 +31,15 @@ struct GenerationGain {
 };
 constexpr std::array<GenerationGain, 2> kGenerationGain{{{1.8, 1.8}, {1.75, 1.6}}};
 
+/// Dynamic power of kernels that move bytes, and of exchanges, over what the limit leaves.
+constexpr double kOtherPower = 0.5;
+constexpr int kPowerRounds = 8;
+
 class Kernel {
  public:
   Kernel(const Op& op, const DeviceSpec& spec)
       : op_(op),
         kernels_(*spec.kernels),
-        power_(spec.power_w > 0 ? spec.power_w : kernels_.power_w),
         multiprocessors_(std::max(1, spec.multiprocessors)),
         clock_mhz_(spec.clock_mhz > 0 ? spec.clock_mhz : kUsualClock),
         rate_(spec.peak.at(op.key.dtype).flops_per_s * efficiency()),
@@ -53,7 +56,7 @@ class Kernel {
     const auto own = kernels_.matrix_efficiency.find(op_.key.dtype);
     const double share = own != kernels_.matrix_efficiency.end() ? own->second : 1;
     const double aligned = op_.product.misaligned ? kernels_.misaligned_efficiency : 1;
-    return share * aligned * std::min(1.0, std::cbrt(power_ / kernels_.power_w));
+    return share * aligned;
   }
   double ramp() const { return seconds(kernels_.memory_ramp); }
   double moving() const { return static_cast<double>(op_.traffic.count) / bandwidth_; }
@@ -118,7 +121,7 @@ class Kernel {
 
   const Op& op_;
   const KernelFacts& kernels_;
-  double power_, multiprocessors_, clock_mhz_, rate_, bandwidth_;
+  double multiprocessors_, clock_mhz_, rate_, bandwidth_;
 };
 
 }  // namespace
@@ -126,6 +129,21 @@ class Kernel {
 Duration kernel_time(const Op& op, const DeviceSpec& spec) {
   const Duration least = roofline_time(op, spec);
   return spec.kernels ? duration_from_seconds(Kernel(op, spec).time()) : least;
+}
+
+double power_slowdown(double share, const DeviceSpec& spec) {
+  if (!spec.kernels || !(spec.kernels->product_power > 0)) return 1;
+  const KernelFacts& kernels = *spec.kernels;
+  const double limit = spec.power_w > 0 ? spec.power_w : kernels.power_w;
+  const double power = kernels.product_power * kernels.power_w / limit;
+  double clock = 1;
+  for (int i = 0; i < kPowerRounds; ++i) {
+    const double products = share / clock / (share / clock + 1 - share);
+    if (!(products > 0)) return 1;
+    const double left = 1 - kOtherPower * (1 - products);
+    clock = std::min(1.0, std::cbrt(left / (products * power)));
+  }
+  return 1 / clock;
 }
 
 Duration KernelModel::compute_time(const Op& op, const DeviceSpec& spec) const {

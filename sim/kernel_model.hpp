@@ -11,19 +11,29 @@ namespace foreplan {
 ///     waves = ceil(batch ceil(m/a) ceil(n/b) s / multiprocessors)
 ///     t     = waves (max(2 a b / F, (a + b) e / L) ceil(k/s) + overhead),  and at least traffic / B
 ///             F = peak efficiency / multiprocessors [FLOP/s],  L = l2 / multiprocessors [B/s], e bytes each
-///             the least over the tiles of 64 to 256 and, where one wave is not full, s of 1 to 8
+///             and, split, the partial sums: 8 s batch m n / B + overhead
+///             the least over the tiles of 64 to 256 and s of 1, 2, 4, 8 that leave 256 of k and fill two waves
+///             at most; so more rows or columns never take less, but more of k may, where it opens a split
 ///   fused attention: a tile of 128 queries (backward: of keys) of a head each
 ///     t     = ceil(tiles / multiprocessors) multiprocessors / tiles * executed (products / (peak efficiency) +
 ///             scores / (16 multiprocessors clock)) / share * lag + overhead
 ///             five products backward for the four that count; lag of an older generation of kernels
 ///   all else: ramp + traffic / B;            B = memory_bandwidth memory_efficiency
 ///
-/// A device whose power is limited below that of the measured ones computes at a lower clock: power goes as
-/// f V^2, and V as f, so its products sustain (power / measured power)^(1/3) of the rate.
-///
 /// Without `kernels` it is the roofline.
 /// @throws Error(invalid_argument) if the device has no peak for the dtype
 Duration kernel_time(const Op& op, const DeviceSpec& spec);
+
+/// How many times as long products take under a power limit, 1/x with x the clock over the full one.
+///
+/// Power goes as f V^2, and V as f. Over what the limit leaves beside leakage, products at full clock draw q
+/// (`KernelFacts::product_power`), other kernels and exchanges 1/2. Products of a share u of the time at full
+/// clock, u' = (u/x) / (u/x + 1 - u) at clock x, may draw
+///
+///   u' q x^3 + (1 - u') / 2 <= 1        x = 1 where that holds there
+///
+/// q goes with the measured devices' limit over the device's. Solved by iteration; 1 without q.
+double power_slowdown(double share, const DeviceSpec& spec);
 
 /// Every op as one kernel on what its device is known to reach; copies by the links.
 class KernelModel final : public CostModel {
@@ -33,6 +43,9 @@ class KernelModel final : public CostModel {
                                     DeviceId destination) const override;
   Duration dispatch(const DeviceSpec& spec) const override { return spec.launch_overhead; }
   Duration handover() const override { return Duration::zero(); }
+  double product_slowdown(double share, const DeviceSpec& spec) const override {
+    return power_slowdown(share, spec);
+  }
   double launches(const Op& op) const override { return op.launches; }
 };
 

@@ -28,11 +28,18 @@ gtest_discover_tests(fuzz_tests DISCOVERY_MODE PRE_TEST)
 # What is true of every step, asked of random ones: some by a test, a million by
 # random_strategies 1000000 (see there).
 target_sources(planner_tests PRIVATE tests/properties/random_step.cpp
-               tests/properties/step_properties.cpp)
+               tests/properties/random_search.cpp tests/properties/step_properties.cpp)
 add_executable(random_strategies tests/properties/random_strategies.cpp
                tests/properties/random_step.cpp tests/properties/step_properties.cpp)
 target_link_libraries(random_strategies PRIVATE foreplan_planner)
 target_compile_definitions(random_strategies PRIVATE
+                           FOREPLAN_SOURCE_DIR="${CMAKE_CURRENT_SOURCE_DIR}")
+
+# The same of searches: random_searches plans 10000, random_searches bounds 1000000.
+add_executable(random_searches tests/properties/random_searches.cpp
+               tests/properties/random_search.cpp tests/properties/random_step.cpp)
+target_link_libraries(random_searches PRIVATE foreplan_planner)
+target_compile_definitions(random_searches PRIVATE
                            FOREPLAN_SOURCE_DIR="${CMAKE_CURRENT_SOURCE_DIR}")
 
 if(TARGET tools_tests)
@@ -49,6 +56,9 @@ add_test(NAME Floors.AreKept
          WORKING_DIRECTORY ${CMAKE_CURRENT_SOURCE_DIR})
 add_test(NAME Floors.BrokenOnesAreFound
          COMMAND Python3::Interpreter tests/tools/check_layers_test.py
+         WORKING_DIRECTORY ${CMAKE_CURRENT_SOURCE_DIR})
+add_test(NAME SimuMax.SystemFilesAreConverted
+         COMMAND Python3::Interpreter tests/tools/convert_simumax_test.py
          WORKING_DIRECTORY ${CMAKE_CURRENT_SOURCE_DIR})
 add_test(NAME Readme.ExamplesRun
          COMMAND Python3::Interpreter tests/tools/readme_test.py README.md $<TARGET_FILE_DIR:foreplan>

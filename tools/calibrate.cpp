@@ -23,6 +23,7 @@ void set_constant(KernelFacts& facts, const std::string& name, double value) {
   if (name == "matrix_efficiency.fp32") matrix(DType::fp32);
   if (name == "l2_bandwidth_bytes_per_s") facts.l2_bandwidth = {value};
   if (name == "misaligned_efficiency") facts.misaligned_efficiency = value;
+  if (name == "product_power") facts.product_power = value;
   if (name == "tile_overhead_s") facts.tile_overhead = duration_from_seconds(value);
   if (name == "attention_forward_efficiency") facts.attention_forward_efficiency = value;
   if (name == "attention_backward_efficiency") facts.attention_backward_efficiency = value;

@@ -64,7 +64,7 @@ std::vector<std::string> constant_names() {
           "matrix_efficiency.fp32",       "l2_bandwidth_bytes_per_s",     "tile_overhead_s",
           "misaligned_efficiency",        "attention_forward_efficiency",
           "attention_backward_efficiency", "memory_efficiency",
-          "memory_ramp_s"};
+          "memory_ramp_s", "product_power"};
 }
 
 std::vector<CalibrationFamily> read_calibration(const std::filesystem::path& path) {

@@ -162,22 +162,6 @@ void add_forecasting(CLI::App& app, Commands& c, std::ostream& out) {
                        "write the forecast timeline, for `compare`");
   estimate->callback([&] { run_estimate(c.estimate, out); });
 
-  CLI::App* plan = add_command(app, "plan", "Find the fastest strategy that fits",
-                               "mnist-mlp --cluster host --global-batch 256 -o plan.json", c.plan);
-  plan->add_option("MODEL", c.plan.model, "a shipped name or a file")->required();
-  add_cluster(plan, c.plan.cluster);
-  add_batch(plan, c.plan.global_batch);
-  add_optimizer(plan, c.plan.optimizer);
-  add_profile(plan, c.plan.profile);
-  plan->add_option("--devices", c.plan.devices, "use at most so many devices of the cluster")
-      ->check(whole_number(1));
-  plan->add_option("--top", c.plan.top, "how many runners-up to show")
-      ->check(whole_number(0))
-      ->capture_default_str();
-  add_goal(plan, c.plan.goal);
-  plan->add_option("-o,--output", c.plan.output, "write the plan, for `foreplan run`");
-  plan->callback([&] { run_plan(c.plan, out); });
-
   CLI::App* speedup =
       add_command(app, "speedup", "Every family of strategy, side by side on 1, 2, 4, ... devices",
                   "gpt3-175b --cluster dgx-a100x64 --global-batch 512 --seq 2048", c.speedup);
@@ -189,6 +173,26 @@ void add_forecasting(CLI::App& app, Commands& c, std::ostream& out) {
                    "only these, as zero-3,tensor,hybrid; default: all")
       ->delimiter(',');
   speedup->callback([&] { run_speedup(c.speedup, out); });
+
+  CLI::App* plan = add_command(app, "plan", "Find the fastest strategy that fits, with proof",
+                               "gpt3-175b --cluster dgx-a100x64 --global-batch 512", c.plan);
+  add_task(plan, c.plan.task);
+  plan->add_option("--devices", c.plan.devices, "use at most so many devices of the cluster")
+      ->check(whole_number(1));
+  plan->add_option("--top", c.plan.top, "how many runners-up to show")
+      ->check(whole_number(0))
+      ->capture_default_str();
+  plan->add_flag("--exhaustive", c.plan.exhaustive, "simulate every strategy of the space");
+  plan->add_option("--gap", c.plan.gap,
+                   "enough: a plan at most so much above the lower bound, 0.01 for 1 %");
+  plan->add_option("--time-limit", c.plan.time_limit,
+                   "stop with what is found after so long, as 5s");
+  plan->add_option("--threads", c.plan.threads,
+                   "default: one a core; any number gives the same plan")
+      ->check(whole_number(1, 1024));
+  add_goal(plan, c.plan.goal);
+  plan->add_option("-o,--output", c.plan.output, "write the plan, for `foreplan run`");
+  plan->callback([&] { run_plan(c.plan, out); });
 
   CLI::App* simulate = add_command(app, "simulate", "Simulate any task graph",
                                    "graph.json --cluster dgx-a100 --trace trace.json", c.simulate);

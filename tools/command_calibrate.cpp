@@ -1,6 +1,6 @@
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
-#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
@@ -8,12 +8,10 @@
 
 #include "sim/error.hpp"
 #include "sim/json_reader.hpp"
-#include "sim/json_text.hpp"
 #include "tools/calibrate.hpp"
 #include "tools/commands.hpp"
 #include "tools/outputs.hpp"
 #include "tools/resources.hpp"
-#include "tools/text_table.hpp"
 
 namespace foreplan {
 namespace {
@@ -23,6 +21,14 @@ using Json = nlohmann::ordered_json;
 
 /// Three digits: more than a fit on measurements knows.
 double rounded(double value) { return std::stod(fmt::format("{:.3g}", value)); }
+
+std::string fitted_on(const CalibratedFamily& found, const std::string& date) {
+  return fmt::format(
+      "foreplan calibrate{}: {} fit rows of {} ({}); mean |error| {:.1f} %, rms of the logarithm "
+      "{:.3f}",
+      date.empty() ? "" : ", " + date, found.rows, found.family->name, found.sources,
+      100 * found.mape, found.rms_log);
+}
 
 Json kernels_json(const CalibratedFamily& found, const DeviceSpec& device,
                   const std::string& date) {
@@ -41,11 +47,9 @@ Json kernels_json(const CalibratedFamily& found, const DeviceSpec& device,
   json["attention_generation"] = k.attention_generation;
   json["memory_efficiency"] = rounded(k.memory_efficiency);
   json["memory_ramp_s"] = rounded(seconds(k.memory_ramp));
+  json["product_power"] = rounded(k.product_power);
   json["power_w"] = load_device(found.family->devices.front()).power_w;
-  json["fitted_on"] = fmt::format(
-      "foreplan calibrate, {}: {} fit rows of {} ({}); mean |error| {:.1f} %, rms of the logarithm "
-      "{:.3f}",
-      date, found.rows, found.family->name, found.sources, 100 * found.mape, found.rms_log);
+  json["fitted_on"] = fitted_on(found, date);
   return json;
 }
 
@@ -54,7 +58,7 @@ Json read_json(const fs::path& path) {
   return Json::parse(file);
 }
 
-/// The shipped file with `key` set, in front of its last keys.
+/// The shipped file with `key` set.
 void write_with(const fs::path& folder, const char* kind, const std::string& name,
                 const std::string& key, Json value) {
   Json document = read_json(find_resource(kind, name));
@@ -92,22 +96,56 @@ void print(const CalibratedFamily& found, std::ostream& out) {
   }
 }
 
+Json family_json(const CalibratedFamily& found, const std::string& date) {
+  const CalibrationFamily& family = *found.family;
+  Json launches = Json::object();
+  for (std::size_t i = 0; i < family.launches.size(); ++i) {
+    launches[family.launches[i].name] = rounded(found.launches[i]);
+  }
+  return {{"name", family.name},
+          {"devices", family.devices},
+          {"heirs", family.heirs},
+          {"rows", found.rows},
+          {"sources", found.sources},
+          {"mape", found.mape},
+          {"rms_log", found.rms_log},
+          {"kernels", kernels_json(found, load_device(family.devices.front()), date)},
+          {"host_launch_s", std::move(launches)}};
+}
+
+/// Those that the command asks for.
+/// @throws Error(invalid_argument) if there is none of that name
+std::vector<CalibrationFamily> asked(std::vector<CalibrationFamily> families,
+                                     const std::string& name) {
+  if (name.empty()) return families;
+  std::vector<std::string> names;
+  for (CalibrationFamily& family : families) {
+    if (family.name == name) return {std::move(family)};
+    names.push_back(family.name);
+  }
+  reject(fmt::format("--family: expected one of {}, got '{}'", fmt::join(names, ", "), name));
+}
+
 }  // namespace
 
 void run_calibrate(const CalibrateCommand& command, std::ostream& out) {
   const fs::path shipped = shipped_files() / "published";
-  const std::vector<CalibrationFamily> families = read_calibration(shipped / "calibration.json");
+  const std::vector<CalibrationFamily> families =
+      asked(read_calibration(shipped / "calibration.json"), command.family);
   const std::unique_ptr<CostModel> costs = load_costs("");
-  bool any = false;
+  Json document;
+  document["families"] = Json::array();
   for (const CalibrationFamily& family : families) {
-    if (!command.family.empty() && family.name != command.family) continue;
     PublishedForecaster forecaster(shipped, *costs);
     const CalibratedFamily found = calibrate(family, shipped, forecaster);
-    print(found, out);
+    if (command.json) {
+      document["families"].push_back(family_json(found, command.date));
+    } else {
+      print(found, out);
+    }
     if (!command.output.empty()) write_family(found, command);
-    any = true;
   }
-  if (!any) reject(fmt::format("--family: calibration.json has no '{}'", command.family));
+  if (command.json) out << document.dump(2) << "\n";
 }
 
 }  // namespace foreplan

@@ -33,10 +33,14 @@ struct SpeedupCommand {
 void run_speedup(const SpeedupCommand& command, std::ostream& out);
 
 struct PlanCommand {
-  std::string model, cluster = "host", profile, output, optimizer = "sgd";
-  std::int64_t global_batch = 0;
+  TaskOptions task;
+  std::string output;
   int devices = 0;
   int top = 10;
+  int threads = 0;  ///< 0: one a core
+  bool exhaustive = false;
+  double gap = 0;
+  std::string time_limit;  ///< "5s"; empty: none
   GoalOptions goal{};
   bool json = false;
 };

@@ -4,7 +4,8 @@
     tools/convert_simumax.py SYSTEM.json -o PROFILE.json --source TEXT
 
 A system file (MooreThreads/SimuMax, configs/system; Apache 2.0) tells efficiencies of products and attention
-by shape, as they were measured, and of memory and collectives, as they were fitted. Of it foreplan gets the seconds that they stand for (SimuMax docs/system.md):
+by shape, as they were measured, and of memory and collectives, as they were fitted. Of it foreplan gets the
+seconds that they stand for (SimuMax docs/system.md):
 
     op          seconds = FLOPs / (tflops 1e12 efficiency)
     memory      seconds = latency + bytes / (gbps 2^30 efficiency), for whatever is no product

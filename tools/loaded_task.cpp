@@ -7,6 +7,7 @@
 #include "models/number_formats.hpp"
 #include "sim/error.hpp"
 #include "tools/commands.hpp"
+#include "tools/model_text.hpp"
 #include "tools/resources.hpp"
 
 namespace foreplan {
@@ -18,6 +19,7 @@ SequenceLengths lengths_of(const TaskOptions& options, const OpGraph& model) {
     if (options.sequence != 0) reject(fmt::format("--seq: {} reads no tokens", model.name()));
     return {};
   }
+  if (options.sequence == 0 && options.usual_sequence) return lengths_to_show(model, 0);
   if (options.sequence == 0) {
     reject(fmt::format("--seq: {} reads tokens: expected how many a sample has", model.name()));
   }
@@ -61,14 +63,15 @@ LoadedTask::LoadedTask(const TaskOptions& options)
     : model_(load_model(options.model)),
       cluster_(load_cluster(options.cluster)),
       costs_(load_costs(options.profile)),
+      formats_(formats_of(precision_of(options, model_, cluster_))),
       task_{.model = model_,
             .cluster = cluster_,
             .costs = *costs_,
             .global_batch = options.global_batch,
             .optimizer = optimizer_of(options, model_),
             .lengths = lengths_of(options, model_),
-            .precision = formats_of(precision_of(options, model_, cluster_)).storage,
-            .products = formats_of(precision_of(options, model_, cluster_)).products,
+            .precision = formats_.storage,
+            .products = formats_.products,
             .stack = load_stack(options.stack),
             .collectives = collectives_of(options)} {}
 

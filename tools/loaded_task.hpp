@@ -4,6 +4,7 @@
 #include <memory>
 #include <string>
 
+#include "models/number_formats.hpp"
 #include "planner/estimate.hpp"
 
 namespace foreplan {
@@ -14,6 +15,8 @@ struct TaskOptions {
   std::string optimizer = "auto", precision = "auto", collectives = "auto";
   std::int64_t global_batch = 0;
   std::int64_t sequence = 0, target_sequence = 0;  ///< tokens; 0: not told
+  /// Where a model reads tokens and nobody tells how many: lengths_to_show(), rather than an error.
+  bool usual_sequence = false;
 };
 
 /// A Task with all that it refers to.
@@ -32,6 +35,7 @@ class LoadedTask {
   OpGraph model_;
   Cluster cluster_;
   std::unique_ptr<CostModel> costs_;
+  NumberFormats formats_;
   Task task_;
 };
 

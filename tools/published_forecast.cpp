@@ -251,7 +251,9 @@ PublishedForecast PublishedForecaster::forecast(const PublishedRow& row,
   const Optimizer optimizer = published_optimizer(row, result.assumed);
   const NumberFormats formats = formats_of(published_precision(row));
   const Strategy strategy = published_strategy(row, facts, result.assumed);
-  const std::int64_t padding = strategy.tp > 1 ? kVocabularyRows * strategy.tp : 1;
+  const std::int64_t megatron = strategy.tp > 1 ? kVocabularyRows * strategy.tp : 1;
+  const std::int64_t padding =
+      facts.vocabulary_multiple > 0 ? facts.vocabulary_multiple : megatron;
   const OpGraph& model = model_of(row, facts, padding);
   const std::int64_t tokens = row.model.sequence.value_or(1);
   const Task task{.model = model,

@@ -158,13 +158,18 @@ void add_speedups(const RowList& timed, PublishedSummary& summary) {
   if (summary.speedups > 0) summary.speedup_mape = sum / static_cast<double>(summary.speedups);
 }
 
+/// Otherwise recomputation was chosen so that it fits.
+bool tells_recomputation(const PublishedForecast& row) {
+  return std::find(row.assumed.begin(), row.assumed.end(), "recompute") == row.assumed.end();
+}
+
 void add_memory(const RowList& rows, PublishedSummary& summary) {
   double sum = 0, bias = 0;
   for (const PublishedForecast* row : rows) {
     if (row->row.out_of_memory) {
       ++summary.out_of_memory;
       if (row->right_about_memory()) ++summary.right_out_of_memory;
-    } else if (row->memory_told && !row->estimate.feasible) {
+    } else if (row->memory_told && tells_recomputation(*row) && !row->estimate.feasible) {
       ++summary.wrongly_refused;
     }
     const auto error = row->memory_error();

@@ -55,6 +55,9 @@ PublishedSource read_source(JsonObject object) {
                          .note = text_or_empty(object, "note"),
                          .stack = object.required("stack").text()};
   source.profile = text_or_empty(object, "profile");
+  if (const auto multiple = object.optional("vocabulary_multiple")) {
+    source.vocabulary_multiple = multiple->integer(1, 1'000'000);
+  }
   if (const auto dropout = object.optional("dropout")) source.dropout = dropout->boolean();
   if (const auto sp = object.optional("sp")) source.sp = sp->boolean();
   if (const auto zero = object.optional("zero"))

@@ -59,6 +59,32 @@ TEST(StackFile, TellsEveryFeature) {
   EXPECT_TRUE(stack.dispatch_once);
 }
 
+TEST(StackFile, TellsWhatItsKernelsFuse) {
+  const KernelFeatures kernels = read(R"(, "skip_masked": false, "flash_attention": 1,
+    "fused_elementwise": false, "fused_norms": false, "fused_rotary": false, "fused_loss": false,
+    "fused_optimizer": false, "fused_projections": false, "fused_accumulation": false,
+    "stops_recomputing": true)").kernels;
+  EXPECT_FALSE(kernels.skip_masked || kernels.fused_elementwise || kernels.fused_norms);
+  EXPECT_FALSE(kernels.fused_rotary || kernels.fused_loss || kernels.fused_optimizer);
+  EXPECT_FALSE(kernels.fused_projections || kernels.fused_accumulation);
+  EXPECT_TRUE(kernels.stops_recomputing);
+  EXPECT_EQ(kernels.flash_attention, 1);
+  const KernelFeatures usual = read("").kernels;
+  EXPECT_TRUE(usual.skip_masked && usual.fused_norms && usual.fused_accumulation);
+  EXPECT_FALSE(usual.stops_recomputing);
+  EXPECT_EQ(usual.flash_attention, 0);
+}
+
+TEST(StackFile, TellsWhatItsHostTakes) {
+  const Stack stack = read(R"(, "host_launch_s": 5e-6, "host_step_s": 0.25)");
+  EXPECT_EQ(stack.host_launch, std::chrono::microseconds(5));
+  EXPECT_EQ(stack.host_step, std::chrono::milliseconds(250));
+  EXPECT_EQ(read("").host_launch, Duration::zero());
+  EXPECT_THAT(complaint(R"(, "host_launch_s": -1)"), HasSubstr("/host_launch_s: expected"));
+  EXPECT_THAT(complaint(R"(, "flash_attention": 4)"), HasSubstr("/flash_attention: expected"));
+  EXPECT_THAT(complaint(R"(, "fused_norms": 1)"), HasSubstr("/fused_norms: expected"));
+}
+
 TEST(StackFile, TellsWhatLiesInMemory) {
   const Stack stack = read(R"(, "fused_projections": false, "fused_elementwise": false,
     "fused_accumulation": false, "cached_fp8_weights": false, "saved_fp8_inputs": false,

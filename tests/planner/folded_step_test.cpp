@@ -5,6 +5,7 @@
 
 #include "planner/lowering.hpp"
 #include "sim/error.hpp"
+#include "sim/profile.hpp"
 #include "tests/models/gpt.hpp"
 #include "tests/planner/fake_cost_model.hpp"
 #include "tests/planner/models.hpp"
@@ -64,7 +65,8 @@ std::string complaint(const Task& task, const Strategy& strategy) {
 }
 
 // Without pipeline, tp and dp a step is its ops one behind the other: for each micro-batch those of the
-// layers, then the optimizer's one and, with clipping, the sum of squares.
+// layers, in each of the two blocks the four gradients that are added to another's (of what k, v and the two
+// additions read as well), then the optimizer's one and, with clipping, the sum of squares.
 TEST(FoldedStep, IsTheSumOfItsOpsOnOneDevice) {
   const OpGraph gpt = hand_made_gpt({});
   const Cluster cluster = node(1);
@@ -75,7 +77,7 @@ TEST(FoldedStep, IsTheSumOfItsOpsOnOneDevice) {
             .global_batch = 6,
             .lengths = {.source = 4}};
   task.stack.kernels.fused_projections = false;
-  std::int64_t ops = 0;
+  std::int64_t ops = 2 * 4;
   for (std::size_t i = 0; i < gpt.size(); ++i) {
     const LayerId id{static_cast<std::int32_t>(i)};
     const LayerOps layer = layer_ops(gpt, id, {.samples = 2, .lengths = {.source = 4}});
@@ -83,12 +85,62 @@ TEST(FoldedStep, IsTheSumOfItsOpsOnOneDevice) {
            static_cast<std::int64_t>(layer.forward.size() + layer.backward_input.size() +
                                      layer.backward_weight.size());
   }
+  ops += 2 * (1 + 2 + 1);
   const Estimate estimate = FoldedStep(task, {.micro_batch = 2}).estimate(costs);
   EXPECT_EQ(estimate.step_time, (3 * ops + 2) * kOp);
   EXPECT_EQ(estimate.breakdown.compute, 3 * ops * kOp);
   EXPECT_EQ(estimate.breakdown.optimizer, 2 * kOp);
   EXPECT_EQ(estimate.breakdown.idle, Duration::zero());
   EXPECT_EQ(estimate.tokens_per_s, estimate.samples_per_s * 4);
+}
+
+/// What was measured of whole layers of hand_made_gpt() on one rank, two samples at a time.
+Profile whole_layers() {
+  Profile profile;
+  const auto add = [&](const char* layer, LayerTimes times) {
+    profile.layers.push_back(
+        {.model = "gpt", .layer = layer, .tp = 1, .micro_batch = 2, .times = times});
+  };
+  add("embedding", {1us, 2us, 1us});
+  add("layer", {10us, 20us, 5us});
+  add("head", {3us, 6us, 2us});
+  return profile;
+}
+
+// A micro-batch takes 1 + 2 * 10 + 3 forward and 2 + 2 * 20 + 6 backward, 72 us; three of them, then updates of
+// 1 + 2 * 5 + 2 us. With recomputation each layer's forward comes again: 20 us more. Nothing else is asked for.
+TEST(FoldedStep, IsTheSumOfLayersThatWereMeasuredWhole) {
+  const OpGraph gpt = hand_made_gpt({});
+  const Cluster cluster = node(1);
+  const ProfileModel costs(whole_layers());
+  const Task task{.model = gpt,
+                  .cluster = cluster,
+                  .costs = costs,
+                  .global_batch = 6,
+                  .lengths = {.source = 4}};
+  const Estimate plain = FoldedStep(task, {.micro_batch = 2}).estimate(costs);
+  EXPECT_EQ(plain.step_time, 3 * 72us + 13us);
+  EXPECT_EQ(plain.breakdown.optimizer, 13us);
+  const Estimate again =
+      FoldedStep(task, {.micro_batch = 2, .recompute = Recompute::full}).estimate(costs);
+  EXPECT_EQ(again.step_time, 3 * 92us + 13us);
+}
+
+// Two stages: embedding and a layer, 11 and 22 us; a layer and the head, 13 and 26. 1F1B of three micro-batches
+// on links of no latency and endless bandwidth would take 11 + 3 * 39 + 22 us; links only add to that. The first
+// stage updates for 6 us, the second for 7.
+TEST(FoldedStep, SchedulesLayersThatWereMeasuredWhole) {
+  const OpGraph gpt = hand_made_gpt({});
+  const Cluster cluster = node(2);
+  const ProfileModel costs(whole_layers());
+  const Task task{.model = gpt,
+                  .cluster = cluster,
+                  .costs = costs,
+                  .global_batch = 6,
+                  .lengths = {.source = 4}};
+  const Estimate estimate = FoldedStep(task, {.pp = 2, .micro_batch = 2}).estimate(costs);
+  EXPECT_EQ(estimate.breakdown.compute, 3 * 72us / 2);
+  EXPECT_GE(estimate.step_time, 11us + 3 * 39us + 22us + 6us);
 }
 
 // 2 s b h L (...) of Korthikanti et al., section 4, plus the ends: the embedding's mask s b h; the last
@@ -259,7 +311,7 @@ TEST_P(FoldedGraphTest, IsTheEstimatedStep) {
                   .optimizer = Optimizer::adam,
                   .lengths = {.source = 8},
                   .precision = DType::fp16,
-                  .stack = {.messages_block = std::get<Blocking>(GetParam())}};
+                  .stack = {.messages_block = std::get<Blocking>(GetParam()), .host_step = 33us}};
   const FoldedStep step(task, parse_strategy(std::get<const char*>(GetParam())));
   const Estimate estimate = step.estimate(costs);
   const FoldedGraph folded = step.graph(costs);
@@ -289,6 +341,26 @@ INSTANTIATE_TEST_SUITE_P(
                                          "tp=2,sp=1,pp=2,dp=2,micro_batch=2,recompute=selective",
                                          "cp=4,dp=2,micro_batch=2,recompute=full"),
                        ::testing::Values(Blocking::never, Blocking::plain, Blocking::always)));
+
+// The host's part of a step comes once, whatever the micro-batches, and is waiting, not work.
+TEST(FoldedStep, WaitsForTheHostOnceAStep) {
+  const OpGraph gpt = hand_made_gpt({});
+  const Cluster cluster = node(4);
+  const LinkModel costs;
+  for (const char* strategy : {"dp=4,micro_batch=1", "pp=2,dp=2,micro_batch=1"}) {
+    Task task{.model = gpt,
+              .cluster = cluster,
+              .costs = costs,
+              .global_batch = 16,
+              .lengths = {.source = 4}};
+    const Estimate ahead = FoldedStep(task, parse_strategy(strategy)).estimate(costs);
+    task.stack.host_step = 123us;
+    const Estimate waits = FoldedStep(task, parse_strategy(strategy)).estimate(costs);
+    EXPECT_EQ(waits.step_time, ahead.step_time + 123us) << strategy;
+    EXPECT_EQ(waits.breakdown.idle, ahead.breakdown.idle + 123us) << strategy;
+    EXPECT_EQ(waits.breakdown.compute, ahead.breakdown.compute) << strategy;
+  }
+}
 
 // Two stages and one micro-batch: forward, its message, forward and backward, a message, backward; who waits
 // changes nothing. With two micro-batches the first stage waits before its second forward.

@@ -76,5 +76,59 @@ TEST(UnitCost, PipelinesNothingElse) {
   EXPECT_EQ(priced({gather}, kPipelined, 1).forward_exchange, 8us);
 }
 
+/// One kernel of 10 us forward, 12 us and 14 us backward, handed out by a thread.
+UnitCost handed_out(Duration host_launch, std::vector<Exchange> exchanges = {}, double kernels = 1,
+                    Recompute recompute = Recompute::none) {
+  FakeCostModel costs;
+  costs.op = [](const OpKey& key) -> Duration {
+    if (key.pass == Pass::forward) return 10us;
+    return key.pass == Pass::backward_input ? 12us : 14us;
+  };
+  UnitWork work;
+  work.layers.push_back({.layer = LayerId{0},
+                         .ops = {.forward = {product(Pass::forward)},
+                                 .backward_input = {product(Pass::backward_input)},
+                                 .backward_weight = {product(Pass::backward_weight)}}});
+  work.layers.front().ops.forward.front().launches = kernels;
+  work.exchanges = std::move(exchanges);
+  Stack stack;
+  stack.host_launch = host_launch;
+  const DeviceSpec device = fake_device();
+  return price(work, {.costs = costs, .spec = device, .stack = stack, .recompute = recompute});
+}
+
+// Forward's one kernel of 10 us is handed out in 9: no wait. Backward's two are 26 us, handed out in 18.
+TEST(UnitCost, WaitsForNoHostThatIsAhead) {
+  const UnitCost cost = handed_out(9us);
+  EXPECT_EQ(cost.forward, 10us);
+  EXPECT_EQ(cost.backward_input, 12us);
+  EXPECT_EQ(cost.backward_weight, 14us);
+}
+
+// A kernel each 20 us: forward 20, backward 2 x 20 = 40 instead of 26, of which the weights keep their 14.
+TEST(UnitCost, TakesAsLongAsTheHostHandsOutKernels) {
+  const UnitCost cost = handed_out(20us);
+  EXPECT_EQ(cost.forward, 20us);
+  EXPECT_EQ(cost.backward_input + cost.backward_weight, 40us);
+  EXPECT_EQ(cost.backward_weight, 14us);
+}
+
+// Five kernels of one op are five launches: 5 x 4 = 20 us.
+TEST(UnitCost, CountsTheKernelsOfAnOp) { EXPECT_EQ(handed_out(4us, {}, 5).forward, 20us); }
+
+// An exchange of 7 us is launched too, and the device is busy with it meanwhile: 2 x 20 us, of which 17 are work.
+TEST(UnitCost, CountsExchangesAsLaunches) {
+  const auto gather = exchange(CollectiveKind::all_gather, Pass::forward, 7us);
+  const UnitCost cost = handed_out(20us, {gather});
+  EXPECT_EQ(cost.whole_forward(), 40us);
+  EXPECT_EQ(handed_out(8us, {gather}).whole_forward(), 17us);
+}
+
+// Full recomputation is forward again, and its host waits again.
+TEST(UnitCost, WaitsForTheHostAgainWhereForwardComesAgain) {
+  EXPECT_EQ(handed_out(20us, {}, 1, Recompute::full).recompute, 20us);
+  EXPECT_EQ(handed_out(Duration::zero(), {}, 1, Recompute::full).recompute, 10us);
+}
+
 }  // namespace
 }  // namespace foreplan

@@ -5,34 +5,16 @@
 
 #include <algorithm>
 #include <fstream>
-#include <initializer_list>
-#include <random>
 
 #include "models/model_io.hpp"
 #include "models/number_formats.hpp"
 #include "sim/cluster_io.hpp"
 #include "tests/models/gpt.hpp"
 #include "tests/planner/models.hpp"
+#include "tests/properties/dice.hpp"
 
 namespace foreplan {
 namespace {
-
-/// The standard distributions differ from library to library; these draws do not.
-class Dice {
- public:
-  explicit Dice(std::uint64_t seed) : random_(seed) {}
-  std::int64_t below(std::int64_t n) {
-    return static_cast<std::int64_t>(random_() % static_cast<std::uint64_t>(n));
-  }
-  bool once_in(std::int64_t n) { return below(n) == 0; }
-  template <typename T>
-  T one_of(std::initializer_list<T> values) {
-    return values.begin()[below(static_cast<std::int64_t>(values.size()))];
-  }
-
- private:
-  std::mt19937_64 random_;
-};
 
 /// A cluster of one or two kinds of nodes, as a file says it in short.
 std::string shorthand(Dice& dice) {

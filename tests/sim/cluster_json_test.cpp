@@ -70,5 +70,42 @@ TEST(ClusterJson, NamesItsSourceWhereThereIsOne) {
   EXPECT_FALSE(nlohmann::json::parse(to_json(example(), "")).contains("source"));
 }
 
+TEST(ClusterJson, KeepsWhatKernelsReach) {
+  DeviceSpec spec{
+      .name = "gpu",
+      .memory = 80_GB,
+      .peak = {{DType::fp16, {9e14}}, {DType::fp8, {2e15}}},
+      .memory_bandwidth = {3.35e12},
+      .kernels = KernelFacts{.matrix_efficiency = {{DType::fp16, 0.75}, {DType::fp8, 0.5}},
+                             .l2_bandwidth = {9.5e12},
+                             .tile_overhead = 1234ns,
+                             .attention_forward_efficiency = 1.25,
+                             .attention_backward_efficiency = 0.875,
+                             .attention_generation = 3,
+                             .memory_efficiency = 0.625,
+                             .memory_ramp = 2345ns,
+                             .power_w = 700,
+                             .fitted_on = "rows"}};
+  spec.kernels->misaligned_efficiency = 0.5;
+  spec.kernels->product_power = 1.75;
+  const Cluster cluster("one", {spec}, {{.id = "d", .kind = VertexKind::device, .spec = 0}}, {});
+  const TemporaryFile file("c.json", to_json(cluster, "measured"));
+  const Cluster back = read_cluster(file.path(), {});
+  ASSERT_TRUE(back.specs().front().kernels.has_value());
+  const KernelFacts &read = *back.specs().front().kernels, &written = *spec.kernels;
+  EXPECT_EQ(read.matrix_efficiency, written.matrix_efficiency);
+  EXPECT_EQ(read.l2_bandwidth, written.l2_bandwidth);
+  EXPECT_EQ(read.tile_overhead, written.tile_overhead);
+  EXPECT_EQ(read.attention_forward_efficiency, written.attention_forward_efficiency);
+  EXPECT_EQ(read.attention_backward_efficiency, written.attention_backward_efficiency);
+  EXPECT_EQ(read.attention_generation, written.attention_generation);
+  EXPECT_EQ(read.memory_efficiency, written.memory_efficiency);
+  EXPECT_EQ(read.memory_ramp, written.memory_ramp);
+  EXPECT_EQ(read.power_w, written.power_w);
+  EXPECT_EQ(read.misaligned_efficiency, 0.5);
+  EXPECT_EQ(read.product_power, 1.75);
+  EXPECT_EQ(read.fitted_on, written.fitted_on);
+}
+
 }  // namespace
 }  // namespace foreplan

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <filesystem>
 #include <nlohmann/json.hpp>
 #include <random>
 
@@ -71,6 +72,12 @@ Profile gpu_example() {
   profile.interference = {{"matmul", "copy 1 MB", 1.25, 1.5, 12}};
   profile.issue = {.task = sample, .record = {.mean = 1us}, .wait = {.mean = 2us}};
   profile.states = {{1, "copies", 1980, 2619, 350.5, 61}};
+  profile.source = "who measured it";
+  profile.layers = {{.model = "gpt",
+                     .layer = "head",
+                     .tp = 2,
+                     .micro_batch = 3,
+                     .times = {.forward = 1us, .backward = 2us, .update = Duration{7}}}};
   return profile;
 }
 
@@ -162,6 +169,19 @@ TEST(ProfileIo, RefusesSharesAboveOneAndCopiesOfNobody) {
   copies[0]["direction"] = "up";
   EXPECT_THAT(complaint([&](auto& json) { json["host_copies"] = copies; }),
               HasSubstr("expected to_device or from_device"));
+}
+
+TEST(ShippedProfiles, AreReadAndNameTheirSource) {
+  int profiles = 0;
+  namespace fs = std::filesystem;
+  for (const auto& entry : fs::directory_iterator(FOREPLAN_SOURCE_DIR "/models/profiles")) {
+    const Profile profile = read_profile(entry.path());
+    EXPECT_THAT(profile.source, HasSubstr("Apache 2.0")) << entry.path();
+    EXPECT_GT(profile.ops.size(), 100u) << entry.path();
+    EXPECT_NO_THROW(ProfileModel{profile}) << entry.path();
+    ++profiles;
+  }
+  EXPECT_GE(profiles, 2);
 }
 
 }  // namespace

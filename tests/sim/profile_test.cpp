@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "sim/error.hpp"
+#include "sim/kernel_model.hpp"
 
 namespace foreplan {
 namespace {
@@ -112,6 +113,86 @@ TEST(ProfileModel, TakesTheLongerOfTheGeneralFitsLast) {
   profile.fits = {fit("bytes fp32", "bytes", 1us, 1e9), fit("flops fp32", "flops", 1us, 1e12)};
   EXPECT_EQ(time_of(profile, op_of(linear(8), 1e6, 4000_B)), 5us);   // 1 + 4 against 1 + 1
   EXPECT_EQ(time_of(profile, op_of(linear(8), 1e7, 4000_B)), 11us);  // 1 + 4 against 1 + 10
+}
+
+/// A product of 8 by 4, whose time is what `flops` say it is in some way.
+Op product_of(std::int64_t m, double flops) {
+  Op op = op_of(linear(m), flops);
+  op.matrix = {flops};
+  return op;
+}
+
+// 4 us for 2e6 FLOPs at m = 100; at 110 the same rate: 6 us for 3e6. Other ops are told by bytes alone.
+TEST(ProfileModel, TellsProductsByNearShapes) {
+  Profile profile;
+  profile.ops = {measured(linear(100), 4us)};
+  profile.ops.front().flops = {2e6};
+  profile.fits = {fit("bytes fp32", "bytes", 1us, 1e9)};
+  EXPECT_EQ(time_of(profile, product_of(110, 3e6)), 6us);
+  EXPECT_EQ(time_of(profile, op_of({.op = "add", .shape = {1}}, 3e6, 2_KB)), 3us);
+}
+
+// A fit of the op and pass goes before shapes that are only near.
+TEST(ProfileModel, TakesTheFitOfAnOpBeforeNearShapes) {
+  Profile profile;
+  profile.ops = {measured(linear(100), 4us)};
+  profile.ops.front().flops = {2e6};
+  profile.fits = {fit("linear.forward fp32", "flops", 1us, 1e12)};
+  EXPECT_EQ(time_of(profile, product_of(110, 3e6)), 4us);
+}
+
+// Where the device's kernels are known, they tell what the profile does not: here a product far from all shapes.
+TEST(ProfileModel, LeavesTheRestToTheDevicesKernels) {
+  Profile profile;
+  profile.ops = {measured(linear(100), 4us)};
+  profile.ops.front().flops = {2e6};
+  profile.fits = {fit("bytes fp32", "bytes", 1us, 1e9)};
+  DeviceSpec device{.name = "d",
+                    .memory = 1_GB,
+                    .peak = {{DType::fp32, 1_TFLOPps}},
+                    .memory_bandwidth = 100_GBps,
+                    .source = "made up"};
+  device.multiprocessors = 10;
+  device.kernels = KernelFacts{};
+  const Op op = product_of(1000, 3e6);
+  EXPECT_EQ(ProfileModel(profile).compute_time(op, device), kernel_time(op, device));
+  device.kernels.reset();
+  EXPECT_EQ(ProfileModel(profile).compute_time(op, device), 1us);
+}
+
+// What is part of another kernel takes no time, whatever a fit says of nothing.
+TEST(ProfileModel, GivesNoTimeToWhatIsNoKernel) {
+  Profile profile;
+  profile.fits = {fit("bytes fp32", "bytes", 1us, 1e9)};
+  Op op = op_of({.op = "dropout", .shape = {8}});
+  op.launches = 0;
+  EXPECT_EQ(time_of(profile, op), 0us);
+}
+
+// 2 us for 1 KB and 10 us for 5 KB among 4 ranks: 6 us for 3 KB; above at the rate between, 2 us a KB.
+TEST(ProfileModel, TellsCollectivesBetweenTheirSizes) {
+  Profile profile;
+  const auto add = [&](Bytes bytes, Duration mean) {
+    profile.collectives.push_back(
+        {.kind = CollectiveKind::all_reduce, .ranks = 4, .bytes = bytes, .time = {.mean = mean}});
+  };
+  add(5_KB, 10us);
+  add(1_KB, 2us);
+  const ProfileModel model(profile);
+  EXPECT_EQ(model.collective_time(CollectiveKind::all_reduce, 4, 3_KB), 6us);
+  EXPECT_EQ(model.collective_time(CollectiveKind::all_reduce, 4, 6_KB), 12us);
+  EXPECT_FALSE(model.collective_time(CollectiveKind::all_reduce, 2, 3_KB).has_value());
+  EXPECT_FALSE(model.collective_time(CollectiveKind::all_gather, 4, 3_KB).has_value());
+}
+
+TEST(ProfileModel, TellsLayersThatWereMeasuredWhole) {
+  Profile profile;
+  profile.layers = {{.model = "gpt", .layer = "head", .times = {1us, 2us, 3us}}};
+  EXPECT_EQ(ProfileModel(profile).layer_times({.model = "gpt", .layer = "head"}),
+            (LayerTimes{1us, 2us, 3us}));
+  EXPECT_FALSE(ProfileModel(profile).layer_times({.model = "gpt", .layer = "x"}).has_value());
+  profile.layers.push_back(profile.layers.front());
+  EXPECT_THROW(ProfileModel{profile}, Error);
 }
 
 TEST(ProfileModel, NamesAnOpThatItCannotTellAnythingAbout) {

@@ -1,0 +1,422 @@
+#include "planner/best_first.hpp"
+
+#include <algorithm>
+#include <bit>
+#include <limits>
+#include <map>
+
+#include "planner/bound_step.hpp"
+#include "planner/frontier.hpp"
+#include "planner/leaf_runner.hpp"
+
+namespace foreplan {
+namespace {
+
+using Level = SearchNode::Level;
+
+Strategy strategy_of(const UnitChain& chain, const SearchNode& node) {
+  const Sizes& sizes = node.sizes;
+  Strategy strategy{.dp = sizes.dp, .tp = sizes.tp, .pp = sizes.pp, .cp = sizes.cp, .ep = sizes.ep};
+  strategy.micro_batch = node.share.micro_batch;
+  if (node.level == Level::scattered) {
+    strategy.replication = Replication::dataparallel;
+    return strategy;
+  }
+  strategy.sp = node.share.sp;
+  strategy.vpp = node.course.vpp;
+  strategy.schedule = node.course.schedule;
+  strategy.recompute = recompute_of(node.course.again);
+  if (node.course.again == Again::some) strategy.recompute_layers = node.recomputed;
+  strategy.zero = node.keeping.zero;
+  strategy.offload = node.keeping.offload;
+  strategy.layers = layers_of(chain, *node.borders);
+  return strategy;
+}
+
+struct Found {
+  Duration step_time{};
+  int devices = 0;
+  LeafJob job;
+};
+
+bool better(const Found& a, const Found& b) {
+  return std::tie(a.step_time, a.devices, a.job.strategy) <
+         std::tie(b.step_time, b.devices, b.job.strategy);
+}
+
+/// The best of each family of strategies that differ in their partition and in how many layers are
+/// recomputed.
+class Board {
+ public:
+  void add(Found found) {
+    Strategy family = found.job.strategy;
+    family.layers.clear();
+    if (family.recompute_layers) family.recompute_layers = 0;
+    const auto [place, fresh] = best_.try_emplace(std::move(family), found);
+    if (!fresh && better(found, place->second)) place->second = std::move(found);
+  }
+
+  std::vector<Found> ranked() const {
+    std::vector<Found> all;
+    for (const auto& [family, found] : best_) all.push_back(found);
+    std::sort(all.begin(), all.end(), better);
+    return all;
+  }
+
+ private:
+  std::map<Strategy, Found> best_;
+};
+
+/// Strategies that are simulated together; a fixed number, so that what is simulated hangs on no thread.
+constexpr std::size_t kBatch = 8;
+
+class Search {
+ public:
+  Search(const Task& task, const SearchOptions& options, int devices)
+      : task_(folded_task(task)),
+        options_(options),
+        space_(task_, std::make_shared<const UnitChain>(unit_chain(task.model)), devices),
+        bounds_(task_, space_),
+        runner_(task_, space_.shared_chain(), options.threads) {}
+
+  Plan run();
+
+ private:
+  void plant();
+  void plant_scattered();
+  void grow();
+  void expand(SearchNode node);
+  void add_stages(SearchNode node);
+  void add_courses(SearchNode node);
+  void add_partitions(SearchNode node);
+  void add_partition(SearchNode node);
+  void add_leaves(SearchNode node);
+  std::uint32_t may_fit(const SearchNode& node);
+  StepBound bound_of(const SearchNode& node);
+  int most_recomputed(const SearchNode& node) const;
+  void push(const Rank& rank, SearchNode node);
+  bool hopeless(const Rank& rank) const;
+  bool close_enough(const Rank& rank) const;
+  void simulate();
+  void certify();
+  void tell() const;
+  std::optional<SearchNode> nearest();
+  void look(SearchNode node, Bytes& least, std::optional<SearchNode>& nearest);
+
+  const Task task_;
+  const SearchOptions& options_;
+  StrategySpace space_;
+  Bounds bounds_;
+  LeafRunner runner_;
+  Frontier open_;
+  std::vector<SearchNode> batch_;
+  Board board_;
+  std::optional<Found> best_;
+  Certificate certificate_;
+};
+
+/// Nothing below is better than the best found.
+bool Search::hopeless(const Rank& rank) const {
+  if (options_.exhaustive || !best_) return false;
+  return rank > Rank{best_->step_time, best_->devices};
+}
+
+/// Nothing below is better by more than the gap that is asked for.
+bool Search::close_enough(const Rank& rank) const {
+  if (options_.exhaustive || !best_) return false;
+  if (hopeless(rank)) return true;
+  return options_.gap > 0 && seconds(rank.bound) * (1 + options_.gap) >= seconds(best_->step_time);
+}
+
+void Search::push(const Rank& rank, SearchNode node) {
+  if (hopeless(rank)) {
+    certificate_.bounded_out += node.count;
+  } else {
+    open_.push(options_.exhaustive ? Rank{} : rank, std::move(node));
+  }
+}
+
+void Search::plant() {
+  for (const Sizes& layout : space_.layouts()) {
+    for (const Share& share : space_.shares(layout)) {
+      SearchNode node{.level = Level::share,
+                      .sizes = layout,
+                      .share = share,
+                      .units = &bounds_.units(layout, share),
+                      .facts = &bounds_.facts(layout),
+                      .count = 0};
+      Duration least = Duration::max();
+      for (Sizes sizes = layout; sizes.pp > 0; --sizes.pp) {
+        least = std::min(least, bounds_.of(sizes, share, *node.units));
+        node.count += space_.count(sizes, share);
+      }
+      certificate_.strategies += node.count;
+      push({least, layout.tp * layout.cp * layout.dp}, std::move(node));
+    }
+  }
+  plant_scattered();
+}
+
+void Search::plant_scattered() {
+  for (const int dp : space_.scattered()) {
+    const Sizes sizes{.dp = dp};
+    const Share share{.micro_batch = task_.global_batch / dp, .micro_batches = 1};
+    const UnitSums& units = bounds_.units(sizes, share);
+    ++certificate_.strategies;
+    const std::int64_t parameters = units.dense.back() + units.expert.back();
+    const Bytes state = parameters * (2 * element_size(task_.precision) +
+                                      Bytes{4 * state_tensors(task_.optimizer)});
+    if (state > task_.cluster.device(DeviceId{0}).memory && !options_.exhaustive) {
+      ++certificate_.out_of_memory;
+      continue;
+    }
+    // The last unit holds the loss, which one device computes.
+    const WeightSums& whole = units.least[0].whole;
+    push({Duration{whole[whole.size() - 2]}, dp},
+         {.level = Level::scattered, .sizes = sizes, .share = share});
+  }
+}
+
+void Search::expand(SearchNode node) {
+  switch (node.level) {
+    case Level::share:
+      return add_stages(std::move(node));
+    case Level::stages:
+      return add_courses(std::move(node));
+    case Level::course:
+      return add_partitions(std::move(node));
+    case Level::partition:
+      return add_leaves(std::move(node));
+    case Level::leaf:
+    case Level::scattered:
+      batch_.push_back(std::move(node));
+  }
+}
+
+void Search::add_stages(SearchNode node) {
+  node.level = Level::stages;
+  for (int pp = node.sizes.pp; pp > 0; --pp) {
+    node.sizes.pp = pp;
+    node.count = space_.count(node.sizes, node.share);
+    push({bounds_.of(node.sizes, node.share, *node.units), node.sizes.devices()}, node);
+  }
+}
+
+void Search::add_courses(SearchNode node) {
+  node.level = Level::course;
+  for (const Course& course : space_.courses(node.sizes, node.share)) {
+    node.course = course;
+    node.count = space_.count(node.sizes, node.share, course);
+    const Duration bound = bounds_.of(node.sizes, node.share, course, *node.units, *node.facts);
+    push({bound, node.sizes.devices()}, node);
+  }
+}
+
+/// The keepings under which some partition may fit.
+std::uint32_t Search::may_fit(const SearchNode& node) {
+  const std::vector<Keeping>& keepings = space_.keepings(node.sizes, node.share);
+  std::uint32_t fitting = 0;
+  for (std::size_t k = 0; k < keepings.size(); ++k) {
+    const bool may = options_.exhaustive || bounds_.may_fit(node.sizes, node.share, node.course,
+                                                            keepings[k], *node.units, *node.facts);
+    if (may) fitting |= std::uint32_t{1} << k;
+  }
+  return fitting;
+}
+
+StepBound Search::bound_of(const SearchNode& node) {
+  return {bounds_,
+          {.sizes = node.sizes,
+           .share = node.share,
+           .course = node.course,
+           .borders = *node.borders,
+           .recomputed = node.recomputed,
+           .units = *node.units,
+           .facts = *node.facts}};
+}
+
+int Search::most_recomputed(const SearchNode& node) const {
+  if (node.course.again != Again::some) return 0;
+  return space_.most_recomputed(node.sizes.pp * node.course.vpp);
+}
+
+void Search::add_partitions(SearchNode node) {
+  node.level = Level::partition;
+  node.keepings = may_fit(node);
+  const auto all = std::ssize(space_.keepings(node.sizes, node.share));
+  const int fitting = std::popcount(node.keepings);
+  certificate_.out_of_memory +=
+      (all - fitting) * space_.count(node.sizes.pp, node.course.vpp, node.course.again);
+  if (fitting == 0) return;
+  node.recomputed = node.course.again == Again::some ? 1 : 0;
+  node.count = fitting * std::max(1, most_recomputed(node));
+  const std::vector<Borders> partitions =
+      bounds_.partitions(node.sizes, node.share, node.course, *node.units);
+  for (auto at = partitions.begin(); at != partitions.end(); ++at) {
+    const bool twin = std::find(partitions.begin(), at, *at) != at;
+    if (twin && !options_.exhaustive) {
+      certificate_.bounded_out += node.count;
+      continue;
+    }
+    node.borders = std::make_shared<const Borders>(*at);
+    add_partition(node);
+  }
+}
+
+/// With `node.recomputed` layers or more, which takes no less time.
+void Search::add_partition(SearchNode node) {
+  const Duration bound = options_.exhaustive ? Duration{} : bound_of(node).least();
+  const int devices = node.sizes.devices();
+  push({bound, devices}, std::move(node));
+}
+
+void Search::add_leaves(SearchNode node) {
+  if (node.recomputed < most_recomputed(node)) {
+    SearchNode more = node;
+    ++more.recomputed;
+    more.count -= std::popcount(node.keepings);
+    add_partition(std::move(more));
+  }
+  StepBound bound = bound_of(node);
+  const std::vector<Keeping>& keepings = space_.keepings(node.sizes, node.share);
+  SearchNode leaf = node;
+  leaf.level = Level::leaf;
+  leaf.count = 1;
+  // Those that move no activations first: they share what others make anew.
+  for (const bool moving : {false, true}) {
+    for (std::size_t k = 0; k < keepings.size(); ++k) {
+      if ((node.keepings >> k & 1) == 0 || moves_activations(keepings[k]) != moving) continue;
+      leaf.keeping = keepings[k];
+      if (options_.exhaustive) {
+        push({}, leaf);
+      } else if (bound.over(leaf.keeping) > Bytes{}) {
+        ++certificate_.out_of_memory;
+      } else {
+        push({bound.time(leaf.keeping), node.sizes.devices()}, leaf);
+      }
+    }
+  }
+}
+
+void Search::simulate() {
+  std::vector<LeafJob> jobs;
+  for (const SearchNode& node : batch_) {
+    jobs.push_back({.strategy = strategy_of(space_.chain(), node),
+                    .units = node.units != nullptr ? node.units->table : nullptr});
+  }
+  const std::vector<LeafResult> results = runner_.run(jobs);
+  for (std::size_t i = 0; i < jobs.size(); ++i) {
+    if (!results[i].feasible) {
+      ++certificate_.out_of_memory;
+      continue;
+    }
+    ++certificate_.simulated;
+    Found found{results[i].step_time, jobs[i].strategy.devices(), std::move(jobs[i])};
+    if (!best_ || better(found, *best_)) best_ = found;
+    board_.add(std::move(found));
+  }
+  batch_.clear();
+  tell();
+}
+
+void Search::tell() const {
+  if (!options_.progress) return;
+  const Certificate& c = certificate_;
+  options_.progress(c.simulated + c.out_of_memory + c.bounded_out, c.strategies);
+}
+
+/// Best bound first, until what is left is no better than the best.
+void Search::grow() {
+  while (!open_.empty() || !batch_.empty()) {
+    const bool done = open_.empty() || close_enough(open_.least());
+    if (batch_.size() == kBatch || (done && !batch_.empty())) {
+      simulate();
+      if (options_.stop && options_.stop()) return;
+      continue;
+    }
+    if (done) return;
+    expand(open_.pop());
+  }
+}
+
+void Search::certify() {
+  Certificate& c = certificate_;
+  const Duration least = open_.empty() ? Duration::max() : open_.least().bound;
+  const bool proven = !open_.empty() && hopeless(open_.least());
+  (proven ? c.bounded_out : c.open) += open_.strategies();
+  if (!best_) return;
+  c.lower_bound = std::min(least, best_->step_time);
+  if (c.lower_bound == best_->step_time) return;
+  c.gap = c.lower_bound > Duration{} ? seconds(best_->step_time) / seconds(c.lower_bound) - 1
+                                     : std::numeric_limits<double>::infinity();
+}
+
+Plan Search::run() {
+  Plan plan;
+  plan.one_device = FoldedStep(task_, {}).estimate(task_.costs);
+  plant();
+  grow();
+  certify();
+  plan.certificate = certificate_;
+  std::vector<Found> ranked = board_.ranked();
+  if (ranked.empty()) {
+    if (const auto node = nearest()) {
+      plan.alternatives.push_back(runner_.estimate(
+          {.strategy = strategy_of(space_.chain(), *node), .units = node->units->table}));
+    }
+    return plan;
+  }
+  plan.best = runner_.estimate(ranked.front().job);
+  ranked.erase(ranked.begin());
+  if (ranked.size() > options_.top) ranked.resize(options_.top);
+  for (const Found& other : ranked) plan.alternatives.push_back(runner_.estimate(other.job));
+  return plan;
+}
+
+/// Looks at every partition and keeping of a node for one that is over by less.
+void Search::look(SearchNode node, Bytes& least, std::optional<SearchNode>& nearest) {
+  for (const Borders& borders :
+       bounds_.partitions(node.sizes, node.share, node.course, *node.units)) {
+    node.borders = std::make_shared<const Borders>(borders);
+    StepBound bound = bound_of(node);
+    for (const Keeping& keeping : space_.keepings(node.sizes, node.share)) {
+      const Bytes over = bound.over(keeping);
+      if (over >= least) continue;
+      least = over;
+      nearest = node;
+      nearest->keeping = keeping;
+    }
+  }
+}
+
+/// Where nothing fits: what is over by least, of what keeps little, the smallest micro-batch under 1F1B.
+std::optional<SearchNode> Search::nearest() {
+  std::optional<SearchNode> nearest;
+  Bytes least{std::numeric_limits<std::int64_t>::max()};
+  for (Sizes sizes : space_.layouts()) {
+    const std::vector<Share> shares = space_.shares(sizes);
+    for (; sizes.pp > 0; --sizes.pp) {
+      for (const Share& share : shares) {
+        if (share.micro_batch != shares.front().micro_batch) continue;
+        for (const Again again : {Again::none, Again::all}) {
+          look({.level = Level::leaf,
+                .sizes = sizes,
+                .share = share,
+                .course = {Schedule::one_f_one_b, 1, again},
+                .units = &bounds_.units(sizes, share),
+                .facts = &bounds_.facts(sizes)},
+               least, nearest);
+        }
+      }
+    }
+  }
+  return nearest;
+}
+
+}  // namespace
+
+Plan best_first(const Task& task, const SearchOptions& options, int devices) {
+  return Search(task, options, devices).run();
+}
+
+}  // namespace foreplan

@@ -1,0 +1,327 @@
+#include "planner/bound.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "planner/ceil_div.hpp"
+#include "planner/optimizer_update.hpp"
+
+namespace foreplan {
+namespace {
+
+Strategy strategy_of(const Sizes& sizes, const Share& share) {
+  Strategy strategy{.dp = sizes.dp, .tp = sizes.tp, .pp = sizes.pp, .cp = sizes.cp, .ep = sizes.ep};
+  strategy.micro_batch = share.micro_batch;
+  strategy.sp = share.sp;
+  strategy.zero = share.sharded ? 2 : 0;
+  return strategy;
+}
+
+/// A bound in doubles, down to where their rounding cannot matter.
+std::int64_t rounded_down(double time) {
+  return std::max<std::int64_t>(0, static_cast<std::int64_t>(time * (1 - 1e-12)));
+}
+
+/// What a node's micro-batches take at least: some layers recomputed may be none.
+Recompute least_recompute(Again again) {
+  return again == Again::some ? Recompute::none : recompute_of(again);
+}
+
+/// Upper bound of the sum over stages i of 1 / (m - 1 - a min(m - 1, p - 1 - i)): flat where the minimum is
+/// m - 1, then convex, so that its trapezoid is above it.
+double inverse_sum(double m, double p, double a) {
+  const double flat = std::max(0.0, p - m), rest = p - flat;
+  const double lowest = (m - 1) - a * std::min(m - 1, rest - 1), highest = m - 1;
+  return flat / ((m - 1) * (1 - a)) + rest * (1 / lowest + 1 / highest) / 2;
+}
+
+}  // namespace
+
+void held_chunks(const PipelineShape& shape, int stage, std::vector<std::int64_t>& held) {
+  const std::int64_t p = shape.stages, v = shape.chunks, m = shape.micro_batches;
+  held.assign(static_cast<std::size_t>(v), 0);
+  switch (shape.schedule) {
+    case Schedule::gpipe:
+      held[0] = m;
+      return;
+    case Schedule::zb_h1:
+      held[0] = std::min(m, p);
+      return;
+    case Schedule::interleaved: {
+      const std::int64_t forwards = std::min(m * v, 2 * (p - stage - 1) + (v - 1) * p + 1);
+      for (std::int64_t c = 0; c < v; ++c) {
+        held[static_cast<std::size_t>(c)] =
+            forwards / (p * v) * p + std::clamp<std::int64_t>(forwards % (p * v) - c * p, 0, p);
+      }
+      return;
+    }
+    default:
+      held[0] = std::min(m, p - stage);
+  }
+}
+
+Bounds::Bounds(const Task& task, const StrategySpace& space)
+    : task_(task), space_(space), kinds_(device_kinds(task)) {
+  const UnitChain& chain = space.chain();
+  for (std::size_t i = 0; i < chain.units.size(); ++i) {
+    const auto unit_class = static_cast<std::size_t>(chain.units[i]);
+    layers_before_.push_back(static_cast<std::int32_t>(layers_.size()));
+    if (chain.classes[unit_class].role == BlockRole::layer) {
+      layers_.push_back(static_cast<std::int32_t>(i));
+    }
+  }
+  layers_before_.push_back(static_cast<std::int32_t>(layers_.size()));
+  run_ends_.resize(chain.units.size());
+  for (std::size_t i = chain.units.size(); i-- > 0;) {
+    const bool goes_on = i + 1 < chain.units.size() && chain.units[i] == chain.units[i + 1];
+    run_ends_[i] = goes_on ? run_ends_[i + 1] : static_cast<std::int32_t>(i) + 1;
+  }
+}
+
+const UnitSums& Bounds::units(const Sizes& sizes, const Share& share) {
+  const bool adds_up = share.micro_batches > 1 && !share.sharded;
+  const UnitKey key{sizes.tp, sizes.cp, sizes.ep, share.sp, share.micro_batch, adds_up};
+  std::unique_ptr<UnitSums>& place = units_[key];
+  if (place) return *place;
+  auto table = std::make_shared<UnitTable>(task_, space_.chain(), strategy_of(sizes, share),
+                                           facts(sizes).groups());
+  table->price_all(task_, strategy_of(sizes, share), kinds_);
+  place = std::make_unique<UnitSums>(task_, space_.chain(), std::move(table), kinds_);
+  return *place;
+}
+
+LayoutFacts& Bounds::facts(const Sizes& sizes) {
+  return facts_.try_emplace({sizes.tp, sizes.cp, sizes.ep, sizes.dp}, task_, space_.chain(), sizes)
+      .first->second;
+}
+
+const Bounds::Devices& Bounds::devices(const Sizes& sizes) {
+  const auto [place, fresh] = devices_.try_emplace({sizes.tp * sizes.cp, sizes.dp, sizes.pp});
+  Devices& found = place->second;
+  if (!fresh) return found;
+  const auto capacity = [&](std::size_t kind) {
+    return task_.cluster.specs()[static_cast<std::size_t>(kinds_[kind].spec)].memory -
+           task_.stack.context_bytes;
+  };
+  for (const Replica& replica : distinct_replicas(task_, strategy_of(sizes, {}))) {
+    std::vector<std::size_t>& stages = found.replicas.emplace_back();
+    for (const DeviceKind& kind : replica) {
+      stages.push_back(
+          static_cast<std::size_t>(std::find(kinds_.begin(), kinds_.end(), kind) - kinds_.begin()));
+    }
+    found.capacity.resize(stages.size(), Bytes{std::numeric_limits<std::int64_t>::max()});
+    for (std::size_t s = 0; s < stages.size(); ++s) {
+      found.capacity[s] = std::min(found.capacity[s], capacity(stages[s]));
+    }
+  }
+  return found;
+}
+
+Duration Bounds::update(std::int64_t own, std::int64_t fp8, std::size_t kind) {
+  const auto [place, fresh] = updates_.try_emplace({own, fp8, kind});
+  if (fresh) {
+    const DeviceSpec& spec = task_.cluster.specs()[static_cast<std::size_t>(kinds_[kind].spec)];
+    place->second = update_time(update_ops(task_, own, fp8), task_.costs, spec);
+  }
+  return place->second;
+}
+
+/// What the stage that works longest on a micro-batch takes at least: the mean over stages, each as fast as
+/// its device; and a stage of the layers that are left to one however they are dealt.
+std::int64_t Bounds::heaviest(const Sizes& sizes, const UnitSums& units, Recompute recompute) {
+  const UnitSums::Times& first = units.of(0, recompute);
+  const UnitSums::Times& least = units.least[static_cast<std::size_t>(recompute)];
+  const auto layers = static_cast<std::int64_t>(layers_.size());
+  const std::int64_t share = ceil_div(layers, sizes.pp) * least.least_layer;
+  if (kinds_.size() == 1) return std::max(share, first.whole.back() / sizes.pp);
+  double slowest = 0;
+  for (const std::vector<std::size_t>& replica : devices(sizes).replicas) {
+    double rate = 0;
+    for (const std::size_t kind : replica) rate += 1 / units.of(kind, recompute).pace;
+    slowest = std::max(slowest, static_cast<double>(first.whole.back()) / rate);
+  }
+  return std::max(share, rounded_down(slowest));
+}
+
+Duration Bounds::of(const Sizes& sizes, const Share& share, const UnitSums& units) {
+  const UnitSums::Times& least = units.least[0];
+  const std::int64_t path = least.forward.back() + least.input.back();
+  return Duration{std::max(path, share.micro_batches * heaviest(sizes, units, Recompute::none))};
+}
+
+/// From the first virtual stage to the last [ps].
+std::int64_t Bounds::hops(const Sizes& sizes, const Share& share, int vpp, const UnitSums& units,
+                          LayoutFacts& facts) const {
+  if (sizes.pp == 1) return 0;
+  std::int64_t once = 0;
+  for (int s = 0; s + 1 < sizes.pp; ++s) {
+    once += facts.hop(s, s + 1, units.least_leaving, share.sp).count();
+  }
+  const Duration around = facts.hop(sizes.pp - 1, 0, units.least_leaving, share.sp);
+  return vpp * once + (vpp - 1) * around.count();
+}
+
+Duration Bounds::of(const Sizes& sizes, const Share& share, const Course& course,
+                    const UnitSums& units, LayoutFacts& facts) {
+  const Recompute recompute = least_recompute(course.again);
+  const UnitSums::Times& least = units.least[static_cast<std::size_t>(recompute)];
+  const std::int64_t slowest = heaviest(sizes, units, recompute);
+  const std::int64_t way = hops(sizes, share, course.vpp, units, facts);
+  const std::int64_t whole = least.whole.back() + 2 * way;
+  const std::int64_t path = least.forward.back() + least.input.back() + 2 * way;
+  const std::int64_t m = share.micro_batches, p = sizes.pp;
+  std::int64_t time = std::max(path, m * slowest);
+  if (course.schedule == Schedule::gpipe) time = std::max(time, whole + (m - 1) * slowest);
+  if (course.schedule == Schedule::zb_h1) time = std::max(time, ceil_div(m, p) * path);
+  const bool plain = course.schedule == Schedule::one_f_one_b;
+  if (plain) time = std::max({time, whole, ceil_div(m, p) * whole});
+  if (plain && m > 1 && p > 1 && least.forward_share < 1) {
+    time = std::max(time, whole + filled(m, p, slowest, least));
+  }
+  if (course.schedule == Schedule::interleaved) {
+    time = std::max(time, last_stage(sizes, course, m, units, facts, share.sp));
+  }
+  return Duration{time};
+}
+
+/// Interleaved, where the partitions hang on no price: of each the last stage, which works behind the first
+/// chunks of all others, and they behind it.
+std::int64_t Bounds::last_stage(const Sizes& sizes, const Course& course, std::int64_t m,
+                                const UnitSums& units, LayoutFacts& facts, bool sp) {
+  const UnitSums::Times& least =
+      units.least[static_cast<std::size_t>(least_recompute(course.again))];
+  const auto p = static_cast<std::size_t>(sizes.pp);
+  std::int64_t way = 0;
+  for (int s = 0; s + 1 < sizes.pp; ++s) {
+    way += facts.hop(s, s + 1, units.least_leaving, sp).count();
+  }
+  std::int64_t shortest = std::numeric_limits<std::int64_t>::max();
+  for (const Borders& borders : space_.partitions(sizes.pp, course.vpp).listed()) {
+    std::int64_t work = 0;
+    for (std::size_t j = p - 1; j + 1 < borders.size(); j += p) {
+      work += least.whole[static_cast<std::size_t>(borders[j + 1])] -
+              least.whole[static_cast<std::size_t>(borders[j])];
+    }
+    const std::int64_t around = least.whole[static_cast<std::size_t>(borders[p - 1])] + 2 * way;
+    shortest = std::min(shortest, around + m * work);
+  }
+  return shortest == std::numeric_limits<std::int64_t>::max() ? 0 : shortest;
+}
+
+/// 1F1B, beyond a micro-batch's whole way: stage i has, behind its first backward, all backwards and but
+/// min(m, p - i) forwards to do, so that the way and
+///
+///   (m - 1) t_i - min(m - 1, p - 1 - i) f_i       with f_i <= a t_i, and t_i adding up to all work
+///
+/// is a bound for every i. The least that the largest of these can be is where all are equal. What the
+/// embedding's forward exceeds a t by is taken off.
+std::int64_t Bounds::filled(std::int64_t m, std::int64_t p, std::int64_t slowest,
+                            const UnitSums::Times& times) const {
+  const double a = times.forward_share;
+  const auto first = static_cast<std::size_t>(space_.chain().first_layer);
+  const double extra =
+      static_cast<double>(times.forward[first]) - a * static_cast<double>(times.whole[first]);
+  const double off = std::max(0.0, extra) * static_cast<double>(std::min(m, p) - 1);
+  const auto dm = static_cast<double>(m), dp = static_cast<double>(p);
+  const double most = static_cast<double>(slowest) * (dm - 1 - a * std::min(dm - 1, dp - 1));
+  if (kinds_.size() > 1) return rounded_down(most - off);
+  const double mean = static_cast<double>(times.whole.back()) / inverse_sum(dm, dp, a);
+  return rounded_down(std::max(most, mean) - off);
+}
+
+bool Bounds::may_fit(const Sizes& sizes, const Share& share, const Course& course,
+                     const Keeping& keeping, const UnitSums& units, LayoutFacts& facts) {
+  const RankGroups& groups = facts.groups();
+  const auto shared = [&](std::int64_t dense, std::int64_t expert, bool sharded) {
+    if (!sharded) return static_cast<double>(dense + expert);
+    return static_cast<double>(dense) / groups.data_ranks() +
+           static_cast<double>(expert) / groups.expert_data_ranks();
+  };
+  const auto number = static_cast<double>(element_size(task_.precision).count);
+  const auto stored = static_cast<double>(element_size(task_.stack.stored(task_.precision)).count);
+  const bool on_host = keeping.offload == Offload::optimizer || keeping.offload == Offload::all;
+  const auto kept = static_cast<double>(on_host ? 0 : state_bytes(task_));
+  const auto state = [&](std::int64_t dense, std::int64_t expert) {
+    return shared(dense, expert, keeping.zero >= 3) * stored +
+           shared(dense, expert, keeping.zero >= 2) * task_.stack.gradient_bytes +
+           shared(dense, expert, keeping.zero >= 1) * kept;
+  };
+  const bool moving = keeping.offload == Offload::activations || keeping.offload == Offload::all;
+  const auto r = static_cast<std::size_t>(recompute_of(course.again));
+  std::int64_t saved = units.least_saved[r];
+  if (course.again == Again::some) saved = std::min(saved, units.least_saved[0]);
+  double transient = 0;
+  if (keeping.zero == 3) {
+    transient += 2 * number * static_cast<double>(units.least_dense + units.least_expert);
+  }
+  const PipelineShape shape{course.schedule, sizes.pp, course.vpp,
+                            static_cast<int>(share.micro_batches)};
+  const auto first = static_cast<std::size_t>(space_.chain().first_layer);
+  const std::size_t end = first + static_cast<std::size_t>(space_.chain().layers);
+  const auto outside = [&](std::size_t from, std::size_t to) {
+    return state(units.dense[to] - units.dense[from], units.expert[to] - units.expert[from]);
+  };
+  const std::vector<Bytes>& capacity = devices(sizes).capacity;
+  const double layer = state(units.least_dense, units.least_expert);
+  double room = 0, wanted = static_cast<double>(layers_.size());
+  for (int s = 0; s < sizes.pp; ++s) {
+    held_chunks(shape, s, held_);
+    double at_once = static_cast<double>(*std::min_element(held_.begin(), held_.end()));
+    if (moving) at_once = std::min(at_once, 2.0 / course.vpp);
+    double left = static_cast<double>(capacity[static_cast<std::size_t>(s)].count) - transient;
+    if (s == 0) left -= outside(0, first);
+    if (s + 1 == sizes.pp) left -= outside(end, units.dense.size() - 1);
+    const double each = layer + at_once * static_cast<double>(saved);
+    const double most = each > 0 ? std::floor(left / each * (1 + 1e-9)) : wanted;
+    if (left < 0 || most < course.vpp) return false;
+    room += std::min(most, wanted);
+  }
+  return room >= wanted;
+}
+
+const BalancedPartition& Bounds::by_time(const Sizes& sizes, const Course& course,
+                                         const UnitSums& units) {
+  const std::vector<std::size_t>& replica = devices(sizes).replicas.front();
+  const Recompute recompute = recompute_of(course.again);
+  std::vector<std::size_t> kinds;
+  for (int c = 0; c < course.vpp; ++c) kinds.insert(kinds.end(), replica.begin(), replica.end());
+  const auto [place, fresh] = by_time_.try_emplace({&units, recompute, kinds});
+  if (!fresh) return place->second;
+  std::vector<StageWeight> weights;
+  for (const std::size_t kind : kinds) weights.push_back({&units.of(kind, recompute).whole});
+  const std::int64_t all = weights.front().of(0, space_.chain().units.size());
+  return place->second = balance(space_.chain(), weights, 1 + all / (1000 * std::ssize(weights)));
+}
+
+std::vector<Borders> Bounds::partitions(const Sizes& sizes, const Share& share,
+                                        const Course& course, const UnitSums& units) {
+  const PartitionSpace& space = space_.partitions(sizes.pp, course.vpp);
+  if (!space.listed().empty()) return space.listed();
+  std::vector<Borders> found;
+  if (!space.even().empty()) found.push_back(space.even());
+  const BalancedPartition& time = by_time(sizes, course, units);
+  found.push_back(time.front);
+  found.push_back(time.back);
+  found.push_back(by_memory(sizes, share, course, units));
+  return found;
+}
+
+Borders Bounds::by_memory(const Sizes& sizes, const Share& share, const Course& course,
+                          const UnitSums& units) {
+  const PipelineShape shape{course.schedule, sizes.pp, course.vpp,
+                            static_cast<int>(share.micro_batches)};
+  const WeightSums& saved = units.saved[static_cast<std::size_t>(recompute_of(course.again))];
+  std::vector<StageWeight> weights(static_cast<std::size_t>(sizes.pp * course.vpp));
+  for (int s = 0; s < sizes.pp; ++s) {
+    held_chunks(shape, s, held_);
+    for (int c = 0; c < course.vpp; ++c) {
+      weights[static_cast<std::size_t>(c * sizes.pp + s)] = {&units.state, &saved,
+                                                             held_[static_cast<std::size_t>(c)]};
+    }
+  }
+  const std::int64_t heaviest = weights.front().of(0, saved.size() - 1);
+  return balance(space_.chain(), weights, 1 + heaviest / (1000 * std::ssize(weights))).front;
+}
+
+}  // namespace foreplan

@@ -1,0 +1,83 @@
+#pragma once
+
+#include <map>
+#include <memory>
+#include <tuple>
+#include <vector>
+
+#include "planner/layout_facts.hpp"
+#include "planner/pipeline_schedule.hpp"
+#include "planner/space.hpp"
+#include "planner/unit_sums.hpp"
+
+namespace foreplan {
+
+/// Lower bounds on FoldedStep's times and memory, from tables that strategies share.
+///
+/// docs/planner.md derives each. The prices in the tables are those that FoldedStep itself asks for
+/// (UnitTable, RankGroups, gradient_sync, optimizer_update), so a bound follows whatever these say. A node
+/// further down the tree is bounded no lower than one above it. Not for several threads at once.
+class Bounds {
+ public:
+  /// @param task   folded_task(); it and the space must outlive this
+  Bounds(const Task& task, const StrategySpace& space);
+
+  /// Lowered and priced units of a share; made when first asked for.
+  const UnitSums& units(const Sizes& sizes, const Share& share);
+  LayoutFacts& facts(const Sizes& sizes);
+
+  Duration of(const Sizes& sizes, const Share& share, const UnitSums& units);
+  Duration of(const Sizes& sizes, const Share& share, const Course& course, const UnitSums& units,
+              LayoutFacts& facts);
+
+  /// Whether some partition might fit: state and activations of all layers have room if each stage takes no
+  /// more of the lightest layers than its device can hold.
+  bool may_fit(const Sizes& sizes, const Share& share, const Course& course, const Keeping& keeping,
+               const UnitSums& units, LayoutFacts& facts);
+
+  /// Partitions that a node's family names; see PartitionSpace.
+  std::vector<Borders> partitions(const Sizes& sizes, const Share& share, const Course& course,
+                                  const UnitSums& units);
+
+  /// What a device of each stage may hold: the least of all replicas'.
+  struct Devices {
+    std::vector<std::vector<std::size_t>> replicas;  ///< distinct, the kind of each stage's device
+    std::vector<Bytes> capacity;                     ///< by stage, the context not counted
+  };
+  const Devices& devices(const Sizes& sizes);
+
+ private:
+  friend class StepBound;
+  using UnitKey = std::tuple<int, int, int, bool, std::int64_t, bool>;
+
+  Duration update(std::int64_t own, std::int64_t fp8, std::size_t kind);
+  std::int64_t heaviest(const Sizes& sizes, const UnitSums& units, Recompute recompute);
+  std::int64_t hops(const Sizes& sizes, const Share& share, int vpp, const UnitSums& units,
+                    LayoutFacts& facts) const;
+  std::int64_t last_stage(const Sizes& sizes, const Course& course, std::int64_t m,
+                          const UnitSums& units, LayoutFacts& facts, bool sp);
+  std::int64_t filled(std::int64_t m, std::int64_t p, std::int64_t slowest,
+                      const UnitSums::Times& times) const;
+  const BalancedPartition& by_time(const Sizes& sizes, const Course& course, const UnitSums& units);
+  Borders by_memory(const Sizes& sizes, const Share& share, const Course& course,
+                    const UnitSums& units);
+
+  const Task& task_;
+  const StrategySpace& space_;
+  std::vector<DeviceKind> kinds_;
+  std::vector<std::int32_t> layers_;         ///< units that are layers
+  std::vector<std::int32_t> layers_before_;  ///< by unit: how many layers stand before it
+  std::vector<std::int32_t> run_ends_;       ///< by unit: behind the last of its class in a row
+  std::map<UnitKey, std::unique_ptr<UnitSums>> units_;
+  std::map<std::tuple<int, int, int, int>, LayoutFacts> facts_;
+  std::map<std::tuple<int, int, int>, Devices> devices_;
+  std::map<std::tuple<std::int64_t, std::int64_t, std::size_t>, Duration> updates_;
+  std::map<std::tuple<const UnitSums*, Recompute, std::vector<std::size_t>>, BalancedPartition>
+      by_time_;
+  std::vector<std::int64_t> held_;
+};
+
+/// Chunks in flight at once on a stage, at some moment of every step of this shape, by chunk.
+void held_chunks(const PipelineShape& shape, int stage, std::vector<std::int64_t>& held);
+
+}  // namespace foreplan

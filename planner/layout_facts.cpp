@@ -1,0 +1,125 @@
+#include "planner/layout_facts.hpp"
+
+#include <algorithm>
+
+namespace foreplan {
+namespace {
+
+Strategy strategy_of(const Sizes& sizes) {
+  return {.dp = sizes.dp, .tp = sizes.tp, .pp = sizes.pp, .cp = sizes.cp, .ep = sizes.ep};
+}
+
+template <typename Value>
+WeightSums sums_of(const UnitChain& chain, const Value& value) {
+  std::vector<std::int64_t> each;
+  for (std::size_t c = 0; c < chain.classes.size(); ++c) each.push_back(value(c).count());
+  WeightSums sums{0};
+  for (const std::int32_t unit : chain.units) {
+    sums.push_back(sums.back() + each[static_cast<std::size_t>(unit)]);
+  }
+  return sums;
+}
+
+}  // namespace
+
+LayoutFacts::LayoutFacts(const Task& task, const UnitChain& chain, const Sizes& sizes)
+    : task_(task),
+      chain_(chain),
+      groups_(task.cluster, strategy_of(sizes), task.collectives),
+      shorthand_(!task.cluster.node_groups().empty()),
+      block_(sizes.tp * sizes.cp * sizes.dp),
+      node_(shorthand_ ? node_facts(task.cluster).devices : 1) {}
+
+Duration LayoutFacts::hop(int from, int to, Bytes bytes, bool sp) {
+  if (from == to) return {};
+  // In a cluster told in short all hops inside a node are alike, and all others.
+  const bool together = shorthand_ && from * block_ / node_ == to * block_ / node_;
+  const Hop asked{bytes.count, sp, shorthand_ ? -1 : from, shorthand_ ? together : to, {}};
+  for (const Hop& known : hops_) {
+    if (known.to == asked.to && known.bytes == asked.bytes && known.from == asked.from &&
+        known.sp == asked.sp) {
+      return known.time;
+    }
+  }
+  hops_.push_back(asked);
+  return hops_.back().time = groups_.activations_hop(
+             from, to, bytes, {.sp = sp, .scatter = task_.stack.scatter_activations});
+}
+
+Duration LayoutFacts::norm(int stages) {
+  if (!task_.stack.clip_gradients || stages == 1) return {};
+  const auto [place, fresh] = norms_.try_emplace(stages);
+  if (fresh) place->second = 2 * groups_.stage_hop(0, stages - 1, Bytes{4});
+  return place->second;
+}
+
+Duration LayoutFacts::tied(int stages, std::int64_t parameters) {
+  if (stages == 1 || parameters == 0) return {};
+  const auto [place, fresh] = tied_.try_emplace({stages, parameters});
+  if (fresh) {
+    place->second =
+        groups_.time(CollectiveKind::all_reduce, Bytes{parameters * task_.stack.gradient_bytes},
+                     groups_.stages(0, stages - 1));
+  }
+  return place->second;
+}
+
+Duration LayoutFacts::over_data(CollectiveKind kind, Bytes bytes) {
+  if (bytes.count == 0) return {};
+  const auto [place, fresh] = data_.try_emplace({kind, bytes.count});
+  if (fresh) place->second = groups_.time(kind, bytes, groups_.data());
+  return place->second;
+}
+
+LayoutFacts::Buckets LayoutFacts::buckets(std::int64_t dense, CollectiveKind kind) {
+  const std::int64_t bytes = dense * task_.stack.gradient_bytes;
+  const auto [first, others] = gradient_buckets(groups_, task_.stack);
+  if (bytes < first.count) {
+    const Duration only = over_data(kind, Bytes{bytes});
+    return {only, only};
+  }
+  const std::int64_t full = (bytes - first.count) / others.count;
+  const Duration rest = over_data(kind, Bytes{(bytes - first.count) % others.count});
+  const Duration each = full > 0 ? over_data(kind, others) : Duration{};
+  return {.all = over_data(kind, first) + full * each + rest, .last = rest};
+}
+
+const WeightSums& LayoutFacts::experts(const UnitSums& units, CollectiveKind kind) {
+  const auto [place, fresh] = experts_.try_emplace(kind);
+  if (fresh) {
+    place->second = sums_of(chain_, [&](std::size_t c) {
+      const std::int64_t parameters = units.table->works()[c].expert_parameters;
+      if (parameters == 0) return Duration{};
+      return groups_.time(kind, Bytes{parameters * task_.stack.gradient_bytes},
+                          groups_.expert_data());
+    });
+  }
+  return place->second;
+}
+
+Duration LayoutFacts::gather(const StageState& state, int zero) {
+  if (zero != 1 && zero != 2) return {};
+  const auto [place, fresh] = gathers_.try_emplace({state.dense, state.expert});
+  if (fresh) {
+    place->second = gather_updated(state, {.zero = zero}, groups_, task_.stack,
+                                   task_.stack.stored(task_.precision));
+  }
+  return place->second;
+}
+
+const LayoutFacts::Sharded& LayoutFacts::sharded(const UnitSums& units, int zero) {
+  const auto [place, fresh] = sharded_.try_emplace(zero);
+  if (!fresh) return place->second;
+  Sharded& sums = place->second;
+  const auto over = [&](CollectiveKind kind, std::int64_t size) {
+    return sums_of(chain_, [&](std::size_t c) {
+      return over_replicas(units.table->works()[c], kind, size, groups_);
+    });
+  };
+  sums.reduce = over(CollectiveKind::reduce_scatter, task_.stack.gradient_bytes);
+  sums.gather = zero == 3 ? over(CollectiveKind::all_gather, element_size(task_.precision).count)
+                          : WeightSums(chain_.units.size() + 1, 0);
+  return sums;
+}
+
+}  // namespace foreplan

@@ -1,0 +1,56 @@
+#include "planner/replicas.hpp"
+
+#include <algorithm>
+#include <set>
+
+namespace foreplan {
+namespace {
+
+bool alike(const Task& task) { return task.cluster.specs().size() == 1 && task.slow.empty(); }
+
+std::vector<DeviceKind> kinds_by_device(const Task& task) {
+  const Cluster& cluster = task.cluster;
+  std::vector<DeviceKind> kinds;
+  kinds.reserve(static_cast<std::size_t>(cluster.devices()));
+  for (int i = 0; i < cluster.devices(); ++i) {
+    const auto vertex = static_cast<std::size_t>(cluster.vertex_of(DeviceId{i}));
+    kinds.push_back({.spec = cluster.vertices()[vertex].spec});
+  }
+  for (const auto& [device, factor] : task.slow) kinds[index(device)].slowdown = factor;
+  return kinds;
+}
+
+double rate(const Task& task, const DeviceKind& kind) {
+  const auto& peaks = task.cluster.specs()[static_cast<std::size_t>(kind.spec)].peak;
+  const auto peak = peaks.find(task.products.value_or(task.precision));
+  return (peak == peaks.end() ? 0 : peak->second.flops_per_s) / kind.slowdown;
+}
+
+}  // namespace
+
+std::vector<DeviceKind> device_kinds(const Task& task) {
+  if (alike(task)) return {DeviceKind{}};
+  const std::vector<DeviceKind> all = kinds_by_device(task);
+  const std::set<DeviceKind> distinct(all.begin(), all.end());
+  return {distinct.begin(), distinct.end()};
+}
+
+std::vector<Replica> distinct_replicas(const Task& task, const Strategy& strategy) {
+  if (alike(task)) return {Replica(static_cast<std::size_t>(strategy.pp))};
+  const std::vector<DeviceKind> kinds = kinds_by_device(task);
+  const int ranks = strategy.tp * strategy.cp;
+  std::set<Replica> distinct;
+  for (int d = 0; d < strategy.dp; ++d) {
+    Replica replica;
+    for (int s = 0; s < strategy.pp; ++s) {
+      const auto first = kinds.begin() + ranks * (d + strategy.dp * s);
+      replica.push_back(*std::min_element(first, first + ranks, [&](const auto& a, const auto& b) {
+        return rate(task, a) < rate(task, b);
+      }));
+    }
+    distinct.insert(std::move(replica));
+  }
+  return {distinct.begin(), distinct.end()};
+}
+
+}  // namespace foreplan

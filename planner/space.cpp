@@ -1,0 +1,256 @@
+#include "planner/space.hpp"
+
+#include <algorithm>
+#include <set>
+
+#include "planner/folded_step.hpp"
+#include "planner/step_check.hpp"
+#include "sim/error.hpp"
+
+namespace foreplan {
+namespace {
+
+std::vector<std::int64_t> divisors(std::int64_t number, std::int64_t most) {
+  std::vector<std::int64_t> found;
+  for (std::int64_t d = 1; d <= std::min(number, most) && d * d <= number; ++d) {
+    if (number % d != 0) continue;
+    found.push_back(d);
+    if (d != number / d && number / d <= most) found.push_back(number / d);
+  }
+  std::sort(found.begin(), found.end());
+  return found;
+}
+
+void add_divisors(std::set<int>& found, std::int64_t number, int most) {
+  for (const std::int64_t d : divisors(number, most)) found.insert(static_cast<int>(d));
+}
+
+/// A tp that divides no width of the network has nothing to cut.
+std::set<int> tensor_sizes(const OpGraph& model, int most) {
+  std::set<int> found{1};
+  for (const Layer& layer : model.layers()) {
+    const bool product = layer.kind == LayerKind::linear || layer.kind == LayerKind::conv2d ||
+                         layer.kind == LayerKind::expert_linear;
+    if (!product) continue;
+    add_divisors(found, layer.in_features, most);
+    add_divisors(found, layer.out_features, most);
+  }
+  return found;
+}
+
+std::set<int> context_sizes(const Task& task, int most) {
+  std::set<int> found{1};
+  const Positions& rows = task.model.input_positions();
+  const auto& kinds = task.model.layers();
+  const bool attention = std::any_of(kinds.begin(), kinds.end(), [](const Layer& layer) {
+    return layer.kind == LayerKind::attention;
+  });
+  if (!attention) return found;
+  if (rows.source > 0) add_divisors(found, task.lengths.source, most);
+  if (rows.source == 0 && rows.target > 0) add_divisors(found, task.lengths.target, most);
+  return found;
+}
+
+std::set<int> expert_sizes(const OpGraph& model, int most) {
+  std::set<int> found{1};
+  for (const Layer& layer : model.layers()) {
+    const auto* experts = std::get_if<ExpertShape>(&layer.shape);
+    if (experts != nullptr && layer.kind == LayerKind::expert_linear) {
+      add_divisors(found, experts->experts, most);
+    }
+  }
+  return found;
+}
+
+}  // namespace
+
+Recompute recompute_of(Again again) {
+  if (again == Again::none) return Recompute::none;
+  return again == Again::attention ? Recompute::selective : Recompute::full;
+}
+
+StrategySpace::StrategySpace(const Task& task, std::shared_ptr<const UnitChain> chain, int devices)
+    : task_(task), chain_(std::move(chain)), devices_(std::min(devices, task.cluster.devices())) {
+  check_step(task, {});
+  split_batch({.micro_batch = 1, .layers = {}}, 1);
+  const auto& layers = task.model.layers();
+  attention_ = std::any_of(layers.begin(), layers.end(),
+                           [](const Layer& layer) { return layer.kind == LayerKind::attention; });
+  most_stages_ = reaches_back(task.model) ? 1 : std::max(1, most_stages(*chain_));
+  find_splits();
+  find_keepings();
+  find_layouts();
+}
+
+/// Whether ranks can share every unit so.
+bool StrategySpace::lowers(const Split& split) {
+  const UnitSetting setting{.samples = 1,
+                            .lengths = task_.lengths,
+                            .dtype = task_.precision,
+                            .products = task_.products,
+                            .tp = split.tp,
+                            .cp = split.cp,
+                            .ep = split.ep,
+                            .sp = split.sp,
+                            .stack = task_.stack};
+  try {
+    for (const UnitClass& unit : chain_->classes) lower_unit(task_.model, unit.range, setting);
+    return true;
+  } catch (const Error&) {
+    return false;
+  }
+}
+
+void StrategySpace::find_splits() {
+  for (const int tp : tensor_sizes(task_.model, devices_)) {
+    if (tp > 1 && !lowers({.tp = tp})) continue;
+    for (const int cp : context_sizes(task_, devices_ / tp)) {
+      if (cp > 1 && !lowers({.tp = tp, .cp = cp})) continue;
+      for (const int ep : expert_sizes(task_.model, devices_)) {
+        for (const bool sp : {false, true}) {
+          const Split split{tp, cp, ep, sp};
+          // Experts are not cut by tp: without sp its ranks would repeat each other's rows.
+          const bool useful = sp ? tp > 1 : tp == 1 || ep == 1;
+          if (useful && lowers(split)) splits_.push_back(split);
+        }
+      }
+    }
+  }
+}
+
+void StrategySpace::find_keepings() {
+  const std::vector<DeviceSpec>& specs = task_.cluster.specs();
+  const bool host = std::all_of(specs.begin(), specs.end(), [](const DeviceSpec& device) {
+    return device.host_bandwidth.bytes_per_s > 0;
+  });
+  for (int zero = 0; zero <= 3; ++zero) {
+    for (const Offload offload : kOffloads) {
+      if (offload != Offload::none && !host) continue;
+      if (zero == 0) keepings_[0].push_back({zero, offload});
+      keepings_[zero < 2 ? 1 : 2].push_back({zero, offload});
+    }
+  }
+}
+
+void StrategySpace::find_layouts() {
+  const std::vector<std::int64_t> replicas = divisors(task_.global_batch, devices_);
+  for (const Split& split : splits_) {
+    // With and without sp the sizes are the same.
+    if (split.sp && takes({split.tp, split.cp, split.ep}, false)) continue;
+    for (const std::int64_t dp : replicas) {
+      const std::int64_t ranks = split.tp * split.cp * dp;
+      if (ranks > devices_) break;
+      if (ranks % split.ep != 0) continue;
+      const auto pp = std::min<std::int64_t>(most_stages_, devices_ / ranks);
+      layouts_.push_back(
+          {split.tp, split.cp, split.ep, static_cast<int>(dp), static_cast<int>(pp)});
+    }
+  }
+  std::sort(layouts_.begin(), layouts_.end());
+  const bool alike = task_.cluster.specs().size() == 1 && task_.slow.empty();
+  for (const std::int64_t dp : replicas) {
+    if (alike && dp > 1) scattered_.push_back(static_cast<int>(dp));
+  }
+}
+
+bool StrategySpace::takes(const Sizes& sizes, bool sp) const {
+  return std::any_of(splits_.begin(), splits_.end(), [&](const Split& split) {
+    return split.sp == sp && split.tp == sizes.tp && split.cp == sizes.cp && split.ep == sizes.ep;
+  });
+}
+
+std::vector<Share> StrategySpace::shares(const Sizes& sizes) const {
+  const std::int64_t share = task_.global_batch / sizes.dp;
+  std::vector<bool> flags;
+  for (const bool sp : {false, true}) {
+    if (takes(sizes, sp)) flags.push_back(sp);
+  }
+  std::vector<Share> found;
+  for (const std::int64_t micro_batch : divisors(share, share)) {
+    if (share / micro_batch > kMostMicroBatches) continue;
+    for (const bool sp : flags) {
+      found.push_back({micro_batch, share / micro_batch, sp, false});
+      if (sizes.dp * sizes.cp > 1) found.push_back({micro_batch, share / micro_batch, sp, true});
+    }
+  }
+  return found;
+}
+
+std::vector<Course> StrategySpace::courses(const Sizes& sizes, const Share& share) const {
+  std::vector<Course> found;
+  const auto add = [&](Schedule schedule, int vpp) {
+    for (const Again again : {Again::none, Again::attention, Again::some, Again::all}) {
+      const Course course{schedule, vpp, again};
+      if (count(sizes.pp, vpp, again) > 0) found.push_back(course);
+    }
+  };
+  if (sizes.pp == 1) {
+    add(Schedule::one_f_one_b, 1);
+    return found;
+  }
+  for (const Schedule schedule : {Schedule::gpipe, Schedule::one_f_one_b, Schedule::zb_h1}) {
+    add(schedule, 1);
+  }
+  if (share.micro_batches % sizes.pp != 0) return found;
+  for (int vpp = 2; vpp * sizes.pp <= most_stages_; ++vpp) add(Schedule::interleaved, vpp);
+  return found;
+}
+
+const PartitionSpace& StrategySpace::partitions(int pp, int vpp) const {
+  const std::pair key{pp * vpp, vpp > 1};
+  const auto found = partitions_.find(key);
+  if (found != partitions_.end()) return found->second;
+  return partitions_.emplace(key, PartitionSpace(*chain_, key.first, key.second)).first->second;
+}
+
+int StrategySpace::most_recomputed(int virtual_stages) const {
+  return (chain_->layers + virtual_stages - 1) / virtual_stages - 1;
+}
+
+std::int64_t StrategySpace::count(int pp, int vpp, Again again) const {
+  const std::int64_t cuts = partitions(pp, vpp).count();
+  switch (again) {
+    case Again::none:
+    case Again::all:
+      return cuts;
+    case Again::attention:
+      return attention_ ? cuts : 0;
+    case Again::some:
+      return cuts * most_recomputed(pp * vpp);
+  }
+  return 0;
+}
+
+std::int64_t StrategySpace::count(const Sizes& sizes, const Share& share,
+                                  const Course& course) const {
+  return std::ssize(keepings(sizes, share)) * count(sizes.pp, course.vpp, course.again);
+}
+
+std::int64_t StrategySpace::courses_count(int pp, bool chunks) const {
+  const auto [place, fresh] = courses_counts_.try_emplace({pp, chunks}, 0);
+  if (!fresh) return place->second;
+  std::int64_t all = 0;
+  const Share share{.micro_batch = 1, .micro_batches = chunks ? pp : 1};
+  for (const Course& course : courses({.pp = pp}, share)) {
+    all += count(pp, course.vpp, course.again);
+  }
+  return place->second = all;
+}
+
+std::int64_t StrategySpace::count(const Sizes& sizes, const Share& share) const {
+  const bool chunks = sizes.pp > 1 && share.micro_batches % sizes.pp == 0;
+  return std::ssize(keepings(sizes, share)) * courses_count(sizes.pp, chunks);
+}
+
+std::int64_t StrategySpace::count() const {
+  std::int64_t all = std::ssize(scattered_);
+  for (Sizes sizes : layouts_) {
+    const std::vector<Share> each = shares(sizes);
+    for (; sizes.pp > 0; --sizes.pp) {
+      for (const Share& share : each) all += count(sizes, share);
+    }
+  }
+  return all;
+}
+
+}  // namespace foreplan

@@ -1,0 +1,112 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <vector>
+
+#include "planner/estimate.hpp"
+#include "planner/partition_space.hpp"
+
+namespace foreplan {
+
+/// How many ranks each dimension has.
+struct Sizes {
+  int tp = 1, cp = 1, ep = 1, dp = 1, pp = 1;
+  int devices() const { return tp * cp * dp * pp; }
+  friend auto operator<=>(const Sizes&, const Sizes&) = default;
+};
+
+/// What a rank does of a step at a time.
+struct Share {
+  std::int64_t micro_batch = 1, micro_batches = 1;
+  bool sp = false;
+  /// Zero 2 and 3: gradients go to who keeps them with every micro-batch, rather than being added up.
+  bool sharded = false;
+};
+
+/// What is computed again: nothing, attention, all, or some layers of each virtual stage (recompute=full
+/// with recompute_layers).
+enum class Again : std::uint8_t { none, attention, some, all };
+Recompute recompute_of(Again again);
+
+/// In which order stages work, and what they keep.
+struct Course {
+  Schedule schedule = Schedule::one_f_one_b;
+  int vpp = 1;
+  Again again = Again::none;
+};
+
+/// Where state and activations lie.
+struct Keeping {
+  int zero = 0;
+  Offload offload = Offload::none;
+};
+
+constexpr bool moves_activations(const Keeping& keeping) {
+  return keeping.offload == Offload::activations || keeping.offload == Offload::all;
+}
+
+/// Every strategy that a search looks at, as a tree:
+///
+///   sizes (tp, cp, ep, dp, pp) > share (micro-batch, sp, zero below 2 or not) > course (schedule, vpp,
+///     recomputation) > a partition into virtual stages, and how many layers are recomputed
+///     > keeping (zero, offload)
+///
+/// docs/planner.md tells what is in it and what is not. All of it can be laid out (FoldedStep).
+class StrategySpace {
+ public:
+  /// @param devices  to use at most
+  /// @throws Error(invalid_argument) if the global batch is < 1 or the task's parts cannot be
+  StrategySpace(const Task& task, std::shared_ptr<const UnitChain> chain, int devices);
+
+  const UnitChain& chain() const { return *chain_; }
+  const std::shared_ptr<const UnitChain>& shared_chain() const { return chain_; }
+
+  /// In lexicographic order, each with the most stages that its ranks can have; every number of stages up
+  /// to that is in the space.
+  const std::vector<Sizes>& layouts() const { return layouts_; }
+  /// Devices of PyTorch's DataParallel: every dp > 1 that divides the batch, where devices are alike.
+  const std::vector<int>& scattered() const { return scattered_; }
+  std::vector<Share> shares(const Sizes& sizes) const;
+  std::vector<Course> courses(const Sizes& sizes, const Share& share) const;
+  const std::vector<Keeping>& keepings(const Sizes& sizes, const Share& share) const {
+    if (sizes.dp * sizes.cp == 1) return keepings_[0];
+    return keepings_[share.sharded ? 2 : 1];
+  }
+  const PartitionSpace& partitions(int pp, int vpp) const;
+  /// recompute_layers is 1 to this, in `Again::some`: less than the layers of the largest of even stages.
+  int most_recomputed(int virtual_stages) const;
+
+  /// How many strategies there are, of everything and below a node.
+  std::int64_t count() const;
+  std::int64_t count(const Sizes& sizes, const Share& share) const;
+  std::int64_t count(const Sizes& sizes, const Share& share, const Course& course) const;
+  std::int64_t count(int pp, int vpp, Again again) const;
+
+ private:
+  struct Split {
+    int tp = 1, cp = 1, ep = 1;
+    bool sp = false;
+  };
+  void find_splits();
+  bool lowers(const Split& split);
+  void find_keepings();
+  void find_layouts();
+  std::int64_t courses_count(int pp, bool chunks) const;
+  bool takes(const Sizes& sizes, bool sp) const;
+
+  const Task& task_;
+  std::shared_ptr<const UnitChain> chain_;
+  int devices_;
+  int most_stages_ = 1;
+  bool attention_ = false;
+  std::vector<Split> splits_;
+  std::vector<Sizes> layouts_;
+  std::vector<int> scattered_;
+  std::vector<Keeping> keepings_[3];  ///< of one replica; of more, zero below 2, and others
+  mutable std::map<std::pair<int, bool>, PartitionSpace> partitions_;
+  mutable std::map<std::pair<int, bool>, std::int64_t> courses_counts_;
+};
+
+}  // namespace foreplan
