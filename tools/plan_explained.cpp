@@ -13,6 +13,13 @@ using Json = nlohmann::ordered_json;
 
 std::string percent(double share) { return fmt::format("{:.1f} %", 100 * share); }
 
+/// In days, hours or seconds, whichever it is two of.
+std::string long_time(double time_s) {
+  if (time_s >= 2 * 86400) return fmt::format("{:.4g} days", time_s / 86400);
+  return time_s >= 2 * 3600 ? fmt::format("{:.4g} hours", time_s / 3600)
+                            : fmt::format("{:.4g} s", time_s);
+}
+
 std::string change(const TimePart& part) {
   const bool more = part.time >= Duration::zero();
   return fmt::format("{} {} {}", format(more ? part.time : -part.time), more ? "more" : "less",
@@ -61,10 +68,9 @@ Json sensitivity_json(const Sensitivity& more) {
 std::string describe_training(const Goal& goal, const Estimate& step) {
   if (!goal.steps) return {};
   const TrainingForecast training = forecast_training(step, *goal.steps, goal.price);
-  const bool days = training.time_s >= 2 * 86400;
-  return fmt::format("training: {:.0f} steps, {:.4g} {} on {} devices, {:.4g} device hours{}\n",
-                     training.steps, training.time_s / (days ? 86400 : 3600),
-                     days ? "days" : "hours", training.devices, training.device_hours,
+  return fmt::format("training: {:.0f} steps, {} on {} devices, {:.4g} device hours{}\n",
+                     training.steps, long_time(training.time_s), training.devices,
+                     training.device_hours,
                      training.cost ? fmt::format(", cost {:.4g}", *training.cost) : "");
 }
 
