@@ -81,13 +81,20 @@ Bounds::Bounds(const Task& task, const StrategySpace& space)
 
 const UnitSums& Bounds::units(const Sizes& sizes, const Share& share) {
   const bool adds_up = share.micro_batches > 1 && !share.sharded;
-  const UnitKey key{sizes.tp, sizes.cp, sizes.ep, share.sp, share.micro_batch, adds_up};
+  const UnitKey key{sizes.tp,
+                    sizes.cp,
+                    sizes.ep,
+                    share.micro_batch,
+                    share.sp,
+                    adds_up,
+                    sizes.deals_whole_experts()};
   std::unique_ptr<UnitSums>& place = units_[key];
   if (place) return *place;
   auto table = std::make_shared<UnitTable>(task_, space_.chain(), strategy_of(sizes, share),
                                            facts(sizes).groups());
   table->price_all(task_, strategy_of(sizes, share), kinds_);
-  place = std::make_unique<UnitSums>(task_, space_.chain(), std::move(table), kinds_);
+  place = std::make_unique<UnitSums>(task_, space_.chain(), std::move(table), kinds_,
+                                     strategy_of(sizes, share));
   return *place;
 }
 
@@ -154,10 +161,7 @@ Duration Bounds::of(const Sizes& sizes, const Share& share, const UnitSums& unit
 std::int64_t Bounds::hops(const Sizes& sizes, const Share& share, int vpp, const UnitSums& units,
                           LayoutFacts& facts) const {
   if (sizes.pp == 1) return 0;
-  std::int64_t once = 0;
-  for (int s = 0; s + 1 < sizes.pp; ++s) {
-    once += facts.hop(s, s + 1, units.least_leaving, share.sp).count();
-  }
+  const std::int64_t once = facts.way(sizes.pp, units.least_leaving, share.sp).count();
   const Duration around = facts.hop(sizes.pp - 1, 0, units.least_leaving, share.sp);
   return vpp * once + (vpp - 1) * around.count();
 }
@@ -192,10 +196,7 @@ std::int64_t Bounds::last_stage(const Sizes& sizes, const Course& course, std::i
   const UnitSums::Times& least =
       units.least[static_cast<std::size_t>(least_recompute(course.again))];
   const auto p = static_cast<std::size_t>(sizes.pp);
-  std::int64_t way = 0;
-  for (int s = 0; s + 1 < sizes.pp; ++s) {
-    way += facts.hop(s, s + 1, units.least_leaving, sp).count();
-  }
+  const std::int64_t way = facts.way(sizes.pp, units.least_leaving, sp).count();
   std::int64_t shortest = std::numeric_limits<std::int64_t>::max();
   for (const Borders& borders : space_.partitions(sizes.pp, course.vpp).listed()) {
     std::int64_t work = 0;

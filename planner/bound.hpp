@@ -48,7 +48,7 @@ class Bounds {
 
  private:
   friend class StepBound;
-  using UnitKey = std::tuple<int, int, int, bool, std::int64_t, bool>;
+  using UnitKey = std::tuple<int, int, int, std::int64_t, bool, bool, bool>;
 
   Duration update(std::int64_t own, std::int64_t fp8, std::size_t kind);
   std::int64_t heaviest(const Sizes& sizes, const UnitSums& units, Recompute recompute);

@@ -245,9 +245,17 @@ std::int64_t StepBound::ready(int stage, const Keeping& keeping) const {
 
 /// The optimizer, and updated parameters gathered.
 std::int64_t StepBound::behind(int stage, std::size_t kind, const Keeping& keeping) const {
-  const StageState& state = held_[static_cast<std::size_t>(stage)].state;
+  const Held& held = held_[static_cast<std::size_t>(stage)];
+  const StageState& state = held.state;
   const std::int64_t own = own_parameters(state, {.zero = keeping.zero}, at_.facts.groups());
-  Duration update = bounds_.update(own, state.fp8, kind);
+  Duration update{};
+  if (held.unmeasured > 0) {
+    update = bounds_.update(own, state.fp8, kind);
+  } else if (state.dense + state.expert > 0) {
+    // What was measured of all layers, of which a rank does its share; to the picosecond below.
+    const double share = static_cast<double>(own) / static_cast<double>(state.dense + state.expert);
+    update = Duration{static_cast<std::int64_t>(static_cast<double>(held.update) * share)};
+  }
   if (moves_state(keeping)) {
     const auto spec = static_cast<std::size_t>(bounds_.kinds_[kind].spec);
     const Bytes bytes{own * state_bytes(bounds_.task_)};
@@ -334,6 +342,8 @@ StepBound::Held StepBound::held_by(int stage) const {
     held.state.dense += of(at_.units.dense, span.begin, span.end);
     if (p_ > 1) held.state.dense += of(at_.units.tied, span.begin, span.end);
     held.state.expert += of(at_.units.expert, span.begin, span.end);
+    held.update += of(at_.units.update, span.begin, span.end);
+    held.unmeasured += of(at_.units.unmeasured, span.begin, span.end);
     held.state.fp8 += of(at_.units.fp8, span.begin, span.end);
     const Bytes chunk = saved(span);
     held.activations += bounds_.held_[static_cast<std::size_t>(c)] * chunk;

@@ -49,6 +49,7 @@ class StepBound {
   /// What a stage holds, as far as it hangs on no keeping.
   struct Held {
     StageState state{};
+    std::int64_t update = 0, unmeasured = 0;  ///< UnitSums
     Bytes activations{}, largest_chunk{};
     std::vector<std::vector<UnitPiece>> chunks{};
   };

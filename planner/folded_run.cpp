@@ -24,12 +24,7 @@ class FoldedStep::Pricer {
 
  private:
   PricedUnit priced(const Piece& piece) const {
-    const UnitCost* known = step_.units_->priced(piece.unit_class, piece.recompute, kind_, costs_);
-    Pricing pricing =
-        unit_pricing(step_.task_, step_.strategy_, kind_, piece.recompute, costs_);
-    pricing.measured = step_.units_->measured(step_.task_, step_.strategy_, piece.unit_class, costs_);
-    const UnitCost cost =
-        known != nullptr ? *known : price(step_.works_[piece.unit_class], pricing);
+    const UnitCost cost = cost_of(piece);
     const ShardedUnit& sharded = step_.sharded_[piece.unit_class];
     PricedUnit unit{.cost = cost,
                     .forward = {.compute = cost.whole_forward(), .gather = sharded.gather},
@@ -42,6 +37,15 @@ class FoldedStep::Pricer {
       unit.backward.compute -= unit.again->compute;
     }
     return unit;
+  }
+
+  UnitCost cost_of(const Piece& piece) const {
+    const UnitTable& units = *step_.units_;
+    const UnitCost* known = units.priced(piece.unit_class, piece.recompute, kind_, costs_);
+    if (known != nullptr) return *known;
+    Pricing pricing = unit_pricing(step_.task_, step_.strategy_, kind_, piece.recompute, costs_);
+    pricing.measured = units.measured(step_.task_, step_.strategy_, piece.unit_class, costs_);
+    return price(units.works()[piece.unit_class], pricing);
   }
 
   const FoldedStep& step_;

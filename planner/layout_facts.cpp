@@ -25,7 +25,7 @@ WeightSums sums_of(const UnitChain& chain, const Value& value) {
 LayoutFacts::LayoutFacts(const Task& task, const UnitChain& chain, const Sizes& sizes)
     : task_(task),
       chain_(chain),
-      groups_(task.cluster, strategy_of(sizes), task.collectives),
+      groups_(task.cluster, strategy_of(sizes), task.collectives, &task.costs),
       shorthand_(!task.cluster.node_groups().empty()),
       block_(sizes.tp * sizes.cp * sizes.dp),
       node_(shorthand_ ? node_facts(task.cluster).devices : 1) {}
@@ -44,6 +44,16 @@ Duration LayoutFacts::hop(int from, int to, Bytes bytes, bool sp) {
   hops_.push_back(asked);
   return hops_.back().time = groups_.activations_hop(
              from, to, bytes, {.sp = sp, .scatter = task_.stack.scatter_activations});
+}
+
+Duration LayoutFacts::way(int stages, Bytes bytes, bool sp) {
+  for (const Way& known : ways_) {
+    if (known.stages == stages && known.bytes == bytes.count && known.sp == sp) return known.time;
+  }
+  Duration time{};
+  for (int s = 0; s + 1 < stages; ++s) time += hop(s, s + 1, bytes, sp);
+  ways_.push_back({stages, bytes.count, sp, time});
+  return time;
 }
 
 Duration LayoutFacts::norm(int stages) {

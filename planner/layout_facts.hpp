@@ -19,6 +19,8 @@ class LayoutFacts {
 
   /// Activations from a stage to another.
   Duration hop(int from, int to, Bytes bytes, bool sp);
+  /// The same from the first stage to the last, one after the other.
+  Duration way(int stages, Bytes bytes, bool sp);
   /// A word from the first stage to the last and back, where gradients are clipped.
   Duration norm(int stages);
   /// Gradients of a table that the first and the last stage hold.
@@ -53,6 +55,13 @@ class LayoutFacts {
     Duration time{};
   };
   std::vector<Hop> hops_;  ///< few
+  struct Way {
+    int stages = 0;
+    std::int64_t bytes = 0;
+    bool sp = false;
+    Duration time{};
+  };
+  std::vector<Way> ways_;
   std::map<int, Duration> norms_;
   std::map<std::pair<int, std::int64_t>, Duration> tied_;
   std::map<std::pair<CollectiveKind, std::int64_t>, Duration> data_;

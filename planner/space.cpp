@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <set>
+#include <tuple>
 
 #include "planner/folded_step.hpp"
 #include "planner/step_check.hpp"
@@ -92,6 +93,7 @@ bool StrategySpace::lowers(const Split& split) {
                             .cp = split.cp,
                             .ep = split.ep,
                             .sp = split.sp,
+                            .whole_experts = split.whole_experts,
                             .stack = task_.stack};
   try {
     for (const UnitClass& unit : chain_->classes) lower_unit(task_.model, unit.range, setting);
@@ -107,11 +109,14 @@ void StrategySpace::find_splits() {
     for (const int cp : context_sizes(task_, devices_ / tp)) {
       if (cp > 1 && !lowers({.tp = tp, .cp = cp})) continue;
       for (const int ep : expert_sizes(task_.model, devices_)) {
-        for (const bool sp : {false, true}) {
-          const Split split{tp, cp, ep, sp};
-          // Experts are not cut by tp: without sp its ranks would repeat each other's rows.
-          const bool useful = sp ? tp > 1 : tp == 1 || ep == 1;
-          if (useful && lowers(split)) splits_.push_back(split);
+        for (const bool whole : {false, true}) {
+          if (whole && ep == 1) continue;
+          for (const bool sp : {false, true}) {
+            const Split split{tp, cp, ep, sp, whole};
+            // Where experts are not cut by tp, its ranks would repeat each other's rows without sp.
+            const bool useful = sp ? tp > 1 : tp == 1 || !whole;
+            if (useful && lowers(split)) splits_.push_back(split);
+          }
         }
       }
     }
@@ -132,19 +137,23 @@ void StrategySpace::find_keepings() {
   }
 }
 
+void StrategySpace::add_layouts(const Split& split, const std::vector<std::int64_t>& replicas) {
+  for (const std::int64_t dp : replicas) {
+    const std::int64_t ranks = split.tp * split.cp * dp;
+    if (ranks > devices_) return;
+    Sizes sizes{split.tp, split.cp, split.ep, static_cast<int>(dp)};
+    const bool may = ranks % split.ep == 0 && (takes(sizes, false) || takes(sizes, true));
+    if (!may) continue;
+    sizes.pp = static_cast<int>(std::min<std::int64_t>(most_stages_, devices_ / ranks));
+    layouts_.push_back(sizes);
+  }
+}
+
 void StrategySpace::find_layouts() {
   const std::vector<std::int64_t> replicas = divisors(task_.global_batch, devices_);
+  std::set<std::tuple<int, int, int>> seen;
   for (const Split& split : splits_) {
-    // With and without sp the sizes are the same.
-    if (split.sp && takes({split.tp, split.cp, split.ep}, false)) continue;
-    for (const std::int64_t dp : replicas) {
-      const std::int64_t ranks = split.tp * split.cp * dp;
-      if (ranks > devices_) break;
-      if (ranks % split.ep != 0) continue;
-      const auto pp = std::min<std::int64_t>(most_stages_, devices_ / ranks);
-      layouts_.push_back(
-          {split.tp, split.cp, split.ep, static_cast<int>(dp), static_cast<int>(pp)});
-    }
+    if (seen.insert({split.tp, split.cp, split.ep}).second) add_layouts(split, replicas);
   }
   std::sort(layouts_.begin(), layouts_.end());
   const bool alike = task_.cluster.specs().size() == 1 && task_.slow.empty();
@@ -155,7 +164,8 @@ void StrategySpace::find_layouts() {
 
 bool StrategySpace::takes(const Sizes& sizes, bool sp) const {
   return std::any_of(splits_.begin(), splits_.end(), [&](const Split& split) {
-    return split.sp == sp && split.tp == sizes.tp && split.cp == sizes.cp && split.ep == sizes.ep;
+    return split.sp == sp && split.whole_experts == sizes.deals_whole_experts() &&
+           split.tp == sizes.tp && split.cp == sizes.cp && split.ep == sizes.ep;
   });
 }
 

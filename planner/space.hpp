@@ -14,6 +14,8 @@ namespace foreplan {
 struct Sizes {
   int tp = 1, cp = 1, ep = 1, dp = 1, pp = 1;
   int devices() const { return tp * cp * dp * pp; }
+  /// As Strategy::deals_whole_experts().
+  bool deals_whole_experts() const { return ep > 1 && std::int64_t{cp} * dp % ep != 0; }
   friend auto operator<=>(const Sizes&, const Sizes&) = default;
 };
 
@@ -87,7 +89,7 @@ class StrategySpace {
  private:
   struct Split {
     int tp = 1, cp = 1, ep = 1;
-    bool sp = false;
+    bool sp = false, whole_experts = false;
   };
   void find_splits();
   bool lowers(const Split& split);
@@ -95,6 +97,7 @@ class StrategySpace {
   void find_layouts();
   std::int64_t courses_count(int pp, bool chunks) const;
   bool takes(const Sizes& sizes, bool sp) const;
+  void add_layouts(const Split& split, const std::vector<std::int64_t>& replicas);
 
   const Task& task_;
   std::shared_ptr<const UnitChain> chain_;

@@ -93,7 +93,8 @@ double pace_of(const WeightSums& here, const WeightSums& first) {
 }  // namespace
 
 UnitSums::UnitSums(const Task& task, const UnitChain& chain,
-                   std::shared_ptr<const UnitTable> lowered, const std::vector<DeviceKind>& kinds)
+                   std::shared_ptr<const UnitTable> lowered, const std::vector<DeviceKind>& kinds,
+                   const Strategy& strategy)
     : table(std::move(lowered)) {
   times.resize(kinds.size());
   for (const Recompute recompute : kRecomputes) {
@@ -126,6 +127,14 @@ UnitSums::UnitSums(const Task& task, const UnitChain& chain,
   state = sums_of(chain, [&](std::size_t c) {
     return bytes * (work(c).dense_parameters + work(c).expert_parameters);
   });
+  const auto measured = [&](std::size_t c) {
+    return table->measured(task, strategy, c, task.costs);
+  };
+  update = sums_of(chain, [&](std::size_t c) {
+    const std::optional<LayerTimes> found = measured(c);
+    return found ? found->update.count() : 0;
+  });
+  unmeasured = sums_of(chain, [&](std::size_t c) { return measured(c) ? 0 : 1; });
   least_dense = least_of(chain, [&](std::size_t c) { return work(c).dense_parameters; });
   least_expert = least_of(chain, [&](std::size_t c) { return work(c).expert_parameters; });
   least_leaving = work(0).leaving;

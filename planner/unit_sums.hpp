@@ -14,7 +14,7 @@ namespace foreplan {
 /// The units are those of a UnitTable, each at its own price; only layers are ever recomputed.
 struct UnitSums {
   UnitSums(const Task& task, const UnitChain& chain, std::shared_ptr<const UnitTable> table,
-           const std::vector<DeviceKind>& kinds);
+           const std::vector<DeviceKind>& kinds, const Strategy& strategy);
 
   /// Work on one micro-batch [ps].
   struct Times {
@@ -37,7 +37,9 @@ struct UnitSums {
   WeightSums dense, expert, tied, fp8;             ///< parameters
   WeightSums state;                                ///< of a rank that shares none [B]
   std::int64_t least_dense = 0, least_expert = 0;  ///< of a layer
-  Bytes least_leaving{};                           ///< of units that another stage may follow
+  WeightSums update;      ///< of units that were measured whole, their updates [ps]
+  WeightSums unmeasured;  ///< how many were not
+  Bytes least_leaving{};  ///< of units that another stage may follow
 };
 
 }  // namespace foreplan
