@@ -46,6 +46,9 @@ class ScaledCosts final : public CostModel {
   Duration dispatch(const DeviceSpec& spec) const override { return costs_.dispatch(spec); }
   Duration handover() const override { return costs_.handover(); }
   IssueCost issue() const override { return costs_.issue(); }
+  double product_slowdown(double share, const DeviceSpec& spec) const override {
+    return costs_.product_slowdown(share, spec);
+  }
   double launches(const Op& op) const override { return costs_.launches(op); }
   Demand demand(const Op& op, const DeviceSpec& spec, Duration time) const override {
     return costs_.demand(op, spec, time);

@@ -78,6 +78,24 @@ TEST(ScaledTask, SendsFaster) {
   EXPECT_EQ(after.breakdown.compute, before.breakdown.compute);
 }
 
+// Products under a power limit are as slow as before, and more memory is worth no time.
+TEST(ScaledTask, KeepsThePowerLimit) {
+  class Throttled final : public CostModel {
+   public:
+    Duration compute_time(const Op&, const DeviceSpec&) const override { return Duration(6us); }
+    std::optional<Duration> copy_time(Bytes, DeviceId, DeviceId) const override { return {}; }
+    Duration dispatch(const DeviceSpec&) const override { return {}; }
+    Duration handover() const override { return {}; }
+    double product_slowdown(double, const DeviceSpec&) const override { return 1.5; }
+  };
+  const OpGraph model = mlp({64, 64});
+  const Cluster cluster = shorthand_node(2, fake_device());
+  const Throttled costs;
+  const Task task{.model = model, .cluster = cluster, .costs = costs, .global_batch = 8};
+  const ScaledTask more(task, {.memory = 2});
+  EXPECT_EQ(more.task().costs.product_slowdown(1, cluster.device(DeviceId{0})), 1.5);
+}
+
 TEST(ScaledTask, KeepsMeasuredCosts) {
   const OpGraph model = mlp({64, 64});
   const Cluster cluster = shorthand_node(2, fake_device());
