@@ -31,6 +31,7 @@ struct Asked {
   const char* cluster;
   int nodes = 0;
   std::int64_t batch = 0, sequence = 0;
+  DType precision = DType::bf16;
 };
 
 void run(benchmark::State& state, const OpGraph& model, const Cluster& devices,
@@ -42,7 +43,7 @@ void run(benchmark::State& state, const OpGraph& model, const Cluster& devices,
                   .global_batch = asked.batch,
                   .optimizer = Optimizer::adam,
                   .lengths = {.source = asked.sequence, .target = asked.sequence},
-                  .precision = DType::bf16};
+                  .precision = asked.precision};
   Certificate proof;
   for (auto _ : state) {
     proof = plan(task, {.threads = static_cast<int>(state.range(0))}).certificate;
@@ -76,13 +77,14 @@ BENCHMARK_CAPTURE(search, llama_405b_on_16384, Asked{"llama3.1-405b", "dgx-h100"
     ->Arg(2)
     ->Unit(benchmark::kMillisecond)
     ->UseRealTime();
-BENCHMARK_CAPTURE(search, llama_8b_on_two_kinds, Asked{"llama3-8b", "a100-v100-pair", 0, 64, 2048})
+BENCHMARK_CAPTURE(search, llama2_7b_on_two_kinds,
+                  Asked{"llama2-7b", "a100-v100-pair", 0, 64, 2048, DType::fp16})
     ->ArgName("threads")
     ->Arg(1)
     ->Unit(benchmark::kMillisecond)
     ->UseRealTime();
 
-/// GPT-3's devices: 8 to 16,384.
+/// Llama 2 7B on 8 to 16,384 devices.
 void by_devices(benchmark::State& state) {
   const OpGraph model = read_model(data() / "zoo/llama2-7b.json");
   const auto nodes = static_cast<int>(state.range(1));

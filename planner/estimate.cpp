@@ -94,12 +94,20 @@ std::string_view name(Limit limit) {
 }
 
 double utilisation(const Task& task, Flops work, Duration step, int devices) {
+  const DType format = task.products.value_or(task.precision);
+  const auto peak_of = [&](const DeviceSpec& spec) {
+    const auto found = spec.peak.find(format);
+    return found == spec.peak.end() ? 0.0 : found->second.flops_per_s;
+  };
   double peak = 0;
-  for (int i = 0; i < devices; ++i) {
-    const auto& peaks = task.cluster.device(DeviceId{i}).peak;
-    const auto found = peaks.find(task.products.value_or(task.precision));
-    if (found == peaks.end()) return 0;
-    peak += found->second.flops_per_s;
+  if (task.cluster.specs().size() == 1) {
+    peak = devices * peak_of(task.cluster.specs().front());
+  } else {
+    for (int i = 0; i < devices; ++i) {
+      const double each = peak_of(task.cluster.device(DeviceId{i}));
+      if (each == 0) return 0;
+      peak += each;
+    }
   }
   const double capacity = seconds(step) * peak;
   return capacity > 0 ? work.count / capacity : 0;
