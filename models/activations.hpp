@@ -15,8 +15,8 @@ struct SavedItem {
     probabilities,  ///< attention that is not fused: softmax and its dropout; the loss: fp32
     mask,           ///< of dropout, 1 byte an element
     statistics,     ///< of norms, of fused attention, indices: 4 bytes each
-    activated,      ///< act(gate) of a gated layer that is not fused, in the training's number format
-    fp8_copy,       ///< a product's input as it was multiplied, 1 byte an element
+    activated,  ///< act(gate) of a gated layer that is not fused, in the training's number format
+    fp8_copy,   ///< a product's input as it was multiplied, 1 byte an element
   };
   Kind kind{};
   LayerId owner{};  ///< the first layer that needs it

@@ -69,7 +69,8 @@ void execute_as(const KernelFeatures& features, Op& op) {
   if (op.fused_scores) op.attention_generation = features.flash_attention;
   if (name == "causal_attention" && features.skip_masked) return skip_masked(op);
   if (name == "rms_norm" && !features.fused_norms) return unfuse_norm(op);
-  if (name == "rotary" && !features.fused_rotary) return replace(op, {.elements = 10, .kernels = 5});
+  if (name == "rotary" && !features.fused_rotary)
+    return replace(op, {.elements = 10, .kernels = 5});
   if (name == "softmax_cross_entropy" && !features.fused_loss) return unfuse_loss(op);
   if (name.starts_with("gated_") && !features.fused_elementwise) return unfuse_gate(op);
   if (op.key.pass == Pass::optimizer && !features.fused_optimizer && name != "square_sum") {

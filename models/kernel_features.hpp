@@ -6,18 +6,21 @@ namespace foreplan {
 
 /// How a software stack's kernels do what the ops ask for.
 struct KernelFeatures {
-  bool skip_masked = true;        ///< fused causal attention leaves out keys behind its queries
-  int flash_attention = 0;        ///< generation of fused attention's kernels; 0: the device's newest
-  bool fused_elementwise = true;  ///< a dropout is part of the kernel that adds behind it, a gate one kernel
-  bool fused_norms = true;        ///< RMS norms are one kernel each way
+  bool skip_masked = true;  ///< fused causal attention leaves out keys behind its queries
+  int flash_attention = 0;  ///< generation of fused attention's kernels; 0: the device's newest
+  bool fused_elementwise =
+      true;  ///< a dropout is part of the kernel that adds behind it, a gate one kernel
+  bool fused_norms = true;  ///< RMS norms are one kernel each way
   bool fused_rotary = true;
   bool fused_loss = true;  ///< of logits as they are, in one kernel each way
   bool fused_optimizer = true;
-  bool fused_projections = true;   ///< linears that read one tensor (query, key, value; gate, up) are one product
+  bool fused_projections =
+      true;  ///< linears that read one tensor (query, key, value; gate, up) are one product
   /// Full recomputation ends with the last tensor that backward asks for: checkpoints of PyTorch 2.1 and later
   /// that are not reentrant (torch.utils.checkpoint, set_checkpoint_early_stop).
   bool stops_recomputing = false;
-  bool fused_accumulation = true;  ///< products of weights' gradients add to what earlier micro-batches left
+  bool fused_accumulation =
+      true;  ///< products of weights' gradients add to what earlier micro-batches left
 };
 
 /// The op as a stack's kernels do it: its traffic, its kernels, the share of it that is done.

@@ -23,7 +23,7 @@ struct Sizing {
   /// Attention as one op that never stores the scores, rather than products and a softmax.
   bool fused_attention = true;
   bool fused_activations = true;  ///< gated: act(gate) is not stored
-  bool fused_loss = false;        ///< softmax_cross_entropy keeps the logits instead of probabilities
+  bool fused_loss = false;  ///< softmax_cross_entropy keeps the logits instead of probabilities
 };
 
 /// The ops that compute a layer, pass by pass, in order of execution.

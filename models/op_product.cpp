@@ -13,11 +13,9 @@ bool misaligned(const OpKey& key, std::int64_t in, std::int64_t out) {
 ProductShape passed(Pass pass, const ProductShape& p) {
   switch (pass) {
     case Pass::backward_input:
-      return {
-          .batch = p.batch, .m = p.m, .n = p.k, .k = p.n, .misaligned = p.misaligned};
+      return {.batch = p.batch, .m = p.m, .n = p.k, .k = p.n, .misaligned = p.misaligned};
     case Pass::backward_weight:
-      return {
-          .batch = p.batch, .m = p.k, .n = p.n, .k = p.m, .misaligned = p.misaligned};
+      return {.batch = p.batch, .m = p.k, .n = p.n, .k = p.m, .misaligned = p.misaligned};
     default:
       return p;
   }
@@ -40,11 +38,9 @@ ProductShape convolution(const OpKey& key) {
 ProductShape product_shape(const OpKey& key) {
   const std::vector<std::int64_t>& s = key.shape;
   if (key.op == "linear" || key.op == "matmul") {
-    return passed(key.pass, {.batch = 1,
-                              .m = s[0],
-                              .n = s[2],
-                              .k = s[1],
-                              .misaligned = misaligned(key, s[1], s[2])});
+    return passed(
+        key.pass,
+        {.batch = 1, .m = s[0], .n = s[2], .k = s[1], .misaligned = misaligned(key, s[1], s[2])});
   }
   if (key.op == "batched_matmul") {
     return passed(key.pass, {.batch = s[0], .m = s[1], .n = s[3], .k = s[2]});

@@ -198,8 +198,7 @@ UnitCost price(const UnitWork& work, const Pricing& pricing) {
   UnitPricer at_full_clock(work, pricing, 1);
   const UnitCost cost = at_full_clock.price();
   if (pricing.measured) return cost;
-  const double slower =
-      pricing.costs.product_slowdown(at_full_clock.product_share(), pricing.spec);
+  const double slower = pricing.costs.product_slowdown(at_full_clock.product_share(), pricing.spec);
   return slower == 1 ? cost : UnitPricer(work, pricing, slower).price();
 }
 

@@ -15,19 +15,21 @@ namespace foreplan {
 /// What the kernels of well-kept libraries reach on a device: constants with a meaning, fitted on measurements
 /// that `fitted_on` names.
 struct KernelFacts {
-  std::map<DType, double> matrix_efficiency{};  ///< of the peak, what large products reach at full clock
-  Bandwidth l2_bandwidth{};                     ///< from the last shared cache to all multiprocessors
-  double misaligned_efficiency = 1;             ///< of it, of products whose rows do not begin on 16 bytes
-  Duration tile_overhead{};                     ///< of a wave of tiles, beside its products: fill and epilogue
+  std::map<DType, double>
+      matrix_efficiency{};           ///< of the peak, what large products reach at full clock
+  Bandwidth l2_bandwidth{};          ///< from the last shared cache to all multiprocessors
+  double misaligned_efficiency = 1;  ///< of it, of products whose rows do not begin on 16 bytes
+  Duration tile_overhead{};          ///< of a wave of tiles, beside its products: fill and epilogue
   /// Fused attention: of the rate at which its products and then its exponentials would run at best.
   double attention_forward_efficiency = 1;
   double attention_backward_efficiency = 1;
   int attention_generation = 2;  ///< of FlashAttention, whose kernels were measured
   double memory_efficiency = 1;  ///< of the bandwidth as sold
   Duration memory_ramp{};        ///< of a memory-bound kernel, beside moving its bytes
-  double product_power = 0;      ///< dynamic power of products at full clock over what the limit leaves; 0: never too much
-  double power_w = 0;            ///< limit of the devices that were measured [W]
-  std::string fitted_on{};       ///< rows, date, residual
+  double product_power =
+      0;  ///< dynamic power of products at full clock over what the limit leaves; 0: never too much
+  double power_w = 0;       ///< limit of the devices that were measured [W]
+  std::string fitted_on{};  ///< rows, date, residual
 };
 
 /// One kind of device, as its data sheet or a measurement tells it. What is 0 is not known or, for

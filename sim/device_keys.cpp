@@ -46,7 +46,8 @@ KernelFacts read_kernels(JsonObject object) {
     facts.misaligned_efficiency = read_share(*share);
   }
   facts.tile_overhead = read_seconds(object.required("tile_overhead_s"));
-  facts.attention_forward_efficiency = object.required("attention_forward_efficiency").positive_number();
+  facts.attention_forward_efficiency =
+      object.required("attention_forward_efficiency").positive_number();
   facts.attention_backward_efficiency =
       object.required("attention_backward_efficiency").positive_number();
   facts.attention_generation =

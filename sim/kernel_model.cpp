@@ -15,8 +15,8 @@ struct Tile {
   double rows, columns;
 };
 /// Those that cuBLAS and CUTLASS build for half precision (CUTLASS, media/docs/profiler.md lists them).
-constexpr std::array<Tile, 7> kTiles{{{256, 256}, {256, 128}, {128, 256}, {128, 128},
-                                      {128, 64}, {64, 128}, {64, 64}}};
+constexpr std::array<Tile, 7> kTiles{
+    {{256, 256}, {256, 128}, {128, 256}, {128, 128}, {128, 64}, {64, 128}, {64, 64}}};
 constexpr double kUsualClock = 1500;  ///< [MHz] where none is told
 constexpr std::array<double, 4> kSplits{1, 2, 4, 8};
 constexpr double kLeastSplitDepth = 256;  ///< a split of k is not cut shorter
@@ -71,14 +71,14 @@ class Kernel {
     const auto [batch, m, n, k] = sizes();
     const double tiles = batch * std::ceil(m / tile.rows) * std::ceil(n / tile.columns);
     const double operand = static_cast<double>(element_size(op_.key.dtype).count);
-    const double step =
-        std::max(2 * tile.rows * tile.columns * multiprocessors_ / rate_,
-                 (tile.rows + tile.columns) * operand * multiprocessors_ /
-                     kernels_.l2_bandwidth.bytes_per_s);
+    const double step = std::max(2 * tile.rows * tile.columns * multiprocessors_ / rate_,
+                                 (tile.rows + tile.columns) * operand * multiprocessors_ /
+                                     kernels_.l2_bandwidth.bytes_per_s);
     const double overhead = seconds(kernels_.tile_overhead);
     double best = std::numeric_limits<double>::infinity();
     for (const double split : kSplits) {
-      if (split > 1 && (k / split < kLeastSplitDepth || tiles * split > 2 * multiprocessors_)) break;
+      if (split > 1 && (k / split < kLeastSplitDepth || tiles * split > 2 * multiprocessors_))
+        break;
       const double waves = std::ceil(tiles * split / multiprocessors_);
       const double computing = waves * (step * std::ceil(k / split) + overhead);
       // Partial sums, fp32, are written and read once more.

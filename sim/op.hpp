@@ -52,11 +52,11 @@ struct Op {
   Bytes traffic{};                  ///< each input read once and each output written once
   std::optional<Duration> given{};  ///< a duration that the author of the graph fixed
   Flops matrix{};                   ///< of `flops`, those in matrix products
-  ProductShape product{};          ///< of `matrix`; of attention: queries by keys
+  ProductShape product{};           ///< of `matrix`; of attention: queries by keys
   bool fused_scores = false;        ///< attention that keeps its scores to itself
   int attention_generation = 0;     ///< of FlashAttention's kernels; 0: the device's newest
-  double executed = 1;              ///< share of `matrix` that is done: a kernel may skip what a mask hides
-  double launches = 1;              ///< kernels
+  double executed = 1;  ///< share of `matrix` that is done: a kernel may skip what a mask hides
+  double launches = 1;  ///< kernels
 };
 
 }  // namespace foreplan

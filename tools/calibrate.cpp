@@ -115,8 +115,7 @@ class Fitter {
     install(values);
     std::vector<double> result;
     for (const FitRow& row : rows_) {
-      const double forecast =
-          seconds(forecaster_.forecast(row.row, row.source).estimate.step_time);
+      const double forecast = seconds(forecaster_.forecast(row.row, row.source).estimate.step_time);
       result.push_back(std::log(forecast / row.measured));
     }
     return result;

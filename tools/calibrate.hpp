@@ -15,9 +15,9 @@ struct CalibratedFamily {
   KernelFacts kernels;
   std::vector<double> launches{};  ///< [s], in the order of the family's
   std::int64_t rows = 0;
-  double mape = 0;       ///< over these rows, after the fit
-  double rms_log = 0;    ///< root mean square of log(forecast / measured)
-  std::string sources{};   ///< of the rows, with their numbers
+  double mape = 0;        ///< over these rows, after the fit
+  double rms_log = 0;     ///< root mean square of log(forecast / measured)
+  std::string sources{};  ///< of the rows, with their numbers
 };
 
 /// Fits a family's constants on its fit rows: residuals log(forecast / measured), their squares

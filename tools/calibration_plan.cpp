@@ -18,9 +18,8 @@ constexpr double kWidest = 20;
 FittedConstant read_constant(const std::string& name, const JsonValue& value) {
   const std::vector<JsonValue> numbers = value.array();
   if (numbers.size() != 2 && numbers.size() != 3) value.expected("[start, spread] or [..., most]");
-  FittedConstant constant{.name = name,
-                          .start = numbers[0].positive_number(),
-                          .spread = numbers[1].positive_number()};
+  FittedConstant constant{
+      .name = name, .start = numbers[0].positive_number(), .spread = numbers[1].positive_number()};
   constant.least = constant.start / kWidest;
   constant.most = numbers.size() == 3 ? numbers[2].positive_number() : constant.start * kWidest;
   if (constant.most < constant.start) value.expected("a start that is at most the most");
@@ -60,11 +59,18 @@ CalibrationFamily read_family(const JsonValue& value) {
 }  // namespace
 
 std::vector<std::string> constant_names() {
-  return {"matrix_efficiency.half",       "matrix_efficiency.fp8",        "matrix_efficiency.tf32",
-          "matrix_efficiency.fp32",       "l2_bandwidth_bytes_per_s",     "tile_overhead_s",
-          "misaligned_efficiency",        "attention_forward_efficiency",
-          "attention_backward_efficiency", "memory_efficiency",
-          "memory_ramp_s", "product_power"};
+  return {"matrix_efficiency.half",
+          "matrix_efficiency.fp8",
+          "matrix_efficiency.tf32",
+          "matrix_efficiency.fp32",
+          "l2_bandwidth_bytes_per_s",
+          "tile_overhead_s",
+          "misaligned_efficiency",
+          "attention_forward_efficiency",
+          "attention_backward_efficiency",
+          "memory_efficiency",
+          "memory_ramp_s",
+          "product_power"};
 }
 
 std::vector<CalibrationFamily> read_calibration(const std::filesystem::path& path) {

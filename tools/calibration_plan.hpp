@@ -12,11 +12,12 @@ namespace foreplan {
 /// entry of models/published/calibration.json.
 struct CalibrationFamily {
   std::string name;
-  std::vector<std::string> devices{};       ///< whose fit rows count
-  std::vector<std::string> heirs{};         ///< take the constants over; of the same architecture
-  int attention_generation = 2;           ///< KernelFacts
-  std::vector<FittedConstant> constants{};  ///< names as in a device file's `kernels`, see constant_names()
-  std::vector<FittedConstant> launches{};   ///< name of a stack: its host_launch_s
+  std::vector<std::string> devices{};  ///< whose fit rows count
+  std::vector<std::string> heirs{};    ///< take the constants over; of the same architecture
+  int attention_generation = 2;        ///< KernelFacts
+  std::vector<FittedConstant>
+      constants{};  ///< names as in a device file's `kernels`, see constant_names()
+  std::vector<FittedConstant> launches{};  ///< name of a stack: its host_launch_s
 };
 
 /// What may be fitted of a device: keys of `kernels`, those of matrix_efficiency as "matrix_efficiency.fp8";

@@ -224,8 +224,8 @@ Strategy PublishedForecaster::least_recomputed(const Task& task, Strategy strate
     return strategy;
   }
   int too_few = 0;
-  int enough = static_cast<int>(task.model.block_count(BlockRole::layer)) /
-                   (strategy.pp * strategy.vpp) + 1;
+  int enough =
+      static_cast<int>(task.model.block_count(BlockRole::layer)) / (strategy.pp * strategy.vpp) + 1;
   while (enough - too_few > 1) {
     const int middle = (too_few + enough) / 2;
     (fits(Recompute::full, middle) ? enough : too_few) = middle;
@@ -252,8 +252,7 @@ PublishedForecast PublishedForecaster::forecast(const PublishedRow& row,
   const NumberFormats formats = formats_of(published_precision(row));
   const Strategy strategy = published_strategy(row, facts, result.assumed);
   const std::int64_t megatron = strategy.tp > 1 ? kVocabularyRows * strategy.tp : 1;
-  const std::int64_t padding =
-      facts.vocabulary_multiple > 0 ? facts.vocabulary_multiple : megatron;
+  const std::int64_t padding = facts.vocabulary_multiple > 0 ? facts.vocabulary_multiple : megatron;
   const OpGraph& model = model_of(row, facts, padding);
   const std::int64_t tokens = row.model.sequence.value_or(1);
   const Task task{.model = model,

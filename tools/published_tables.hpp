@@ -44,7 +44,8 @@ struct PublishedSource {
   std::string note;       ///< stands in the rows' notes; empty: all
   std::string stack;      ///< of models/stacks
   std::string profile{};  ///< of models/profiles, measured where the rows were; empty: none
-  std::int64_t vocabulary_multiple = 0;  ///< the vocabulary is padded to; 0: as Megatron-LM with tp > 1
+  std::int64_t vocabulary_multiple =
+      0;  ///< the vocabulary is padded to; 0: as Megatron-LM with tp > 1
   bool dropout = false;
   bool sp = false;     ///< sequence parallel with tp > 1, where a row does not tell
   int zero = 0;        ///< stage, where a row does not tell

@@ -10,8 +10,8 @@ namespace foreplan {
 namespace {
 
 constexpr int kMostRounds = 40;
-constexpr double kStep = 0.01;        ///< of a logarithm, for derivatives
-constexpr double kSmallGain = 1e-5;   ///< of the sum that a round must at least win
+constexpr double kStep = 0.01;       ///< of a logarithm, for derivatives
+constexpr double kSmallGain = 1e-5;  ///< of the sum that a round must at least win
 constexpr double kMostDamping = 1e6;
 
 using Vector = Eigen::VectorXd;

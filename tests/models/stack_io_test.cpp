@@ -63,7 +63,8 @@ TEST(StackFile, TellsWhatItsKernelsFuse) {
   const KernelFeatures kernels = read(R"(, "skip_masked": false, "flash_attention": 1,
     "fused_elementwise": false, "fused_norms": false, "fused_rotary": false, "fused_loss": false,
     "fused_optimizer": false, "fused_projections": false, "fused_accumulation": false,
-    "stops_recomputing": true)").kernels;
+    "stops_recomputing": true)")
+                                     .kernels;
   EXPECT_FALSE(kernels.skip_masked || kernels.fused_elementwise || kernels.fused_norms);
   EXPECT_FALSE(kernels.fused_rotary || kernels.fused_loss || kernels.fused_optimizer);
   EXPECT_FALSE(kernels.fused_projections || kernels.fused_accumulation);

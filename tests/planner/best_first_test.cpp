@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <functional>
+
 #include "models/model_io.hpp"
 #include "sim/cluster_io.hpp"
 #include "sim/error.hpp"
@@ -20,13 +22,15 @@ struct Setting {
   RooflineModel costs;
   std::int64_t batch = 16;
 
-  explicit Setting(int nodes = 1, Bytes memory = 80_GB)
+  explicit Setting(int nodes = 1, Bytes memory = 80_GB,
+                   const std::function<void(DeviceSpec&)>& change = {})
       : cluster(read_cluster(
             FOREPLAN_SOURCE_DIR "/models/clusters/dgx-a100.json",
             [&](const std::string& name) {
               DeviceSpec device =
                   read_device(FOREPLAN_SOURCE_DIR "/models/devices/" + name + ".json");
               device.memory = memory;
+              if (change) change(device);
               return device;
             },
             nodes)) {}
@@ -113,6 +117,28 @@ TEST(BestFirst, IsNeverWorseWithMoreDevicesOrMemory) {
     before = found.best->step_time;
   }
   EXPECT_LT(before, Duration::max());
+}
+
+// Offload is an option where a device tells its bandwidth to the host; memory is tight enough that it may pay.
+TEST(BestFirst, IsNeverWorseWithAnotherOption) {
+  for (const Bytes memory : {1_MB, 2_MB, 1_GB}) {
+    const Setting without(1, memory, [](DeviceSpec& device) { device.host_bandwidth = {}; });
+    const Setting with(1, memory);
+    const Plan fewer = plan(without.task(), {}), more = plan(with.task(), {});
+    ASSERT_TRUE(fewer.best && more.best);
+    EXPECT_GT(more.certificate.strategies, fewer.certificate.strategies);
+    EXPECT_LE(more.best->step_time, fewer.best->step_time);
+  }
+}
+
+TEST(BestFirst, DoesNotDependOnNames) {
+  const Plan named = plan(Setting(2).task(), {});
+  const Setting renamed(2, 80_GB, [](DeviceSpec& device) { device.name = "another"; });
+  const Plan other = plan(renamed.task(), {});
+  ASSERT_TRUE(named.best && other.best);
+  EXPECT_EQ(other.best->strategy, named.best->strategy);
+  EXPECT_EQ(other.best->step_time, named.best->step_time);
+  EXPECT_EQ(other.certificate.strategies, named.certificate.strategies);
 }
 
 TEST(BestFirst, GivesTheSamePlanForAnyNumberOfThreads) {

@@ -45,7 +45,8 @@ TEST(LibraryTime, CarriesARingThroughAllNicsOfANode) {
 // Many nodes, few bytes: 2 (3 us + 6 rounds of 5 us) = 66 us of a tree among 64 nodes instead of
 // 2 (192 + 63 x 5) us = 1014 us of a ring. 4 kB at 0.92 x 40 GB/s: 2 x 4 kB / 36.8 GB/s = 217.391 ns.
 TEST(LibraryTime, TakesATreeForFewBytesAmongManyNodes) {
-  EXPECT_EQ(library_time(Kind::all_reduce, Bytes{4000}, group(4, 64)), 12us + 66us + Duration(217'391));
+  EXPECT_EQ(library_time(Kind::all_reduce, Bytes{4000}, group(4, 64)),
+            12us + 66us + Duration(217'391));
 }
 
 // The switch of 8: 9/8 of 400 MB at 75 GB/s are 6 ms, 2 hops: 6 ms + 12 us. The ring: 7 ms + 14 us + 10 us.

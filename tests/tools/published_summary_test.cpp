@@ -101,7 +101,7 @@ TEST(PublishedSummary, JudgesMemoryAndWhatDidNotFit) {
   PublishedRecord record;
   record.rows = {row("a", 1, 1, 0.5, true), row("a", 1, 1, 0.5, true), row("a", 1, 1, 0.5, true)};
   record.rows[0].row.measured.memory_gb = 10;  // GB: no kind is told
-  record.rows[0].memory = 8_GB;  // -20 %
+  record.rows[0].memory = 8_GB;                // -20 %
   record.rows[0].memory_told = true;
   record.rows[0].estimate.feasible = false;  // ran all the same
   record.rows[1].row.out_of_memory = true;

@@ -14,7 +14,8 @@ void expect_usage_complaint(const Words& arguments, const std::vector<std::strin
 
 TEST(WrongUsage, IsNoCommandOrAnUnknownOne) {
   expect_usage_complaint({}, {"no command: expected one of estimate, speedup, plan, "});
-  expect_usage_complaint({"conquer"}, {"no command 'conquer': expected one of estimate, speedup, plan, "});
+  expect_usage_complaint({"conquer"},
+                         {"no command 'conquer': expected one of estimate, speedup, plan, "});
   expect_usage_complaint({"--bogus"}, {"--bogus"});
   expect_usage_complaint({""}, {"expected one of estimate, speedup, plan, "});
 }
