@@ -29,13 +29,15 @@ CLI::Validator whole_number(std::int64_t least, std::int64_t most = kMost) {
   return {check, "", "whole number"};
 }
 
-CLI::Validator positive_number() {
-  const auto check = [](std::string& text) -> std::string {
+/// Numbers above 0, or from 0 on.
+CLI::Validator positive_number(bool or_zero = false) {
+  const auto check = [or_zero](std::string& text) -> std::string {
     double number = 0;
     const char* end = text.data() + text.size();
     const auto [rest, error] = std::from_chars(text.data(), end, number);
-    if (error == std::errc() && rest == end && std::isfinite(number) && number > 0) return {};
-    return fmt::format("expected a number > 0, got '{}'", text);
+    const bool read = error == std::errc() && rest == end && std::isfinite(number);
+    if (read && (number > 0 || (or_zero && number == 0))) return {};
+    return fmt::format("expected a number {} 0, got '{}'", or_zero ? ">=" : ">", text);
   };
   return {check, "", "positive number"};
 }
@@ -184,7 +186,8 @@ void add_forecasting(CLI::App& app, Commands& c, std::ostream& out) {
       ->capture_default_str();
   plan->add_flag("--exhaustive", c.plan.exhaustive, "simulate every strategy of the space");
   plan->add_option("--gap", c.plan.gap,
-                   "enough: a plan at most so much above the lower bound, 0.01 for 1 %");
+                   "enough: a plan at most so much above the lower bound, 0.01 for 1 %")
+      ->check(positive_number(true));
   plan->add_option("--time-limit", c.plan.time_limit,
                    "stop with what is found after so long, as 5s");
   plan->add_option("--threads", c.plan.threads,
