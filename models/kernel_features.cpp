@@ -2,10 +2,10 @@
 
 #include <algorithm>
 
+#include "sim/kernel_model.hpp"
+
 namespace foreplan {
 namespace {
-
-constexpr double kAttentionTile = 128;
 
 /// What an operator-by-operator implementation moves and launches.
 struct Eager {

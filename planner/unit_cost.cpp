@@ -15,10 +15,15 @@ Duration scaled(Duration duration, double factor) {
 
 class UnitPricer {
  public:
-  UnitPricer(const UnitWork& work, const Pricing& pricing, double slower_products)
-      : work_(work), pricing_(pricing), slower_products_(slower_products) {}
+  UnitPricer(const UnitWork& work, const Pricing& pricing) : work_(work), pricing_(pricing) {}
 
-  UnitCost price() {
+  /// @param slower_products  how many times as long as at full clock products take
+  UnitCost price(double slower_products) {
+    slower_products_ = slower_products;
+    products_ = again_ = again_exchange_ = Duration::zero();
+    cost_ = {};
+    next_kernel_ = 0;
+    forward_.clear(), input_.clear(), weight_.clear();
     if (pricing_.measured) count_flops();
     for (const LayerWork& layer : work_.layers) add(layer);
     for (const Exchange& exchange : work_.exchanges) add(exchange);
@@ -40,12 +45,20 @@ class UnitPricer {
   }
 
  private:
+  /// Of an op at full clock: asked once, for each pass over the ops is in the same order.
+  Duration kernel_time(const Op& op) {
+    if (next_kernel_ == kernels_.size()) {
+      kernels_.push_back(scaled(pricing_.costs.compute_time(op, pricing_.spec), pricing_.slowdown));
+    }
+    return kernels_[next_kernel_++];
+  }
+
   /// @param times  how often the ops run
   Duration time(const std::vector<Op>& ops, int times = 1) {
     Duration sum{};
     const Duration launch = pricing_.costs.dispatch(pricing_.spec);
     for (const Op& op : ops) {
-      Duration kernel = scaled(pricing_.costs.compute_time(op, pricing_.spec), pricing_.slowdown);
+      Duration kernel = kernel_time(op);
       if (op.product.batch > 0 && element_size(op.key.dtype).count < 4) {
         kernel = scaled(kernel, slower_products_);
         products_ += times * kernel;
@@ -183,6 +196,8 @@ class UnitPricer {
 
   const UnitWork& work_;
   const Pricing& pricing_;
+  std::vector<Duration> kernels_;  ///< of all ops, in order
+  std::size_t next_kernel_ = 0;
   double slower_products_ = 1;
   Duration products_{};  ///< time in them
   UnitCost cost_;
@@ -195,11 +210,11 @@ class UnitPricer {
 }  // namespace
 
 UnitCost price(const UnitWork& work, const Pricing& pricing) {
-  UnitPricer at_full_clock(work, pricing, 1);
-  const UnitCost cost = at_full_clock.price();
+  UnitPricer pricer(work, pricing);
+  const UnitCost cost = pricer.price(1);
   if (pricing.measured) return cost;
-  const double slower = pricing.costs.product_slowdown(at_full_clock.product_share(), pricing.spec);
-  return slower == 1 ? cost : UnitPricer(work, pricing, slower).price();
+  const double slower = pricing.costs.product_slowdown(pricer.product_share(), pricing.spec);
+  return slower == 1 ? cost : pricer.price(slower);
 }
 
 }  // namespace foreplan

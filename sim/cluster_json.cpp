@@ -6,7 +6,6 @@
 #include "sim/json_text.hpp"
 
 namespace foreplan {
-namespace {
 
 using Json = nlohmann::ordered_json;
 
@@ -26,6 +25,8 @@ Json kernels_json(const KernelFacts& kernels) {
           {"power_w", kernels.power_w},
           {"fitted_on", kernels.fitted_on}};
 }
+
+namespace {
 
 Json device_json(const DeviceSpec& spec) {
   Json peak = Json::object();

@@ -30,20 +30,13 @@ std::map<DType, FlopRate> read_peaks(JsonObject object) {
                                 [](const JsonValue& v) { return FlopRate{v.positive_number()}; });
 }
 
-/// A share of something: in (0, 1].
-double read_share(const JsonValue& value) {
-  const double share = value.positive_number();
-  if (share > 1) value.expected("a number of at most 1");
-  return share;
-}
-
 KernelFacts read_kernels(JsonObject object) {
   KernelFacts facts;
-  facts.matrix_efficiency =
-      read_by_type<double>(object.required("matrix_efficiency").object(), read_share);
+  facts.matrix_efficiency = read_by_type<double>(object.required("matrix_efficiency").object(),
+                                                 [](const JsonValue& v) { return v.share(); });
   facts.l2_bandwidth = {object.required("l2_bandwidth_bytes_per_s").positive_number()};
   if (const auto share = object.optional("misaligned_efficiency")) {
-    facts.misaligned_efficiency = read_share(*share);
+    facts.misaligned_efficiency = share->share();
   }
   facts.tile_overhead = read_seconds(object.required("tile_overhead_s"));
   facts.attention_forward_efficiency =
@@ -52,7 +45,7 @@ KernelFacts read_kernels(JsonObject object) {
       object.required("attention_backward_efficiency").positive_number();
   facts.attention_generation =
       static_cast<int>(object.required("attention_generation").integer(1, 3));
-  facts.memory_efficiency = read_share(object.required("memory_efficiency"));
+  facts.memory_efficiency = object.required("memory_efficiency").share();
   facts.memory_ramp = read_seconds(object.required("memory_ramp_s"));
   if (const auto power = object.optional("product_power")) {
     facts.product_power = power->number(0);

@@ -20,7 +20,6 @@ constexpr std::array<Tile, 7> kTiles{
 constexpr double kUsualClock = 1500;  ///< [MHz] where none is told
 constexpr std::array<double, 4> kSplits{1, 2, 4, 8};
 constexpr double kLeastSplitDepth = 256;  ///< a split of k is not cut shorter
-constexpr double kAttentionTile = 128;    ///< Dao, FlashAttention-2, arXiv:2307.08691, section 3.3
 /// Exponentials a clock of a multiprocessor: CUDA C++ Programming Guide, table of arithmetic throughput.
 constexpr double kExponentials = 16;
 /// How many times as fast as the generation before it FlashAttention-2 and 3 are, the middle of what is told:

@@ -4,6 +4,9 @@
 
 namespace foreplan {
 
+/// Queries that fused attention works on at a time; Dao, FlashAttention-2, arXiv:2307.08691, section 3.3.
+inline constexpr double kAttentionTile = 128;
+
 /// The time of `op` on `spec` as one kernel, from what the device's multiprocessors, its caches and its memory
 /// can do (`DeviceSpec::kernels`); docs/forecast.md derives each line.
 ///

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <ostream>
 
+#include "sim/cluster_json.hpp"
 #include "sim/error.hpp"
 #include "sim/json_reader.hpp"
 #include "tools/calibrate.hpp"
@@ -30,27 +31,27 @@ std::string fitted_on(const CalibratedFamily& found, const std::string& date) {
       100 * found.mape, found.rms_log);
 }
 
-Json kernels_json(const CalibratedFamily& found, const DeviceSpec& device,
-                  const std::string& date) {
-  const KernelFacts& k = found.kernels;
-  Json json;
-  for (const auto& [type, share] : k.matrix_efficiency) {
-    if (device.peak.contains(type)) {
-      json["matrix_efficiency"][std::string(name(type))] = rounded(share);
-    }
+Duration rounded(Duration time) { return duration_from_seconds(rounded(seconds(time))); }
+
+/// What was found, as far as it is known, for a device of the family.
+KernelFacts rounded(const CalibratedFamily& found, const DeviceSpec& device,
+                    const std::string& date) {
+  KernelFacts k = found.kernels;
+  k.matrix_efficiency.clear();
+  for (const auto& [type, share] : found.kernels.matrix_efficiency) {
+    if (device.peak.contains(type)) k.matrix_efficiency[type] = rounded(share);
   }
-  json["l2_bandwidth_bytes_per_s"] = rounded(k.l2_bandwidth.bytes_per_s);
-  json["misaligned_efficiency"] = rounded(k.misaligned_efficiency);
-  json["tile_overhead_s"] = rounded(seconds(k.tile_overhead));
-  json["attention_forward_efficiency"] = rounded(k.attention_forward_efficiency);
-  json["attention_backward_efficiency"] = rounded(k.attention_backward_efficiency);
-  json["attention_generation"] = k.attention_generation;
-  json["memory_efficiency"] = rounded(k.memory_efficiency);
-  json["memory_ramp_s"] = rounded(seconds(k.memory_ramp));
-  json["product_power"] = rounded(k.product_power);
-  json["power_w"] = load_device(found.family->devices.front()).power_w;
-  json["fitted_on"] = fitted_on(found, date);
-  return json;
+  k.l2_bandwidth = {rounded(k.l2_bandwidth.bytes_per_s)};
+  k.misaligned_efficiency = rounded(k.misaligned_efficiency);
+  k.tile_overhead = rounded(k.tile_overhead);
+  k.attention_forward_efficiency = rounded(k.attention_forward_efficiency);
+  k.attention_backward_efficiency = rounded(k.attention_backward_efficiency);
+  k.memory_efficiency = rounded(k.memory_efficiency);
+  k.memory_ramp = rounded(k.memory_ramp);
+  k.product_power = rounded(k.product_power);
+  k.power_w = load_device(found.family->devices.front()).power_w;
+  k.fitted_on = fitted_on(found, date);
+  return k;
 }
 
 Json read_json(const fs::path& path) {
@@ -74,7 +75,7 @@ void write_family(const CalibratedFamily& found, const CalibrateCommand& command
   for (const std::string& name : devices) {
     const DeviceSpec device = load_device(name);
     write_with(command.output, "devices", name, "kernels",
-               kernels_json(found, device, command.date));
+               kernels_json(rounded(found, device, command.date)));
   }
   for (std::size_t i = 0; i < family.launches.size(); ++i) {
     write_with(command.output, "stacks", family.launches[i].name, "host_launch_s",
@@ -86,7 +87,7 @@ void print(const CalibratedFamily& found, std::ostream& out) {
   const CalibrationFamily& family = *found.family;
   out << fmt::format("{}: {} rows ({}), mean |error| {:.1f} %, rms of the logarithm {:.3f}\n",
                      family.name, found.rows, found.sources, 100 * found.mape, found.rms_log);
-  const Json json = kernels_json(found, load_device(family.devices.front()), "");
+  const Json json = kernels_json(rounded(found, load_device(family.devices.front()), ""));
   for (const auto& [key, value] : json.items()) {
     if (key != "fitted_on") out << fmt::format("  {:32} {}\n", key, value.dump());
   }
@@ -109,7 +110,7 @@ Json family_json(const CalibratedFamily& found, const std::string& date) {
           {"sources", found.sources},
           {"mape", found.mape},
           {"rms_log", found.rms_log},
-          {"kernels", kernels_json(found, load_device(family.devices.front()), date)},
+          {"kernels", kernels_json(rounded(found, load_device(family.devices.front()), date))},
           {"host_launch_s", std::move(launches)}};
 }
 

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "sim/cluster_json.hpp"
 #include "sim/json_text.hpp"
 
 namespace foreplan {
@@ -156,6 +157,7 @@ Json device_json(const DeviceSpec& device) {
   }
   if (device.power_w > 0) json["power_w"] = device.power_w;
   json["launch_overhead_s"] = json_seconds(device.launch_overhead);
+  if (device.kernels) json["kernels"] = kernels_json(*device.kernels);
   json["concurrent_streams"] = device.concurrent_streams;
   json["source"] = device.source;
   if (!device.sources.empty()) json["sources"] = device.sources;
