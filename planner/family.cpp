@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "planner/branches.hpp"
 #include "planner/rank_groups.hpp"
 #include "planner/stage_layout.hpp"
 
@@ -33,11 +34,30 @@ Layouts scattered(const Task& task, int devices) {
 }
 
 Layouts by_layers(const Task& task, int devices) {
+  if (devices == 1) return one_of({});
   if (!task.model.flat()) return none_of(Obstacle::blocks);
   if (task.cluster.specs().size() > 1 || !task.slow.empty()) {
     return none_of(Obstacle::mixed_devices);
   }
   return replicas(task, {.dp = devices});
+}
+
+Layouts branches(const Task& task, int devices) {
+  if (devices == 1) return one_of({});
+  const int most = most_branches(stretches(task.model));
+  if (most == 1) return none_of(Obstacle::branches);
+  if (task.cluster.specs().size() > 1 || !task.slow.empty()) {
+    return none_of(Obstacle::mixed_devices);
+  }
+  Layouts found;
+  for (const int bp : divisors(devices)) {
+    const int dp = devices / bp;
+    if (bp == 1 || bp > most || task.global_batch % dp != 0) continue;
+    found.strategies.push_back({.dp = dp, .bp = bp});
+  }
+  // So many devices no bp divides, or what is left for dp does not divide the batch.
+  if (found.strategies.empty()) found.obstacle = Obstacle::batch;
+  return found;
 }
 
 bool has_sequences(const OpGraph& model) {
@@ -164,6 +184,8 @@ std::string_view name(Family family) {
       return "tensor";
     case Family::layer_split:
       return "layer-split";
+    case Family::branches:
+      return "branches";
     case Family::context:
       return "context";
     case Family::expert:
@@ -202,6 +224,8 @@ std::string_view name(Obstacle obstacle) {
       return "sequence";
     case Obstacle::blocks:
       return "blocks";
+    case Obstacle::branches:
+      return "branches";
     case Obstacle::experts:
       return "experts";
     case Obstacle::mixed_devices:
@@ -233,6 +257,8 @@ Layouts layouts(const Task& task, Family family, int devices) {
       return tensor(task, devices);
     case Family::layer_split:
       return by_layers(task, devices);
+    case Family::branches:
+      return branches(task, devices);
     case Family::context:
       return context(task, devices);
     case Family::expert:

@@ -16,7 +16,7 @@ struct Savers {
 };
 
 std::vector<Savers> savers_of(const Task& task, Family family, const Strategy& strategy) {
-  if (strategy.replication == Replication::dataparallel) return {{}};
+  if (is_apart(strategy)) return {{}};
   const int zero = strategy.zero;
   std::vector<Savers> savers{{zero, Recompute::none}};
   const bool shards = family == Family::hybrid && strategy.dp > 1 && zero == 0;
@@ -32,7 +32,7 @@ std::vector<Savers> savers_of(const Task& task, Family family, const Strategy& s
 
 /// Parameters, gradients and optimizer state of the fullest device, at least.
 Bytes least_state(const Task& task, const Strategy& s) {
-  const double mine = static_cast<double>(task.model.parameter_count()) / s.tp / s.pp / s.ep;
+  const double mine = static_cast<double>(task.model.parameter_count()) / s.tp / s.pp / s.ep / s.bp;
   const auto replicas = static_cast<double>(s.dp) * s.cp;
   const auto share = [&](int zero) { return s.zero >= zero ? mine / replicas : mine; };
   const double master = task.stack.keeps_master(task.precision) ? 4 : 0;
@@ -78,7 +78,7 @@ class MemberSearch {
       member_.obstacle = found.obstacle;
       return finished();
     }
-    if (family_ == Family::layer_split) {
+    if (family_ == Family::layer_split && devices > 1) {
       split_layers(devices);
       return finished();
     }
@@ -145,7 +145,7 @@ class MemberSearch {
     devices_ = devices;
     const std::vector<LayerId> places = split_places(task_.model);
     for (const std::int64_t size : micro_batches_of(family_, task_.global_batch / devices)) {
-      const LayerSplit split(task_, devices, size);
+      const LayerSplit split(task_, {.dp = devices, .micro_batch = size});
       for (const LayerId from : places) {
         try {
           keep(split.estimate(from), task_.model.layer(from).name);

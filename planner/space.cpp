@@ -4,7 +4,9 @@
 #include <set>
 #include <tuple>
 
+#include "planner/branches.hpp"
 #include "planner/folded_step.hpp"
+#include "planner/layer_split.hpp"
 #include "planner/step_check.hpp"
 #include "sim/error.hpp"
 
@@ -156,9 +158,33 @@ void StrategySpace::find_layouts() {
     if (seen.insert({split.tp, split.cp, split.ep}).second) add_layouts(split, replicas);
   }
   std::sort(layouts_.begin(), layouts_.end());
-  const bool alike = task_.cluster.specs().size() == 1 && task_.slow.empty();
-  for (const std::int64_t dp : replicas) {
-    if (alike && dp > 1) scattered_.push_back(static_cast<int>(dp));
+  if (task_.cluster.specs().size() == 1 && task_.slow.empty()) find_apart(replicas);
+}
+
+void StrategySpace::find_apart(const std::vector<std::int64_t>& replicas) {
+  std::vector<LayerId> places = split_places(task_.model);
+  if (places.size() > kMostSplitPlaces)
+    places.erase(places.begin(), places.end() - kMostSplitPlaces);
+  const int branches = most_branches(stretches(task_.model));
+  for (const std::int64_t ranks : replicas) {
+    const int dp = static_cast<int>(ranks);
+    const std::int64_t share = task_.global_batch / dp;
+    std::vector<std::int64_t> sizes = divisors(share, share);
+    std::erase_if(sizes, [&](std::int64_t size) { return share / size > kMostMicroBatches; });
+    if (dp > 1) {
+      apart_.push_back({.dp = dp, .micro_batch = share, .replication = Replication::dataparallel});
+    }
+    for (const LayerId from : places) {
+      if (dp == 1 || !shares_from(task_.model, from, dp)) continue;
+      for (const std::int64_t size : sizes) {
+        apart_.push_back({.dp = dp, .micro_batch = size, .split_from = static_cast<int>(from)});
+      }
+    }
+    for (int bp = 2; bp <= std::min(branches, devices_ / dp); ++bp) {
+      for (const std::int64_t size : sizes) {
+        apart_.push_back({.dp = dp, .bp = bp, .micro_batch = size});
+      }
+    }
   }
 }
 
@@ -253,7 +279,7 @@ std::int64_t StrategySpace::count(const Sizes& sizes, const Share& share) const 
 }
 
 std::int64_t StrategySpace::count() const {
-  std::int64_t all = std::ssize(scattered_);
+  std::int64_t all = std::ssize(apart_);
   for (Sizes sizes : layouts_) {
     const std::vector<Share> each = shares(sizes);
     for (; sizes.pp > 0; --sizes.pp) {
