@@ -197,9 +197,13 @@ BranchStep::DeviceEnd BranchStep::end_of(const Course& course, std::int32_t devi
           .update = update_time(update, task_.costs, spec)};
 }
 
-/// A word from every device of a replica to the first and back.
+/// A word from every device of a replica that has layers to the first and back.
 void BranchStep::wait_for_norm(Course& course) const {
-  if (!task_.stack.clip_gradients || strategy_.bp == 1) return;
+  const bool several = std::any_of(course.ways.begin(), course.ways.end(), [](const Way& way) {
+    const BranchPlacement& placement = way.placed.placement;
+    return std::any_of(placement.begin(), placement.end(), [](auto device) { return device > 0; });
+  });
+  if (!task_.stack.clip_gradients || !several) return;
   Duration all{};
   for (const DeviceEnd& end : course.ends) all = std::max(all, end.ready);
   for (DeviceEnd& end : course.ends) end.ready = all + 2 * copy_time(Bytes{4});

@@ -34,8 +34,8 @@ Layouts scattered(const Task& task, int devices) {
 }
 
 Layouts by_layers(const Task& task, int devices) {
-  if (devices == 1) return one_of({});
   if (!task.model.flat()) return none_of(Obstacle::blocks);
+  if (devices == 1) return one_of({});
   if (task.cluster.specs().size() > 1 || !task.slow.empty()) {
     return none_of(Obstacle::mixed_devices);
   }
@@ -43,9 +43,9 @@ Layouts by_layers(const Task& task, int devices) {
 }
 
 Layouts branches(const Task& task, int devices) {
-  if (devices == 1) return one_of({});
   const int most = most_branches(stretches(task.model));
   if (most == 1) return none_of(Obstacle::branches);
+  if (devices == 1) return one_of({});
   if (task.cluster.specs().size() > 1 || !task.slow.empty()) {
     return none_of(Obstacle::mixed_devices);
   }

@@ -101,6 +101,45 @@ TEST(LayerSplitExchanges, AreWhatCrossesTheBorder) {
   EXPECT_EQ(step.stages.front().parameters, Bytes{(40 + 72) * 4});
 }
 
+// A strategy tells where; its tasks take as long.
+TEST_F(LayerSplitOf, IsAStrategy) {
+  const Task task = task_of(alexnet_);
+  for (const LayerId from : split_places(alexnet_)) {
+    const Strategy told{.dp = 4, .micro_batch = 4, .split_from = static_cast<std::int32_t>(from)};
+    const LayerSplit split(task, told);
+    const Estimate found = split.estimate();
+    EXPECT_EQ(found.strategy, told);
+    EXPECT_EQ(estimate(task, told).step_time, found.step_time);
+    const FoldedGraph tasks = split.graph();
+    EXPECT_EQ(makespan(replay(tasks.graph, tasks.costs)), found.step_time);
+    EXPECT_EQ(static_cast<std::int64_t>(tasks.graph.size()), found.tasks);
+  }
+  // Where it is left out, the whole share at a time.
+  EXPECT_EQ(LayerSplit(task, {.dp = 4, .split_from = 20}).estimate().strategy.micro_batch, 16);
+}
+
+TEST_F(LayerSplitOf, RefusesPlacesThatAreNone) {
+  const Task task = task_of(alexnet_);
+  const auto told = [&](const Strategy& strategy) {
+    return complaint([&] { LayerSplit(task, strategy).estimate(); });
+  };
+  EXPECT_EQ(told({.split_from = 3}), "strategy: split_from=3 needs dp > 1");
+  EXPECT_NE(told({.dp = 2, .split_from = 1000}).find("expected 1 to"), std::string::npos);
+  EXPECT_NE(told({.dp = 2, .split_from = -1}).find("expected 1 to"), std::string::npos);
+  EXPECT_EQ(told({.dp = 2, .zero = 1, .split_from = 3}),
+            "strategy: split_from goes with dp and micro_batch alone");
+  EXPECT_EQ(complaint([&] { FoldedStep(task, {.dp = 2, .split_from = 3}); }),
+            "strategy: split_from=3 is not folded");
+  EXPECT_FALSE(can_run({.dp = 2, .split_from = 3}));
+}
+
+TEST(SharesFrom, TellsWhetherDevicesDivideTheWidths) {
+  const OpGraph model =
+      mlp({8, 8, 12, 4});  // fc1 relu1 fc2 relu2 fc3: fc2 is cut by columns, fc3 by rows
+  EXPECT_TRUE(shares_from(model, LayerId{2}, 4));
+  EXPECT_FALSE(shares_from(model, LayerId{2}, 8));
+}
+
 TEST(SplitPlaces, LieBeforeTheLinearLayers) {
   const std::vector<std::string> alexnet = places_of(zoo("alexnet"));
   ASSERT_FALSE(alexnet.empty());
