@@ -201,6 +201,10 @@ TEST(CheckStrategy, RefusesKindsThatAreNotLoweredYet) {
       {"sp=1", "strategy: sp=1 (sequence parallelism) can be forecast, but not yet run"},
       {"pp=2,schedule=dualpipe",
        "strategy: schedule=dualpipe (two copies of the model) can be forecast, but not yet run"},
+      {"bp=2",
+       "strategy: bp > 1 (branches on devices of their own) can be forecast, but not yet run"},
+      {"dp=2,split_from=1",
+       "strategy: split_from (a split by layers) can be forecast, but not yet run"},
       {"recompute=full", "strategy: recompute can be forecast, but not yet run"},
   };
   for (const auto& [text, message] : cases) {
