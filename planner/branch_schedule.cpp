@@ -23,6 +23,14 @@ BranchSchedule::BranchSchedule(const Stretch& stretch, const StretchCost& cost, 
     }
   }
   rank_layers();
+  // A tensor's readers in the order of backward.
+  std::vector<std::size_t> position(layers);
+  for (std::size_t k = 0; k < layers; ++k) position[place(order_[k])] = k;
+  for (std::vector<std::int32_t>& readers : readers_) {
+    std::sort(readers.begin(), readers.end(), [&](std::int32_t a, std::int32_t b) {
+      return position[place(a)] > position[place(b)];
+    });
+  }
   state_.resize(static_cast<std::size_t>(devices));
   done_.resize(layers);
   copies_.resize(layers + 1);
@@ -112,18 +120,19 @@ BranchSchedule::Place BranchSchedule::arrived(std::int32_t tensor, const BranchP
   return *copy;
 }
 
-/// Adds to `read_` when the gradient of a tensor is whole at its home: of every device that reads it a sum.
+/// Adds to `read_` when the gradient of a tensor is at its home: of every device that reads it a sum, in the order
+/// in which devices come to their last readers.
 void BranchSchedule::gather_gradient(std::int32_t tensor, const BranchPlacement& placement,
                                      std::int32_t home) {
-  for (std::int32_t device = 0; device < devices_; ++device) {
-    std::optional<Place> sum;
-    for (const std::int32_t reader : readers_[tensor_place(tensor)]) {
-      if (placement[place(reader)] != device) continue;
-      const Place& back = done_[place(reader)];
-      if (!sum || back.ready >= sum->ready) sum = back;
-    }
-    if (!sum) continue;
-    read_.push_back(device == home ? *sum : copied(tensor, device, home, *sum));
+  const std::vector<std::int32_t>& readers = readers_[tensor_place(tensor)];
+  for (auto reader = readers.begin(); reader != readers.end(); ++reader) {
+    const std::int32_t device = placement[place(*reader)];
+    const bool last = std::none_of(reader + 1, readers.end(), [&](std::int32_t other) {
+      return placement[place(other)] == device;
+    });
+    if (!last) continue;
+    const Place& sum = done_[place(*reader)];
+    read_.push_back(device == home ? sum : copied(tensor, device, home, sum));
   }
 }
 

@@ -95,11 +95,21 @@ void BranchStep::lower() {
   }
 }
 
+/// Whether no replica lies across two nodes.
+bool BranchStep::inside_nodes() const {
+  if (task_.cluster.node_groups().empty()) return false;
+  const int node = node_facts(task_.cluster).devices, bp = strategy_.bp;
+  for (int first = 0; first < strategy_.devices(); first += bp) {
+    if (first / node != (first + bp - 1) / node) return false;
+  }
+  return true;
+}
+
 /// A message from one device of a replica to another, if need be between nodes.
 Duration BranchStep::copy_time(Bytes bytes) const {
   if (strategy_.bp == 1) return {};
   const GroupPlacement& group = groups_.of(Axis::tensor);
-  if (group.grid.nodes == 1) return point_to_point_time(bytes, group.intra);
+  if (inside_nodes() || group.grid.nodes == 1) return point_to_point_time(bytes, group.intra);
   Hop hop = group.inter;
   hop.bandwidth =
       std::min(hop.bandwidth, Bandwidth{across_bandwidth(group, group.grid.ranks_per_node)});

@@ -65,6 +65,7 @@ class BranchStep {
   };
 
   void lower();
+  bool inside_nodes() const;
   Duration copy_time(Bytes bytes) const;
   Bytes bytes_of(std::size_t stretch, std::int32_t tensor) const;
   std::vector<Way> placed() const;
