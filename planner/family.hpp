@@ -67,7 +67,7 @@ struct Layouts {
 /// Interleaved: every number of chunks that shares the layers evenly (embedding and head counted as a
 /// layer each, or not), or two to four where none does. Expert: every number of ranks above one that
 /// divides the devices. Branches: every bp from two to as many layers as can be at work at once that divides
-/// them. Layer split: where it
+/// them, and of several replicas with and without their optimizer state sharded. Layer split: where it
 /// changes is left open. Hybrid: every dp tp pp = devices with at least two above 1, tp inside a node, pp
 /// as 1F1B, interleaved or ZB-H1.
 Layouts layouts(const Task& task, Family family, int devices);

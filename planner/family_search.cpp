@@ -16,7 +16,7 @@ struct Savers {
 };
 
 std::vector<Savers> savers_of(const Task& task, Family family, const Strategy& strategy) {
-  if (is_apart(strategy)) return {{}};
+  if (is_apart(strategy)) return {{strategy.zero, Recompute::none}};
   const int zero = strategy.zero;
   std::vector<Savers> savers{{zero, Recompute::none}};
   const bool shards = family == Family::hybrid && strategy.dp > 1 && zero == 0;
