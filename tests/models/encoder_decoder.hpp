@@ -12,7 +12,10 @@ struct EncoderDecoderSizes {
 
 /// Chain: the embedding, the encoder's layers, its last norm, the decoder's embedding and layers, the head.
 inline OpGraph small_encoder_decoder(const EncoderDecoderSizes& sizes) {
-  TransformerShape shape{.name = "encoder-decoder", .hidden = 16, .vocabulary = 40};
+  TransformerShape shape;
+  shape.name = "encoder-decoder";
+  shape.hidden = 16;
+  shape.vocabulary = 40;
   shape.norm = TransformerShape::Norm::rms_norm;
   shape.attention = {.heads = 2,
                      .kv_heads = 2,
