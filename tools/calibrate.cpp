@@ -66,10 +66,16 @@ class Fitter {
       for (PublishedRow& row : read_published(file)) add(std::move(row), file.stem().string());
     }
     std::map<std::string, int> alike;
-    for (const FitRow& row : rows_) ++alike[row.source + "/" + row.row.model.name];
-    for (FitRow& row : rows_) {
-      row.weight = 1.0 / std::sqrt(alike[row.source + "/" + row.row.model.name]);
-    }
+    for (const FitRow& row : rows_) ++alike[kin(row)];
+    for (FitRow& row : rows_) row.weight = 1.0 / std::sqrt(alike[kin(row)]);
+  }
+
+  /// What the rows of a source that share it have in common: the model; only its width where all times were
+  /// put together from the same layers, however many.
+  std::string kin(const FitRow& row) const {
+    const bool same_layers = forecaster_.layers_timed_apart(row.source, row.row);
+    return row.source + "/" +
+           (same_layers ? fmt::to_string(row.row.model.hidden.value_or(0)) : row.row.model.name);
   }
 
   void add(PublishedRow row, const std::string& source) {
