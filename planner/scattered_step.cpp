@@ -6,6 +6,7 @@
 #include <string>
 
 #include "models/op_cost.hpp"
+#include "planner/replicas.hpp"
 #include "planner/step_check.hpp"
 #include "sim/error.hpp"
 
@@ -21,7 +22,7 @@ Strategy completed(const Task& task, Strategy strategy) {
                      s.recompute == Recompute::none && s.offload == Offload::none &&
                      s.layers.empty();
   if (!plain) reject("strategy: replication=dataparallel goes with dp alone");
-  if (task.cluster.specs().size() > 1 || !task.slow.empty()) {
+  if (!are_alike(task, strategy.dp)) {
     reject("strategy: replication=dataparallel is forecast for devices that are all alike");
   }
   const BatchSplit batch = split_batch(strategy, task.global_batch);

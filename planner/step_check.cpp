@@ -69,7 +69,13 @@ void check_purpose(const OpGraph& model, const Strategy& strategy) {
 
 void check_offload(const Task& task, const Strategy& strategy) {
   if (strategy.offload == Offload::none) return;
-  for (const DeviceSpec& device : task.cluster.specs()) {
+  const std::vector<DeviceSpec>& specs = task.cluster.specs();
+  const bool any = std::all_of(specs.begin(), specs.end(), [](const DeviceSpec& device) {
+    return device.host_bandwidth.bytes_per_s > 0;
+  });
+  if (any) return;
+  for (int d = 0; d < strategy.devices(); ++d) {
+    const DeviceSpec& device = task.cluster.device(DeviceId{d});
     if (device.host_bandwidth.bytes_per_s > 0) continue;
     reject(fmt::format("strategy: offload={}: device '{}' does not tell its bandwidth to the host",
                        name(strategy.offload), device.name));
