@@ -145,7 +145,7 @@ void Search::plant() {
                       .facts = &bounds_.facts(layout),
                       .count = 0};
       Duration least = Duration::max();
-      for (Sizes sizes = layout; sizes.pp > 0; --sizes.pp) {
+      for (Sizes sizes = layout; sizes.pp >= space_.fewest_stages(layout); --sizes.pp) {
         least = std::min(least, bounds_.of(sizes, share, *node.units));
         node.count += space_.count(sizes, share);
       }
@@ -196,7 +196,8 @@ void Search::expand(SearchNode node) {
 
 void Search::add_stages(SearchNode node) {
   node.level = Level::stages;
-  for (int pp = node.sizes.pp; pp > 0; --pp) {
+  const int fewest = space_.fewest_stages(node.sizes);
+  for (int pp = node.sizes.pp; pp >= fewest; --pp) {
     node.sizes.pp = pp;
     node.count = space_.count(node.sizes, node.share);
     push({bounds_.of(node.sizes, node.share, *node.units), node.sizes.devices()}, node);
@@ -396,7 +397,7 @@ std::optional<SearchNode> Search::nearest() {
   Bytes least{std::numeric_limits<std::int64_t>::max()};
   for (Sizes sizes : space_.layouts()) {
     const std::vector<Share> shares = space_.shares(sizes);
-    for (; sizes.pp > 0; --sizes.pp) {
+    for (const int fewest = space_.fewest_stages(sizes); sizes.pp >= fewest; --sizes.pp) {
       for (const Share& share : shares) {
         if (share.micro_batch != shares.front().micro_batch) continue;
         for (const Again again : {Again::none, Again::all}) {

@@ -81,7 +81,8 @@ Bounds::Bounds(const Task& task, const StrategySpace& space)
 
 const UnitSums& Bounds::units(const Sizes& sizes, const Share& share) {
   const bool adds_up = share.micro_batches > 1 && !share.sharded;
-  const UnitKey key{sizes.tp,
+  const UnitKey key{groups_reached(task_.cluster, sizes.devices()),
+                    sizes.tp,
                     sizes.cp,
                     sizes.ep,
                     share.micro_batch,
@@ -99,7 +100,9 @@ const UnitSums& Bounds::units(const Sizes& sizes, const Share& share) {
 }
 
 LayoutFacts& Bounds::facts(const Sizes& sizes) {
-  return facts_.try_emplace({sizes.tp, sizes.cp, sizes.ep, sizes.dp}, task_, space_.chain(), sizes)
+  const int reached = groups_reached(task_.cluster, sizes.devices());
+  return facts_
+      .try_emplace({reached, sizes.tp, sizes.cp, sizes.ep, sizes.dp}, task_, space_.chain(), sizes)
       .first->second;
 }
 

@@ -52,7 +52,7 @@ class Bounds {
 
  private:
   friend class StepBound;
-  using UnitKey = std::tuple<int, int, int, std::int64_t, bool, bool, bool>;
+  using UnitKey = std::tuple<int, int, int, int, std::int64_t, bool, bool, bool>;
 
   Duration update(std::int64_t own, std::int64_t fp8, std::size_t kind);
   std::int64_t heaviest(const Sizes& sizes, const UnitSums& units, Recompute recompute);
@@ -73,7 +73,7 @@ class Bounds {
   std::vector<std::int32_t> layers_before_;  ///< by unit: how many layers stand before it
   std::vector<std::int32_t> run_ends_;       ///< by unit: behind the last of its class in a row
   std::map<UnitKey, std::unique_ptr<UnitSums>> units_;
-  std::map<std::tuple<int, int, int, int>, LayoutFacts> facts_;
+  std::map<std::tuple<int, int, int, int, int>, LayoutFacts> facts_;
   std::map<std::tuple<int, int, int>, Devices> devices_;
   std::map<std::tuple<std::int64_t, std::int64_t, std::size_t>, Duration> updates_;
   std::map<std::tuple<const UnitSums*, Recompute, std::vector<std::size_t>>, BalancedPartition>

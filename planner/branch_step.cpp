@@ -26,7 +26,7 @@ Strategy checked(const Task& task, Strategy strategy) {
     reject(fmt::format("strategy: bp={}: {} is made of blocks, a chain without branches",
                        strategy.bp, task.model.name()));
   }
-  require_alike(task, "bp > 1");
+  require_alike(task, strategy.devices(), "bp > 1");
   strategy.micro_batch = split_batch(strategy, task.global_batch).micro_batch;
   return strategy;
 }
@@ -100,7 +100,7 @@ void BranchStep::lower() {
 /// Whether no replica lies across two nodes.
 bool BranchStep::inside_nodes() const {
   if (task_.cluster.node_groups().empty()) return false;
-  const int node = node_facts(task_.cluster).devices, bp = strategy_.bp;
+  const int node = node_facts(task_.cluster, strategy_.devices()).devices, bp = strategy_.bp;
   for (int first = 0; first < strategy_.devices(); first += bp) {
     if (first / node != (first + bp - 1) / node) return false;
   }

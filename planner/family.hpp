@@ -9,7 +9,7 @@
 
 namespace foreplan {
 
-/// The kinds of parallelism that `foreplan speedup` compares: each alone, and any product of them.
+/// The kinds of parallelism that `foreplan speedup` compares: each alone, and what plan() makes of them.
 enum class Family : std::uint8_t {
   ddp,            ///< data parallelism, a device's share of the batch in one go
   dataparallel,   ///< the same as PyTorch's DataParallel does it: all goes through device 0
@@ -26,7 +26,7 @@ enum class Family : std::uint8_t {
   one_f_one_b,    ///< stages; one forward, one backward
   interleaved,    ///< stages of several chunks
   zero_bubble,    ///< stages; backward split in two
-  hybrid,         ///< any product of these
+  hybrid,         ///< any product of these: what plan() finds
 };
 inline constexpr std::array kFamilies{
     Family::ddp,         Family::dataparallel, Family::micro_batches, Family::zero_1,
@@ -51,7 +51,6 @@ enum class Obstacle : std::uint8_t {
   experts,        ///< none, or as many as they do not divide
   mixed_devices,  ///< forecast for devices that are alike only
   precision,      ///< one that not every device knows
-  products,       ///< too few devices for a product
   other,          ///< the reason tells
 };
 std::string_view name(Obstacle obstacle);
@@ -68,8 +67,7 @@ struct Layouts {
 /// layer each, or not), or two to four where none does. Expert: every number of ranks above one that
 /// divides the devices. Branches: every bp from two to as many layers as can be at work at once that divides
 /// them, and of several replicas with and without their optimizer state sharded. Layer split: where it
-/// changes is left open. Hybrid: every dp tp pp = devices with at least two above 1, tp inside a node, pp
-/// as 1F1B, interleaved or ZB-H1.
+/// changes is left open. Hybrid: none are listed, plan() has a space of its own.
 Layouts layouts(const Task& task, Family family, int devices);
 
 /// The micro-batches that a layout of the family may work on: of all that divide the share of a rank,

@@ -42,7 +42,7 @@ Strategy checked(const Task& task, Strategy strategy) {
     reject(fmt::format("strategy: {} is made of blocks, whose layers are split alike",
                        task.model.name()));
   }
-  require_alike(task, "a split by layers");
+  require_alike(task, strategy.devices(), "a split by layers");
   check_place(task, strategy);
   strategy.micro_batch = split_batch(strategy, task.global_batch).micro_batch;
   return strategy;

@@ -20,7 +20,7 @@ Strategy completed(const Task& task, Strategy strategy) {
   if (!only_replicates(strategy) || strategy.bp != 1 || strategy.split_from != 0) {
     reject("strategy: replication=dataparallel goes with dp alone");
   }
-  require_alike(task, "replication=dataparallel");
+  require_alike(task, strategy.devices(), "replication=dataparallel");
   const BatchSplit batch = split_batch(strategy, task.global_batch);
   if (batch.micro_batches != 1) {
     reject("strategy: replication=dataparallel works on a device's whole share at a time");

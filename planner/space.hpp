@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -68,10 +69,13 @@ class StrategySpace {
   const UnitChain& chain() const { return *chain_; }
   const std::shared_ptr<const UnitChain>& shared_chain() const { return chain_; }
 
-  /// In lexicographic order, each with the most stages that its ranks can have; every number of stages up
-  /// to that is in the space.
+  /// In lexicographic order, each with the most stages that its ranks can have; every number of stages from
+  /// fewest_stages() up to that is in the space. Where a cluster's nodes are of several kinds, there is a layout
+  /// for each kind that its last stages reach.
   const std::vector<Sizes>& layouts() const { return layouts_; }
-  /// Beside the tree, complete, where devices are alike: with every dp > 1 that divides the batch
+  /// From here on up to `layout.pp` stages reach nodes of the same kinds (groups_reached()).
+  int fewest_stages(const Sizes& layout) const;
+  /// Beside the tree, complete, where the devices used are alike: with every dp > 1 that divides the batch
   ///   PyTorch's DataParallel
   ///   a split by layers, every micro-batch and place (split_places()) that its ranks can share, of more than
   ///     kMostSplitPlaces the last ones
@@ -81,8 +85,9 @@ class StrategySpace {
   std::vector<Share> shares(const Sizes& sizes) const;
   std::vector<Course> courses(const Sizes& sizes, const Share& share) const;
   const std::vector<Keeping>& keepings(const Sizes& sizes, const Share& share) const {
-    if (sizes.dp * sizes.cp == 1) return keepings_[0];
-    return keepings_[share.sharded ? 2 : 1];
+    const KeepingLists& lists = keepings_[sizes.devices() <= host_devices_ ? 1 : 0];
+    if (sizes.dp * sizes.cp == 1) return lists[0];
+    return lists[share.sharded ? 2 : 1];
   }
   const PartitionSpace& partitions(int pp, int vpp) const;
   /// recompute_layers is 1 to this, in `Again::some`: less than the layers of the largest of even stages.
@@ -116,7 +121,11 @@ class StrategySpace {
   std::vector<Split> splits_;
   std::vector<Sizes> layouts_;
   std::vector<Strategy> apart_;
-  std::vector<Keeping> keepings_[3];  ///< of one replica; of more, zero below 2, and others
+  /// Of one replica; of more, zero below 2, and others.
+  using KeepingLists = std::array<std::vector<Keeping>, 3>;
+  std::array<KeepingLists, 2>
+      keepings_;          ///< of devices some of which cannot offload; of those that can
+  int host_devices_ = 0;  ///< the first that can, one behind the other
   mutable std::map<std::pair<int, bool>, PartitionSpace> partitions_;
   mutable std::map<std::pair<int, bool>, std::int64_t> courses_counts_;
 };

@@ -7,6 +7,7 @@
 #include <cmath>
 #include <utility>
 
+#include "planner/replicas.hpp"
 #include "sim/error.hpp"
 
 namespace foreplan {
@@ -74,7 +75,13 @@ void check_purpose(const OpGraph& model, const Strategy& strategy) {
 
 void check_offload(const Task& task, const Strategy& strategy) {
   if (strategy.offload == Offload::none) return;
-  for (const DeviceSpec& device : task.cluster.specs()) {
+  const std::vector<DeviceSpec>& specs = task.cluster.specs();
+  const bool any = std::all_of(specs.begin(), specs.end(), [](const DeviceSpec& device) {
+    return device.host_bandwidth.bytes_per_s > 0;
+  });
+  if (any) return;
+  for (int d = 0; d < strategy.devices(); ++d) {
+    const DeviceSpec& device = task.cluster.device(DeviceId{d});
     if (device.host_bandwidth.bytes_per_s > 0) continue;
     reject(fmt::format("strategy: offload={}: device '{}' does not tell its bandwidth to the host",
                        name(strategy.offload), device.name));
@@ -125,8 +132,8 @@ bool only_replicates(const Strategy& strategy) {
                               .split_from = strategy.split_from};
 }
 
-void require_alike(const Task& task, std::string_view what) {
-  if (task.cluster.specs().size() == 1 && task.slow.empty()) return;
+void require_alike(const Task& task, int devices, std::string_view what) {
+  if (are_alike(task, devices)) return;
   reject(fmt::format("strategy: {} is forecast for devices that are all alike", what));
 }
 

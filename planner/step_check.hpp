@@ -15,8 +15,8 @@ void check_step(const Task& task, const Strategy& strategy);
 /// they split.
 bool only_replicates(const Strategy& strategy);
 
-/// @param what  is forecast for devices that are all alike only
+/// @param what  is forecast only if the first `devices` are all alike
 /// @throws Error(invalid_argument) if they are not
-void require_alike(const Task& task, std::string_view what);
+void require_alike(const Task& task, int devices, std::string_view what);
 
 }  // namespace foreplan

@@ -62,7 +62,8 @@ Duration pipeline_bound(const PipelineShape& shape, std::span<const VirtualStage
 WorkBounds::WorkBounds(const Task& task)
     : task_(task),
       chain_(unit_chain(task.model)),
-      alike_(task.cluster.specs().size() == 1 && task.slow.empty()) {}
+      alike_(task.cluster.specs().size() == 1 && task.slow.empty() &&
+             task.cluster.node_groups().size() <= 1) {}
 
 std::optional<Duration> WorkBounds::bound(const Strategy& strategy, std::string& reason) const {
   try {

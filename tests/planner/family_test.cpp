@@ -35,7 +35,7 @@ TEST(Layouts, UseAllDevicesAndNoMore) {
   }
 }
 
-TEST(Layouts, AreOneDimensionOrAProduct) {
+TEST(Layouts, AreOneDimension) {
   const Task task = task_of(kGpt, 24);
   const auto only = [&](Family family) {
     const Layouts found = layouts(task, family, 4);
@@ -49,12 +49,6 @@ TEST(Layouts, AreOneDimensionOrAProduct) {
   EXPECT_EQ(only(Family::tensor), (Strategy{.tp = 4}));
   EXPECT_EQ(only(Family::context), (Strategy{.cp = 4}));
   EXPECT_EQ(only(Family::gpipe), (Strategy{.pp = 4, .schedule = Schedule::gpipe}));
-  // dp tp pp = 4 with two of them above 1: 2 2 1, 2 1 2, 1 2 2.
-  std::set<std::tuple<int, int, int>> sizes;
-  for (const Strategy& s : layouts(task, Family::hybrid, 4).strategies) {
-    sizes.emplace(s.dp, s.tp, s.pp);
-  }
-  EXPECT_EQ(sizes, (std::set<std::tuple<int, int, int>>{{1, 2, 2}, {2, 1, 2}, {2, 2, 1}}));
 }
 
 // Two branches read the samples: bp = 2, and the rest are replicas.
@@ -88,7 +82,6 @@ TEST(Layouts, SayWhatStandsInTheWay) {
   EXPECT_EQ(layouts(task_of(small, 8), Family::gpipe, 4).obstacle, Obstacle::layers);
   EXPECT_EQ(layouts(task_of(small, 8), Family::interleaved, 2).obstacle, Obstacle::layers);
   EXPECT_EQ(layouts(task_of(small, 8), Family::context, 2).obstacle, Obstacle::sequence);
-  EXPECT_EQ(layouts(task_of(small, 8), Family::hybrid, 2).obstacle, Obstacle::products);
   Task slow = task_of(small, 8);
   slow.slow = {{DeviceId{0}, 1.5}};
   EXPECT_EQ(layouts(slow, Family::dataparallel, 2).obstacle, Obstacle::mixed_devices);
