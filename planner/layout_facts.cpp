@@ -6,7 +6,12 @@ namespace foreplan {
 namespace {
 
 Strategy strategy_of(const Sizes& sizes) {
-  return {.dp = sizes.dp, .tp = sizes.tp, .pp = sizes.pp, .cp = sizes.cp, .ep = sizes.ep};
+  return {.dp = sizes.dp,
+          .tp = sizes.tp,
+          .pp = sizes.pp,
+          .cp = sizes.cp,
+          .ep = sizes.ep,
+          .order = sizes.order.value_or(RankOrder{})};
 }
 
 template <typename Value>
@@ -26,14 +31,12 @@ LayoutFacts::LayoutFacts(const Task& task, const UnitChain& chain, const Sizes& 
     : task_(task),
       chain_(chain),
       groups_(task.cluster, strategy_of(sizes), task.collectives, &task.costs),
-      shorthand_(!task.cluster.node_groups().empty()),
-      block_(sizes.tp * sizes.cp * sizes.dp),
-      node_(shorthand_ ? node_facts(task.cluster).devices : 1) {}
+      shorthand_(!task.cluster.node_groups().empty()) {}
 
 Duration LayoutFacts::hop(int from, int to, Bytes bytes, bool sp) {
   if (from == to) return {};
   // In a cluster told in short all hops inside a node are alike, and all others.
-  const bool together = shorthand_ && from * block_ / node_ == to * block_ / node_;
+  const bool together = shorthand_ && groups_.together(from, to);
   const Hop asked{bytes.count, sp, shorthand_ ? -1 : from, shorthand_ ? together : to, {}};
   for (const Hop& known : hops_) {
     if (known.to == asked.to && known.bytes == asked.bytes && known.from == asked.from &&

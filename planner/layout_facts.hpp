@@ -9,7 +9,7 @@
 
 namespace foreplan {
 
-/// What the groups of (tp, cp, ep, dp) take for what bounds ask again and again, each time exactly as a
+/// What the groups of (tp, cp, ep, dp) take, where an order puts them, for what bounds ask again and again, each time exactly as a
 /// FoldedStep has it, computed once. Not for several threads at once.
 class LayoutFacts {
  public:
@@ -47,7 +47,6 @@ class LayoutFacts {
   const UnitChain& chain_;
   RankGroups groups_;
   bool shorthand_;
-  int block_, node_;
   struct Hop {
     std::int64_t bytes = 0;
     bool sp = false;

@@ -89,29 +89,31 @@ RankGroups::RankGroups(const Cluster& cluster, const Strategy& strategy,
     : cluster_(cluster),
       algorithm_(algorithm),
       measured_(measured),
-      tp_(strategy.tp),
-      block_(strategy.tp * strategy.cp * strategy.dp),
+      layout_(strategy),
       shorthand_(!cluster.node_groups().empty()) {
-  if (shorthand_) nodes_ = node_facts(cluster);
-  data_ranks_ = strategy.cp * strategy.dp;
-  const bool whole = strategy.deals_whole_experts();
-  if (whole && block_ % strategy.ep != 0) {
-    reject(fmt::format("strategy: ep={} does not divide tp cp dp = {}", strategy.ep, block_));
+  const int block = strategy.tp * strategy.cp * strategy.dp;
+  if (strategy.deals_whole_experts() && block % strategy.ep != 0) {
+    reject(fmt::format("strategy: ep={} does not divide tp cp dp = {}", strategy.ep, block));
   }
-  expert_data_ranks_ = (whole ? block_ : data_ranks_) / strategy.ep;
-  tensor_ = place(strategy.tp, 1);
-  context_ = place(strategy.cp, strategy.tp);
-  expert_ = place(strategy.ep, whole ? 1 : strategy.tp);
-  data_ = place(data_ranks_, strategy.tp);
-  expert_data_ = place(expert_data_ranks_, strategy.ep * (whole ? 1 : strategy.tp));
+  if (shorthand_) {
+    nodes_ = node_facts(cluster);
+    places_ = places_of(layout_, nodes_.devices);
+  }
+  data_ranks_ = layout_.data().size;
+  expert_data_ranks_ = layout_.expert_data().size;
+  tensor_ = place(layout_.tensor(), places_.tensor);
+  context_ = place(layout_.context(), places_.context);
+  expert_ = place(layout_.expert(), places_.expert);
+  data_ = place(layout_.data(), places_.data);
+  expert_data_ = place(layout_.expert_data(), places_.expert_data);
 }
 
-GroupPlacement RankGroups::place(int size, int stride) const {
-  if (size == 1) return {};
-  if (shorthand_) return placement_of(nodes_, GroupShape{.size = size, .stride = stride});
-  std::vector<DeviceId> group;
-  for (int i = 0; i < size; ++i) group.push_back(DeviceId{i * stride});
-  return placement_of(cluster_, group);
+GroupPlacement RankGroups::place(const RankGroup& group, int on_node) const {
+  if (group.size == 1) return {};
+  if (shorthand_) return placement_of(nodes_, GroupGrid{on_node, group.size / on_node});
+  std::vector<DeviceId> devices;
+  for (int i = 0; i < group.size; ++i) devices.push_back(DeviceId{group.device(i)});
+  return placement_of(cluster_, devices);
 }
 
 const GroupPlacement& RankGroups::of(Axis axis) const {
@@ -127,16 +129,18 @@ const GroupPlacement& RankGroups::of(Axis axis) const {
 }
 
 GroupPlacement RankGroups::stages(int from, int to) const {
-  const DeviceId a{from * block_}, b{to * block_};
-  if (!shorthand_) return placement_of(cluster_, std::vector{a, b});
+  if (!shorthand_) {
+    const std::vector pair{layout_.device({.pp = from}), layout_.device({.pp = to})};
+    return placement_of(cluster_, pair);
+  }
   GroupPlacement placement;
-  const bool together = from * block_ / nodes_.devices == to * block_ / nodes_.devices;
-  placement.grid = {.ranks_per_node = together ? 2 : 1, .nodes = together ? 1 : 2};
+  const bool near = together(from, to);
+  placement.grid = {.ranks_per_node = near ? 2 : 1, .nodes = near ? 1 : 2};
   placement.intra = nodes_.intra;
   placement.inter = nodes_.inter;
   placement.nics = 1;
   placement.nic = nodes_.nic;
-  const int senders = std::min(block_, nodes_.devices);
+  const int senders = std::max(1, places_.stage_stride);
   placement.nic_sharing = std::min(senders, std::max(1, nodes_.devices / nodes_.nics));
   placement.uplink = {nodes_.nic.bytes_per_s * nodes_.nics / nodes_.oversubscription};
   placement.uplink_sharing = senders;
@@ -157,8 +161,9 @@ Duration RankGroups::stage_hop(int from, int to, Bytes bytes) const {
 }
 
 Duration RankGroups::activations_hop(int from, int to, Bytes bytes, const HandOver& how) const {
-  const bool cut = tp_ > 1 && (how.sp || how.scatter);
-  Duration time = stage_hop(from, to, cut ? Bytes{ceil_div(bytes.count, tp_)} : bytes);
+  const int tp = layout_.size(Dimension::tp);
+  const bool cut = tp > 1 && (how.sp || how.scatter);
+  Duration time = stage_hop(from, to, cut ? Bytes{ceil_div(bytes.count, tp)} : bytes);
   if (cut && !how.sp) time += this->time(CollectiveKind::all_gather, bytes, tensor_);
   return time;
 }

@@ -2,6 +2,7 @@
 
 #include <optional>
 
+#include "planner/rank_layout.hpp"
 #include "planner/strategy.hpp"
 #include "planner/unit_work.hpp"
 #include "sim/cluster.hpp"
@@ -11,11 +12,8 @@
 
 namespace foreplan {
 
-/// Where a strategy's groups of ranks lie on a cluster, all groups of a kind at work at once.
-///
-/// Device of tensor rank t, context rank c, data rank d and stage s: t + tp (c + cp (d + dp s)). Expert
-/// groups are neighbours among the ranks of cp and dp, each with its tp-th of its experts; where ep does
-/// not divide these, among those of tp, cp and dp, with whole experts.
+/// Where a strategy's groups of ranks lie on a cluster, all groups of a kind at work at once; which device a
+/// rank is, RankLayout says.
 class RankGroups {
  public:
   /// @param algorithm  of all collectives that it can do; empty, and for the others: a library's where the
@@ -26,6 +24,7 @@ class RankGroups {
              std::optional<CollectiveAlgorithm> algorithm = {},
              const CostModel* measured = nullptr);
 
+  const RankLayout& layout() const { return layout_; }
   const GroupPlacement& of(Axis axis) const;
   /// Ranks that hold the same parameters: of all layers but experts; of the experts.
   const GroupPlacement& data() const { return data_; }
@@ -52,19 +51,21 @@ class RankGroups {
     bool sp = false, scatter = true;
   };
   Duration activations_hop(int from, int to, Bytes bytes, const HandOver& how) const;
-  /// The first and the last stage's devices that belong together, in pairs.
+  /// Two stages' devices that belong together, in pairs; as far apart as the farthest of them.
   GroupPlacement stages(int from, int to) const;
+  /// Whether these all share a node; of a cluster told in short.
+  bool together(int from, int to) const { return places_.together(from, to, nodes_.devices); }
 
  private:
-  GroupPlacement place(int size, int stride) const;
+  GroupPlacement place(const RankGroup& group, int on_node) const;
 
   const Cluster& cluster_;
   std::optional<CollectiveAlgorithm> algorithm_;
   const CostModel* measured_ = nullptr;
-  int tp_ = 1;
-  int block_ = 1;  ///< devices of a stage
+  RankLayout layout_;
   bool shorthand_ = false;
   NodeFacts nodes_;
+  RankPlaces places_{};  ///< of a cluster told in short
   int data_ranks_ = 1, expert_data_ranks_ = 1;
   GroupPlacement tensor_, context_, expert_, data_, expert_data_;
 };

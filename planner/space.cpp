@@ -71,7 +71,10 @@ Recompute recompute_of(Again again) {
 }
 
 StrategySpace::StrategySpace(const Task& task, std::shared_ptr<const UnitChain> chain, int devices)
-    : task_(task), chain_(std::move(chain)), devices_(std::min(devices, task.cluster.devices())) {
+    : task_(task),
+      chain_(std::move(chain)),
+      devices_(std::min(devices, task.cluster.devices())),
+      distinct_orders_(task) {
   check_step(task, {});
   split_batch({.micro_batch = 1, .layers = {}}, 1);
   const auto& layers = task.model.layers();
@@ -206,6 +209,17 @@ std::vector<Course> StrategySpace::courses(const Sizes& sizes, const Share& shar
   return found;
 }
 
+const std::vector<RankOrder>& StrategySpace::orders(const Sizes& sizes) const {
+  Sizes key = sizes;
+  key.order.reset();
+  const auto [place, fresh] = orders_.try_emplace(key);
+  if (fresh) {
+    place->second = distinct_orders_.of(
+        {.dp = sizes.dp, .tp = sizes.tp, .pp = sizes.pp, .cp = sizes.cp, .ep = sizes.ep});
+  }
+  return place->second;
+}
+
 const PartitionSpace& StrategySpace::partitions(int pp, int vpp) const {
   const std::pair key{pp * vpp, vpp > 1};
   const auto found = partitions_.find(key);
@@ -257,7 +271,8 @@ std::int64_t StrategySpace::count() const {
   for (Sizes sizes : layouts_) {
     const std::vector<Share> each = shares(sizes);
     for (; sizes.pp > 0; --sizes.pp) {
-      for (const Share& share : each) all += count(sizes, share);
+      const std::int64_t ways = std::ssize(orders(sizes));
+      for (const Share& share : each) all += ways * count(sizes, share);
     }
   }
   return all;

@@ -3,16 +3,19 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "planner/estimate.hpp"
 #include "planner/partition_space.hpp"
+#include "planner/rank_orders.hpp"
 
 namespace foreplan {
 
-/// How many ranks each dimension has.
+/// How many ranks each dimension has, and which of them are neighbours.
 struct Sizes {
   int tp = 1, cp = 1, ep = 1, dp = 1, pp = 1;
+  std::optional<RankOrder> order{};  ///< empty: any
   int devices() const { return tp * cp * dp * pp; }
   /// As Strategy::deals_whole_experts().
   bool deals_whole_experts() const { return ep > 1 && std::int64_t{cp} * dp % ep != 0; }
@@ -51,8 +54,8 @@ constexpr bool moves_activations(const Keeping& keeping) {
 
 /// Every strategy that a search looks at, as a tree:
 ///
-///   sizes (tp, cp, ep, dp, pp) > share (micro-batch, sp, zero below 2 or not) > course (schedule, vpp,
-///     recomputation) > a partition into virtual stages, and how many layers are recomputed
+///   sizes (tp, cp, ep, dp, pp) > share (micro-batch, sp, zero below 2 or not) > order of ranks > course
+///     (schedule, vpp, recomputation) > a partition into virtual stages, and how many layers are recomputed
 ///     > keeping (zero, offload)
 ///
 /// docs/planner.md tells what is in it and what is not. All of it can be laid out (FoldedStep).
@@ -68,6 +71,8 @@ class StrategySpace {
   /// In lexicographic order, each with the most stages that its ranks can have; every number of stages up
   /// to that is in the space.
   const std::vector<Sizes>& layouts() const { return layouts_; }
+  /// Orders of ranks that differ (RankOrders), the usual one first.
+  const std::vector<RankOrder>& orders(const Sizes& sizes) const;
   /// Devices of PyTorch's DataParallel: every dp > 1 that divides the batch, where devices are alike.
   const std::vector<int>& scattered() const { return scattered_; }
   std::vector<Share> shares(const Sizes& sizes) const;
@@ -80,7 +85,7 @@ class StrategySpace {
   /// recompute_layers is 1 to this, in `Again::some`: less than the layers of the largest of even stages.
   int most_recomputed(int virtual_stages) const;
 
-  /// How many strategies there are, of everything and below a node.
+  /// How many strategies there are, of everything and, each for one order of ranks, below a node.
   std::int64_t count() const;
   std::int64_t count(const Sizes& sizes, const Share& share) const;
   std::int64_t count(const Sizes& sizes, const Share& share, const Course& course) const;
@@ -108,6 +113,8 @@ class StrategySpace {
   std::vector<Sizes> layouts_;
   std::vector<int> scattered_;
   std::vector<Keeping> keepings_[3];  ///< of one replica; of more, zero below 2, and others
+  RankOrders distinct_orders_;
+  mutable std::map<Sizes, std::vector<RankOrder>> orders_;
   mutable std::map<std::pair<int, bool>, PartitionSpace> partitions_;
   mutable std::map<std::pair<int, bool>, std::int64_t> courses_counts_;
 };

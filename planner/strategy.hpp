@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "models/op_graph.hpp"
+#include "planner/rank_order.hpp"
 
 namespace foreplan {
 
@@ -44,9 +45,7 @@ enum class Replication : std::uint8_t {
 inline constexpr std::array kReplications{Replication::ddp, Replication::dataparallel};
 std::string_view name(Replication replication);
 
-/// How a training step is laid out over devices.
-///
-/// Device of data-parallel rank d, stage s and tensor-parallel rank t: t + tp (d + dp s).
+/// How a training step is laid out over devices; which device does what: RankLayout.
 struct Strategy {
   int dp = 1;   ///< data-parallel ranks: each takes an equal share of the global batch
   int tp = 1;   ///< ranks that share each layer: W cut by columns, then by rows
@@ -54,6 +53,7 @@ struct Strategy {
   int vpp = 1;  ///< chunks a stage; with 1F1B more than one is interleaved
   int cp = 1;
   int ep = 1;
+  RankOrder order{};  ///< which ranks are neighbours
   /// Samples a rank works on at a time. Empty: its whole share of the global batch.
   std::optional<std::int64_t> micro_batch{};
   int zero = 0;

@@ -114,11 +114,8 @@ class Probe {
   int size_;
 };
 
-}  // namespace
-
-GroupPlacement placement_of(const NodeFacts& nodes, const GroupShape& shape) {
-  check(nodes, shape);
-  const GroupGrid grid = grid_of(nodes.devices, shape);
+/// @param groups  that a node holds
+GroupPlacement placed(const NodeFacts& nodes, const GroupGrid& grid, int groups) {
   const Bandwidth nic = nodes.nic.bytes_per_s > 0 ? nodes.nic : nodes.inter.bandwidth;
   const double total = nic.bytes_per_s * nodes.nics;
   GroupPlacement placement{.grid = grid, .intra = nodes.intra, .inter = nodes.inter};
@@ -127,13 +124,29 @@ GroupPlacement placement_of(const NodeFacts& nodes, const GroupShape& shape) {
   }
   placement.nics = std::min(grid.ranks_per_node, nodes.nics);
   placement.nic = nic;
-  const bool even = grid.nodes == 1 || grid.ranks_per_node * shape.stride == nodes.devices;
-  const int groups = even ? std::min(shape.stride, nodes.devices) : nodes.devices;
   placement.nic_sharing = std::min(groups, (nodes.devices + nodes.nics - 1) / nodes.nics);
   placement.uplink = {nodes.oversubscription > 1 ? total / nodes.oversubscription : 0};
   placement.uplink_sharing = groups;
   placement.switch_reduction = nodes.switch_reduction;
   return placement;
+}
+
+}  // namespace
+
+GroupPlacement placement_of(const NodeFacts& nodes, const GroupShape& shape) {
+  check(nodes, shape);
+  const GroupGrid grid = grid_of(nodes.devices, shape);
+  const bool even = grid.nodes == 1 || grid.ranks_per_node * shape.stride == nodes.devices;
+  return placed(nodes, grid, even ? std::min(shape.stride, nodes.devices) : nodes.devices);
+}
+
+GroupPlacement placement_of(const NodeFacts& nodes, const GroupGrid& grid) {
+  check(nodes, {.size = grid.ranks()});
+  if (grid.ranks_per_node < 1 || nodes.devices % grid.ranks_per_node != 0) {
+    reject(fmt::format("group placement: expected ranks that fill a node of {} devices, got {}",
+                       nodes.devices, grid.ranks_per_node));
+  }
+  return placed(nodes, grid, nodes.devices / grid.ranks_per_node);
 }
 
 GroupPlacement placement_of(const Cluster& cluster, std::span<const DeviceId> group) {
