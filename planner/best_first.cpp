@@ -17,6 +17,7 @@ using Level = SearchNode::Level;
 Strategy strategy_of(const UnitChain& chain, const SearchNode& node) {
   const Sizes& sizes = node.sizes;
   Strategy strategy{.dp = sizes.dp, .tp = sizes.tp, .pp = sizes.pp, .cp = sizes.cp, .ep = sizes.ep};
+  strategy.order = sizes.order.value_or(RankOrder{});
   strategy.micro_batch = node.share.micro_batch;
   if (node.level == Level::scattered) {
     strategy.replication = Replication::dataparallel;
@@ -87,6 +88,8 @@ class Search {
   void grow();
   void expand(SearchNode node);
   void add_stages(SearchNode node);
+  void add_orders(SearchNode node);
+  void tell_order(SearchNode& node, const RankOrder& order);
   void add_courses(SearchNode node);
   void add_partitions(SearchNode node);
   void add_partition(SearchNode node);
@@ -137,18 +140,24 @@ void Search::push(const Rank& rank, SearchNode node) {
 }
 
 void Search::plant() {
-  for (const Sizes& layout : space_.layouts()) {
+  for (Sizes layout : space_.layouts()) {
+    std::vector<std::int64_t> orders{0};  // by number of stages
+    for (Sizes sizes = layout; std::ssize(orders) <= layout.pp;) {
+      sizes.pp = static_cast<int>(orders.size());
+      orders.push_back(std::ssize(space_.orders(sizes)));
+    }
+    // Where it makes no difference, it is told.
+    if (*std::max_element(orders.begin(), orders.end()) == 1) layout.order = RankOrder{};
     for (const Share& share : space_.shares(layout)) {
       SearchNode node{.level = Level::share,
                       .sizes = layout,
                       .share = share,
                       .units = &bounds_.units(layout, share),
-                      .facts = &bounds_.facts(layout),
                       .count = 0};
       Duration least = Duration::max();
       for (Sizes sizes = layout; sizes.pp > 0; --sizes.pp) {
         least = std::min(least, bounds_.of(sizes, share, *node.units));
-        node.count += space_.count(sizes, share);
+        node.count += orders[static_cast<std::size_t>(sizes.pp)] * space_.count(sizes, share);
       }
       certificate_.strategies += node.count;
       push({least, layout.tp * layout.cp * layout.dp}, std::move(node));
@@ -182,6 +191,8 @@ void Search::expand(SearchNode node) {
     case Level::share:
       return add_stages(std::move(node));
     case Level::stages:
+      return add_orders(std::move(node));
+    case Level::order:
       return add_courses(std::move(node));
     case Level::course:
       return add_partitions(std::move(node));
@@ -194,10 +205,28 @@ void Search::expand(SearchNode node) {
 }
 
 void Search::add_stages(SearchNode node) {
-  node.level = Level::stages;
-  for (int pp = node.sizes.pp; pp > 0; --pp) {
-    node.sizes.pp = pp;
-    node.count = space_.count(node.sizes, node.share);
+  for (; node.sizes.pp > 0; --node.sizes.pp) {
+    const std::vector<RankOrder>& orders = space_.orders(node.sizes);
+    SearchNode child = node;
+    child.level = orders.size() == 1 ? Level::order : Level::stages;
+    if (orders.size() == 1) tell_order(child, orders.front());
+    child.count = std::ssize(orders) * space_.count(child.sizes, child.share);
+    const Duration bound = bounds_.of(child.sizes, child.share, *child.units);
+    push({bound, child.sizes.devices()}, std::move(child));
+  }
+}
+
+void Search::tell_order(SearchNode& node, const RankOrder& order) {
+  node.sizes.order = order;
+  node.units = &bounds_.units(node.sizes, node.share);
+  node.facts = &bounds_.facts(node.sizes);
+}
+
+void Search::add_orders(SearchNode node) {
+  node.level = Level::order;
+  node.count = space_.count(node.sizes, node.share);
+  for (const RankOrder& order : space_.orders(node.sizes)) {
+    tell_order(node, order);
     push({bounds_.of(node.sizes, node.share, *node.units), node.sizes.devices()}, node);
   }
 }
@@ -399,13 +428,12 @@ std::optional<SearchNode> Search::nearest() {
       for (const Share& share : shares) {
         if (share.micro_batch != shares.front().micro_batch) continue;
         for (const Again again : {Again::none, Again::all}) {
-          look({.level = Level::leaf,
-                .sizes = sizes,
-                .share = share,
-                .course = {Schedule::one_f_one_b, 1, again},
-                .units = &bounds_.units(sizes, share),
-                .facts = &bounds_.facts(sizes)},
-               least, nearest);
+          SearchNode node{.level = Level::leaf,
+                          .sizes = sizes,
+                          .share = share,
+                          .course = {Schedule::one_f_one_b, 1, again}};
+          tell_order(node, RankOrder{});
+          look(node, least, nearest);
         }
       }
     }

@@ -12,9 +12,9 @@ namespace foreplan {
 
 /// A set of strategies of a StrategySpace: all that share what is told so far.
 struct SearchNode {
-  enum class Level : std::uint8_t { share, stages, course, partition, leaf, scattered };
+  enum class Level : std::uint8_t { share, stages, order, course, partition, leaf, scattered };
   Level level = Level::share;
-  Sizes sizes{};  ///< at Level::share with the most stages
+  Sizes sizes{};  ///< at Level::share with the most stages; where order matters, told from Level::order on
   Share share{};
   Course course{};
   std::uint32_t keepings = 0;  ///< at Level::partition: of StrategySpace::keepings(), a bit each

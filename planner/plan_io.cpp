@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "sim/error.hpp"
 #include "sim/json_reader.hpp"
 
 namespace foreplan {

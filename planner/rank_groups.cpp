@@ -77,11 +77,12 @@ Duration RankGroups::time(CollectiveKind kind, Bytes bytes, const GroupPlacement
   return best_algorithm(kind, bytes, placement).time;
 }
 
-Duration RankGroups::dispatch_time(Bytes bytes, int copies, bool once_per_node) const {
-  if (!once_per_node || algorithm_ || !has_library(expert_)) {
-    return time(CollectiveKind::all_to_all, bytes, expert_);
+Duration RankGroups::dispatch_time(Bytes bytes, int copies, bool once_per_node,
+                                   const GroupPlacement& placement) const {
+  if (!once_per_node || algorithm_ || !has_library(placement)) {
+    return time(CollectiveKind::all_to_all, bytes, placement);
   }
-  return library_dispatch_time(bytes, copies, expert_);
+  return library_dispatch_time(bytes, copies, placement);
 }
 
 RankGroups::RankGroups(const Cluster& cluster, const Strategy& strategy,
@@ -114,6 +115,23 @@ GroupPlacement RankGroups::place(const RankGroup& group, int on_node) const {
   std::vector<DeviceId> devices;
   for (int i = 0; i < group.size; ++i) devices.push_back(DeviceId{group.device(i)});
   return placement_of(cluster_, devices);
+}
+
+/// A group's ranks of a node divide both, whatever the order. Between devices that are not told in short
+/// nothing is known, so that there an exchange may take no time.
+void RankGroups::allow_any_order() {
+  const auto allow = [&](Axis axis, int size) {
+    std::vector<GroupPlacement>& others = others_[static_cast<std::size_t>(axis)];
+    if (size == 1) return;
+    if (!shorthand_) others.emplace_back();
+    for (int ranks = 1; shorthand_ && ranks <= std::gcd(size, nodes_.devices); ++ranks) {
+      if (std::gcd(size, nodes_.devices) % ranks != 0) continue;
+      others.push_back(placement_of(nodes_, GroupGrid{ranks, size / ranks}));
+    }
+  };
+  allow(Axis::tensor, layout_.tensor().size);
+  allow(Axis::context, layout_.context().size);
+  allow(Axis::expert, layout_.expert().size);
 }
 
 const GroupPlacement& RankGroups::of(Axis axis) const {

@@ -1,6 +1,8 @@
 #pragma once
 
+#include <array>
 #include <optional>
+#include <vector>
 
 #include "planner/rank_layout.hpp"
 #include "planner/strategy.hpp"
@@ -24,8 +26,15 @@ class RankGroups {
              std::optional<CollectiveAlgorithm> algorithm = {},
              const CostModel* measured = nullptr);
 
+  /// From now on exchanges take the least that they take under any order, each for itself: a bound for all.
+  void allow_any_order();
+
   const RankLayout& layout() const { return layout_; }
   const GroupPlacement& of(Axis axis) const;
+  /// Placements that the group may have under other orders too, once these are allowed.
+  const std::vector<GroupPlacement>& others(Axis axis) const {
+    return others_[static_cast<std::size_t>(axis)];
+  }
   /// Ranks that hold the same parameters: of all layers but experts; of the experts.
   const GroupPlacement& data() const { return data_; }
   const GroupPlacement& expert_data() const { return expert_data_; }
@@ -40,7 +49,11 @@ class RankGroups {
 
   /// Rows on their way to experts or back, `copies` of each in `bytes`.
   /// @param once_per_node  a row goes to each node once, where the cluster tells a library's setup
-  Duration dispatch_time(Bytes bytes, int copies, bool once_per_node) const;
+  Duration dispatch_time(Bytes bytes, int copies, bool once_per_node) const {
+    return dispatch_time(bytes, copies, once_per_node, expert_);
+  }
+  Duration dispatch_time(Bytes bytes, int copies, bool once_per_node,
+                         const GroupPlacement& placement) const;
 
   /// A message from each device of a stage to its like on another, all at once.
   Duration stage_hop(int from, int to, Bytes bytes) const;
@@ -68,6 +81,7 @@ class RankGroups {
   RankPlaces places_{};  ///< of a cluster told in short
   int data_ranks_ = 1, expert_data_ranks_ = 1;
   GroupPlacement tensor_, context_, expert_, data_, expert_data_;
+  std::array<std::vector<GroupPlacement>, 3> others_{};  ///< by Axis
 };
 
 /// The nodes of a cluster given in shorthand; of several kinds the slowest in each respect.

@@ -23,7 +23,7 @@ std::string small_cluster(Dice& dice) {
         R"({{"count": {}, "device": "{}", "devices_per_node": {},
              "intra": {{"bandwidth_bytes_per_s": {}e11, "latency_s": {}e-7}}, "nics_per_node": 1,
              "nic": {{"bandwidth_bytes_per_s": {}e9, "latency_s": {}e-6}}}})",
-        1 + dice.below(2), device, 1 + dice.below(2), 1 + dice.below(4), dice.below(30),
+        1 + dice.below(2), device, dice.one_of({1, 2, 2, 3, 4}), 1 + dice.below(4), dice.below(30),
         1 + dice.below(30), dice.below(4));
   };
   const std::string second =
@@ -90,6 +90,10 @@ class Walk {
 
   BoundVerdict go() {
     choose();
+    Sizes any_order = sizes_;
+    any_order.order.reset();
+    const Duration wherever =
+        bounds_.of(any_order, share_, bounds_.units(any_order, share_));
     const UnitSums& units = bounds_.units(sizes_, share_);
     LayoutFacts& facts = bounds_.facts(sizes_);
     StepBound step(bounds_, {sizes_, share_, course_, borders_, recomputed_, units, facts});
@@ -103,7 +107,8 @@ class Walk {
     const Duration leaf = step.time(keeping_);
     verdict.tightness = seconds(leaf) / seconds(time);
     const std::pair<const char*, Duration> ways[] = {
-        {"stages", bounds_.of(sizes_, share_, units)},
+        {"stages", wherever},
+        {"order", bounds_.of(sizes_, share_, units)},
         {"course", bounds_.of(sizes_, share_, course_, units, facts)},
         {"partition", step.least()},
         {"leaf", leaf}};
@@ -125,6 +130,7 @@ class Walk {
   void choose() {
     sizes_ = any(space_.layouts());
     sizes_.pp = static_cast<int>(1 + dice_.below(sizes_.pp));
+    sizes_.order = any(space_.orders(sizes_));
     share_ = any(space_.shares(sizes_));
     course_ = any(space_.courses(sizes_, share_));
     keeping_ = any(space_.keepings(sizes_, share_));
@@ -140,7 +146,8 @@ class Walk {
                .pp = sizes_.pp,
                .vpp = course_.vpp,
                .cp = sizes_.cp,
-               .ep = sizes_.ep};
+               .ep = sizes_.ep,
+               .order = *sizes_.order};
     s.micro_batch = share_.micro_batch;
     s.zero = keeping_.zero;
     s.sp = share_.sp;
