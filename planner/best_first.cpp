@@ -4,6 +4,7 @@
 #include <bit>
 #include <limits>
 #include <map>
+#include <utility>
 
 #include "planner/bound_step.hpp"
 #include "planner/frontier.hpp"
@@ -89,7 +90,9 @@ class Search {
   void expand(SearchNode node);
   void add_stages(SearchNode node);
   void add_orders(SearchNode node);
+  void tell_orders(SearchNode& node, const OrderSet& orders);
   void tell_order(SearchNode& node, const RankOrder& order);
+  void split_orders(SearchNode node);
   void add_courses(SearchNode node);
   void add_partitions(SearchNode node);
   void add_partition(SearchNode node);
@@ -144,7 +147,7 @@ void Search::plant() {
     std::vector<std::int64_t> orders{0};  // by number of stages
     for (Sizes sizes = layout; std::ssize(orders) <= layout.pp;) {
       sizes.pp = static_cast<int>(orders.size());
-      orders.push_back(std::ssize(space_.orders(sizes)));
+      orders.push_back(space_.orders(sizes).orders);
     }
     // Where it makes no difference, it is told.
     if (*std::max_element(orders.begin(), orders.end()) == 1) layout.order = RankOrder{};
@@ -199,6 +202,8 @@ void Search::expand(SearchNode node) {
     case Level::partition:
       return add_leaves(std::move(node));
     case Level::leaf:
+      if (node.orders != nullptr) return split_orders(std::move(node));
+      [[fallthrough]];
     case Level::scattered:
       batch_.push_back(std::move(node));
   }
@@ -206,13 +211,24 @@ void Search::expand(SearchNode node) {
 
 void Search::add_stages(SearchNode node) {
   for (; node.sizes.pp > 0; --node.sizes.pp) {
-    const std::vector<RankOrder>& orders = space_.orders(node.sizes);
+    const OrderSets& orders = space_.orders(node.sizes);
     SearchNode child = node;
-    child.level = orders.size() == 1 ? Level::order : Level::stages;
-    if (orders.size() == 1) tell_order(child, orders.front());
-    child.count = std::ssize(orders) * space_.count(child.sizes, child.share);
+    child.level = orders.sets.size() == 1 ? Level::order : Level::stages;
+    if (orders.sets.size() == 1) tell_orders(child, orders.sets.front());
+    child.count = orders.orders * space_.count(child.sizes, child.share);
     const Duration bound = bounds_.of(child.sizes, child.share, *child.units);
     push({bound, child.sizes.devices()}, std::move(child));
+  }
+}
+
+/// A leaf whose order is still open.
+void Search::split_orders(SearchNode node) {
+  const OrderSet& orders = *std::exchange(node.orders, nullptr);
+  node.count = 1;
+  for (const RankOrder& order : orders) {
+    tell_order(node, order);
+    const Duration bound = options_.exhaustive ? Duration{} : bound_of(node).time(node.keeping);
+    push({bound, node.sizes.devices()}, node);
   }
 }
 
@@ -222,11 +238,20 @@ void Search::tell_order(SearchNode& node, const RankOrder& order) {
   node.facts = &bounds_.facts(node.sizes);
 }
 
+/// All of a set, whose units are the same; of groups and hops the fastest count.
+void Search::tell_orders(SearchNode& node, const OrderSet& orders) {
+  tell_order(node, orders.front());
+  if (orders.size() == 1) return;
+  node.orders = &orders;
+  node.facts = &bounds_.facts(node.sizes, orders);
+}
+
 void Search::add_orders(SearchNode node) {
   node.level = Level::order;
-  node.count = space_.count(node.sizes, node.share);
-  for (const RankOrder& order : space_.orders(node.sizes)) {
-    tell_order(node, order);
+  for (const OrderSet& orders : space_.orders(node.sizes).sets) {
+    node.orders = nullptr;
+    tell_orders(node, orders);
+    node.count = node.ways() * space_.count(node.sizes, node.share);
     push({bounds_.of(node.sizes, node.share, *node.units), node.sizes.devices()}, node);
   }
 }
@@ -235,7 +260,7 @@ void Search::add_courses(SearchNode node) {
   node.level = Level::course;
   for (const Course& course : space_.courses(node.sizes, node.share)) {
     node.course = course;
-    node.count = space_.count(node.sizes, node.share, course);
+    node.count = node.ways() * space_.count(node.sizes, node.share, course);
     const Duration bound = bounds_.of(node.sizes, node.share, course, *node.units, *node.facts);
     push({bound, node.sizes.devices()}, node);
   }
@@ -274,11 +299,11 @@ void Search::add_partitions(SearchNode node) {
   node.keepings = may_fit(node);
   const auto all = std::ssize(space_.keepings(node.sizes, node.share));
   const int fitting = std::popcount(node.keepings);
-  certificate_.out_of_memory +=
-      (all - fitting) * space_.count(node.sizes.pp, node.course.vpp, node.course.again);
+  certificate_.out_of_memory += (all - fitting) * node.ways() *
+                                space_.count(node.sizes.pp, node.course.vpp, node.course.again);
   if (fitting == 0) return;
   node.recomputed = node.course.again == Again::some ? 1 : 0;
-  node.count = fitting * std::max(1, most_recomputed(node));
+  node.count = fitting * node.ways() * std::max(1, most_recomputed(node));
   const std::vector<Borders> partitions =
       bounds_.partitions(node.sizes, node.share, node.course, *node.units);
   for (auto at = partitions.begin(); at != partitions.end(); ++at) {
@@ -303,14 +328,14 @@ void Search::add_leaves(SearchNode node) {
   if (node.recomputed < most_recomputed(node)) {
     SearchNode more = node;
     ++more.recomputed;
-    more.count -= std::popcount(node.keepings);
+    more.count -= node.ways() * std::popcount(node.keepings);
     add_partition(std::move(more));
   }
   StepBound bound = bound_of(node);
   const std::vector<Keeping>& keepings = space_.keepings(node.sizes, node.share);
   SearchNode leaf = node;
   leaf.level = Level::leaf;
-  leaf.count = 1;
+  leaf.count = node.ways();
   // Those that move no activations first: they share what others make anew.
   for (const bool moving : {false, true}) {
     for (std::size_t k = 0; k < keepings.size(); ++k) {
@@ -319,7 +344,7 @@ void Search::add_leaves(SearchNode node) {
       if (options_.exhaustive) {
         push({}, leaf);
       } else if (bound.over(leaf.keeping) > Bytes{}) {
-        ++certificate_.out_of_memory;
+        certificate_.out_of_memory += leaf.count;
       } else {
         push({bound.time(leaf.keeping), node.sizes.devices()}, leaf);
       }

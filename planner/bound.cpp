@@ -97,9 +97,14 @@ Bounds::UnitKey Bounds::unit_key(const Sizes& sizes, const Share& share, Where w
   where.places = {.tensor = where.places.tensor,
                   .context = where.places.context,
                   .expert = where.places.expert};
-  return {sizes.tp, sizes.cp, sizes.ep,
-          share.micro_batch, share.sp, share.micro_batches > 1 && !share.sharded,
-          sizes.deals_whole_experts(), where};
+  return {sizes.tp,
+          sizes.cp,
+          sizes.ep,
+          share.micro_batch,
+          share.sp,
+          share.micro_batches > 1 && !share.sharded,
+          sizes.deals_whole_experts(),
+          where};
 }
 
 std::shared_ptr<const UnitSums> Bounds::priced(const Sizes& sizes, const Share& share,
@@ -139,9 +144,19 @@ const UnitSums& Bounds::units(const Sizes& sizes, const Share& share) {
 }
 
 LayoutFacts& Bounds::facts(const Sizes& sizes) {
+  return facts(sizes, {sizes.order.value_or(RankOrder{})});
+}
+
+LayoutFacts& Bounds::facts(const Sizes& sizes, const OrderSet& orders) {
+  std::vector<Where> places;
+  Sizes told = sizes;
+  for (const RankOrder& order : orders) {
+    told.order = order;
+    places.push_back(where(told));
+  }
   return facts_
-      .try_emplace({sizes.tp, sizes.cp, sizes.ep, sizes.dp, where(sizes)}, task_, space_.chain(),
-                   sizes)
+      .try_emplace({sizes.tp, sizes.cp, sizes.ep, sizes.dp, std::move(places)}, task_,
+                   space_.chain(), sizes, orders)
       .first->second;
 }
 
@@ -191,9 +206,9 @@ std::int64_t Bounds::heaviest(const Sizes& sizes, const UnitSums& units, Recompu
   if (kinds_.size() == 1) return std::max(share, first.whole.back() / sizes.pp);
   if (sizes.order) return std::max(share, rounded_down(slowest_replica(sizes, units, recompute)));
   double slowest = std::numeric_limits<double>::infinity();
-  for (const RankOrder& order : space_.orders(sizes)) {
+  for (const OrderSet& orders : space_.orders(sizes).sets) {
     Sizes told = sizes;
-    told.order = order;
+    told.order = orders.front();
     slowest = std::min(slowest, slowest_replica(told, units, recompute));
   }
   return std::max(share, rounded_down(slowest));
@@ -205,8 +220,7 @@ double Bounds::slowest_replica(const Sizes& sizes, const UnitSums& units, Recomp
   for (const std::vector<std::size_t>& replica : devices(sizes).replicas) {
     double rate = 0;
     for (const std::size_t kind : replica) rate += 1 / units.of(kind, recompute).pace;
-    slowest = std::max(slowest,
-                       static_cast<double>(units.of(0, recompute).whole.back()) / rate);
+    slowest = std::max(slowest, static_cast<double>(units.of(0, recompute).whole.back()) / rate);
   }
   return slowest;
 }

@@ -27,6 +27,8 @@ class Bounds {
   /// exchange takes the least that it takes under any.
   const UnitSums& units(const Sizes& sizes, const Share& share);
   LayoutFacts& facts(const Sizes& sizes);
+  /// The least of what they are under these orders.
+  LayoutFacts& facts(const Sizes& sizes, const OrderSet& orders);
 
   Duration of(const Sizes& sizes, const Share& share, const UnitSums& units);
   Duration of(const Sizes& sizes, const Share& share, const Course& course, const UnitSums& units,
@@ -85,7 +87,7 @@ class Bounds {
   std::vector<std::int32_t> run_ends_;       ///< by unit: behind the last of its class in a row
   int node_devices_ = 0;                     ///< 0: the cluster is not told in short
   std::map<UnitKey, std::shared_ptr<const UnitSums>> units_;
-  std::map<std::tuple<int, int, int, int, Where>, LayoutFacts> facts_;
+  std::map<std::tuple<int, int, int, int, std::vector<Where>>, LayoutFacts> facts_;
   std::map<Sizes, Devices> devices_;
   std::map<std::tuple<std::int64_t, std::int64_t, std::size_t>, Duration> updates_;
   std::map<std::tuple<const UnitSums*, Recompute, std::vector<std::size_t>>, BalancedPartition>

@@ -14,16 +14,21 @@ namespace foreplan {
 struct SearchNode {
   enum class Level : std::uint8_t { share, stages, order, course, partition, leaf, scattered };
   Level level = Level::share;
-  Sizes sizes{};  ///< at Level::share with the most stages; where order matters, told from Level::order on
+  Sizes
+      sizes{};  ///< at Level::share with the most stages; where order matters, told from Level::order on
   Share share{};
   Course course{};
   std::uint32_t keepings = 0;  ///< at Level::partition: of StrategySpace::keepings(), a bit each
+  const OrderSet* orders =
+      nullptr;  ///< from Level::order on: of ranks; null: the one that `sizes` tell
   Keeping keeping{};
   int recomputed = 0;  ///< layers of each virtual stage; at Level::partition: or more
   std::shared_ptr<const Borders> borders{};
   const UnitSums* units = nullptr;
   LayoutFacts* facts = nullptr;
   std::int64_t count = 1;  ///< strategies
+
+  std::int64_t ways() const { return orders == nullptr ? 1 : std::ssize(*orders); }
 };
 
 /// What a node is worth: its bound, then its devices.

@@ -62,9 +62,9 @@ RankOrder parse_rank_order(std::string_view text) {
 
 void check(const RankOrder& order) {
   for (const Dimension dimension : kDimensions) {
-    const auto times =
-        std::count(order.dimensions.begin(), order.dimensions.end(), dimension);
-    if (times > 1) refuse(fmt::format("'{}' has {} {} times", format(order), name(dimension), times));
+    const auto times = std::count(order.dimensions.begin(), order.dimensions.end(), dimension);
+    if (times > 1)
+      refuse(fmt::format("'{}' has {} {} times", format(order), name(dimension), times));
   }
 }
 

@@ -1,6 +1,7 @@
 #include "planner/rank_orders.hpp"
 
 #include <algorithm>
+#include <tuple>
 
 namespace foreplan {
 namespace {
@@ -33,21 +34,37 @@ RankOrders::RankOrders(const Task& task)
       node_devices_(task.cluster.node_groups().empty() ? 0 : node_facts(task.cluster).devices),
       alike_(device_kinds(task).size() == 1) {}
 
-std::vector<RankOrder> RankOrders::of(const Strategy& sizes) const {
+OrderSets RankOrders::of(const Strategy& sizes) const {
   // All in one node, or each device a node of its own.
   const bool flat = node_devices_ == 1 || sizes.devices() <= node_devices_;
-  if (sizes.devices() == 1 || (alike_ && flat)) return {RankOrder{}};
-  std::vector<RankOrder> found;
-  std::vector<Seen> known;
+  if (sizes.devices() == 1 || (alike_ && flat)) return {{{RankOrder{}}}, 1};
+  OrderSets found;
+  std::vector<std::vector<Seen>> known;  // by set
   Strategy strategy = sizes;
   for (const RankOrder& order : candidates(sizes)) {
     strategy.order = order;
     Seen now = seen(strategy);
-    if (std::find(known.begin(), known.end(), now) != known.end()) continue;
-    known.push_back(std::move(now));
-    found.push_back(order);
+    std::size_t at = 0;
+    while (at < known.size() && !known[at].front().same_units(now)) ++at;
+    if (at == known.size()) {
+      known.emplace_back();
+      found.sets.emplace_back();
+    }
+    if (std::find(known[at].begin(), known[at].end(), now) != known[at].end()) continue;
+    known[at].push_back(std::move(now));
+    found.sets[at].push_back(order);
+    ++found.orders;
   }
   return found;
+}
+
+bool RankOrders::Seen::same_units(const Seen& other) const {
+  const auto exchanges = [](const RankPlaces& p) {
+    return std::tuple(p.tensor, p.context, p.expert);
+  };
+  // The first three are those of the units' groups.
+  const bool meet = met.empty() || std::equal(met.begin(), met.begin() + 3, other.met.begin());
+  return meet && exchanges(places) == exchanges(other.places) && replicas == other.replicas;
 }
 
 RankOrders::Seen RankOrders::seen(const Strategy& strategy) const {

@@ -11,6 +11,15 @@
 
 namespace foreplan {
 
+/// Orders under which a network's units exchange alike, and replicas are alike: they differ in what gradients
+/// and messages between stages meet.
+using OrderSet = std::vector<RankOrder>;
+/// Every order once.
+struct OrderSets {
+  std::vector<OrderSet> sets{};
+  std::int64_t orders = 0;  ///< in all of them
+};
+
 /// Which orders of ranks a task tells apart.
 ///
 /// Two orders are alike if every group and every pair of stages meets the same links under both, so that each
@@ -24,7 +33,7 @@ class RankOrders {
   explicit RankOrders(const Task& task);
 
   /// Of a strategy's sizes (dp, tp, pp, cp, ep) the orders that are told apart, the usual one first.
-  std::vector<RankOrder> of(const Strategy& sizes) const;
+  OrderSets of(const Strategy& sizes) const;
 
  private:
   /// What of an order a forecast sees.
@@ -33,6 +42,7 @@ class RankOrders {
     std::vector<const GroupPlacement*> met{};  ///< of another
     std::vector<Replica> replicas{};
     friend bool operator==(const Seen&, const Seen&) = default;
+    bool same_units(const Seen& other) const;
   };
   Seen seen(const Strategy& strategy) const;
   std::vector<const GroupPlacement*> met(const Strategy& strategy) const;

@@ -209,7 +209,7 @@ std::vector<Course> StrategySpace::courses(const Sizes& sizes, const Share& shar
   return found;
 }
 
-const std::vector<RankOrder>& StrategySpace::orders(const Sizes& sizes) const {
+const OrderSets& StrategySpace::orders(const Sizes& sizes) const {
   Sizes key = sizes;
   key.order.reset();
   const auto [place, fresh] = orders_.try_emplace(key);
@@ -271,7 +271,7 @@ std::int64_t StrategySpace::count() const {
   for (Sizes sizes : layouts_) {
     const std::vector<Share> each = shares(sizes);
     for (; sizes.pp > 0; --sizes.pp) {
-      const std::int64_t ways = std::ssize(orders(sizes));
+      const std::int64_t ways = orders(sizes).orders;
       for (const Share& share : each) all += ways * count(sizes, share);
     }
   }

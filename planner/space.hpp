@@ -54,9 +54,9 @@ constexpr bool moves_activations(const Keeping& keeping) {
 
 /// Every strategy that a search looks at, as a tree:
 ///
-///   sizes (tp, cp, ep, dp, pp) > share (micro-batch, sp, zero below 2 or not) > order of ranks > course
-///     (schedule, vpp, recomputation) > a partition into virtual stages, and how many layers are recomputed
-///     > keeping (zero, offload)
+///   sizes (tp, cp, ep, dp, pp) > share (micro-batch, sp, zero below 2 or not) > a set of orders of ranks
+///     > course (schedule, vpp, recomputation) > a partition into virtual stages, and how many layers are
+///     recomputed > keeping (zero, offload) > one of these orders
 ///
 /// docs/planner.md tells what is in it and what is not. All of it can be laid out (FoldedStep).
 class StrategySpace {
@@ -72,7 +72,7 @@ class StrategySpace {
   /// to that is in the space.
   const std::vector<Sizes>& layouts() const { return layouts_; }
   /// Orders of ranks that differ (RankOrders), the usual one first.
-  const std::vector<RankOrder>& orders(const Sizes& sizes) const;
+  const OrderSets& orders(const Sizes& sizes) const;
   /// Devices of PyTorch's DataParallel: every dp > 1 that divides the batch, where devices are alike.
   const std::vector<int>& scattered() const { return scattered_; }
   std::vector<Share> shares(const Sizes& sizes) const;
@@ -114,7 +114,7 @@ class StrategySpace {
   std::vector<int> scattered_;
   std::vector<Keeping> keepings_[3];  ///< of one replica; of more, zero below 2, and others
   RankOrders distinct_orders_;
-  mutable std::map<Sizes, std::vector<RankOrder>> orders_;
+  mutable std::map<Sizes, OrderSets> orders_;
   mutable std::map<std::pair<int, bool>, PartitionSpace> partitions_;
   mutable std::map<std::pair<int, bool>, std::int64_t> courses_counts_;
 };

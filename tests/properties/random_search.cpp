@@ -92,11 +92,12 @@ class Walk {
     choose();
     Sizes any_order = sizes_;
     any_order.order.reset();
-    const Duration wherever =
-        bounds_.of(any_order, share_, bounds_.units(any_order, share_));
+    const Duration wherever = bounds_.of(any_order, share_, bounds_.units(any_order, share_));
     const UnitSums& units = bounds_.units(sizes_, share_);
     LayoutFacts& facts = bounds_.facts(sizes_);
     StepBound step(bounds_, {sizes_, share_, course_, borders_, recomputed_, units, facts});
+    LayoutFacts& least = bounds_.facts(sizes_, orders_);
+    StepBound open(bounds_, {sizes_, share_, course_, borders_, recomputed_, units, least});
     const bool may_fit = bounds_.may_fit(sizes_, share_, course_, keeping_, units, facts) &&
                          step.over(keeping_) <= Bytes{};
     const FoldedStep exact(task_, strategy(),
@@ -109,8 +110,9 @@ class Walk {
     const std::pair<const char*, Duration> ways[] = {
         {"stages", wherever},
         {"order", bounds_.of(sizes_, share_, units)},
-        {"course", bounds_.of(sizes_, share_, course_, units, facts)},
-        {"partition", step.least()},
+        {"course", bounds_.of(sizes_, share_, course_, units, least)},
+        {"partition", open.least()},
+        {"leaf of any order", open.time(keeping_)},
         {"leaf", leaf}};
     for (const auto& [what, bound] : ways) {
       if (bound <= time) continue;
@@ -130,7 +132,8 @@ class Walk {
   void choose() {
     sizes_ = any(space_.layouts());
     sizes_.pp = static_cast<int>(1 + dice_.below(sizes_.pp));
-    sizes_.order = any(space_.orders(sizes_));
+    orders_ = any(space_.orders(sizes_).sets);
+    sizes_.order = any(orders_);
     share_ = any(space_.shares(sizes_));
     course_ = any(space_.courses(sizes_, share_));
     keeping_ = any(space_.keepings(sizes_, share_));
@@ -164,6 +167,7 @@ class Walk {
   StrategySpace& space_;
   Bounds& bounds_;
   Sizes sizes_;
+  OrderSet orders_;
   Share share_;
   Course course_;
   Keeping keeping_;
