@@ -35,6 +35,10 @@ Strategy strategy_of(const UnitChain& chain, const SearchNode& node) {
   return strategy;
 }
 
+OrderSet orders_of(const SearchNode& node) {
+  return node.orders == nullptr ? OrderSet{*node.sizes.order} : *node.orders;
+}
+
 struct Found {
   Duration step_time{};
   int devices = 0;
@@ -93,6 +97,7 @@ class Search {
   void tell_orders(SearchNode& node, const OrderSet& orders);
   void tell_order(SearchNode& node, const RankOrder& order);
   void split_orders(SearchNode node);
+  bool outdone(const SearchNode& node, const std::vector<SearchNode>& others) const;
   void add_courses(SearchNode node);
   void add_partitions(SearchNode node);
   void add_partition(SearchNode node);
@@ -248,12 +253,28 @@ void Search::tell_orders(SearchNode& node, const OrderSet& orders) {
 
 void Search::add_orders(SearchNode node) {
   node.level = Level::order;
+  std::vector<SearchNode> sets;
   for (const OrderSet& orders : space_.orders(node.sizes).sets) {
-    node.orders = nullptr;
-    tell_orders(node, orders);
-    node.count = node.ways() * space_.count(node.sizes, node.share);
-    push({bounds_.of(node.sizes, node.share, *node.units), node.sizes.devices()}, node);
+    sets.push_back(node);
+    tell_orders(sets.back(), orders);
+    sets.back().count = std::ssize(orders) * space_.count(node.sizes, node.share);
   }
+  for (const SearchNode& set : sets) {
+    if (!options_.exhaustive && outdone(set, sets)) {
+      certificate_.bounded_out += set.count;
+    } else {
+      push({bounds_.of(set.sizes, set.share, *set.units), set.sizes.devices()}, set);
+    }
+  }
+}
+
+/// Whether the same strategies under orders of another set are no slower, and win ties.
+bool Search::outdone(const SearchNode& node, const std::vector<SearchNode>& others) const {
+  const OrderSet mine = orders_of(node);
+  return std::any_of(others.begin(), others.end(), [&](const SearchNode& other) {
+    return other.units != node.units && other.units->table->exchanges_within(*node.units->table) &&
+           space_.stand_for(node.sizes, orders_of(other), mine);
+  });
 }
 
 void Search::add_courses(SearchNode node) {
@@ -304,8 +325,7 @@ void Search::add_partitions(SearchNode node) {
   if (fitting == 0) return;
   node.recomputed = node.course.again == Again::some ? 1 : 0;
   node.count = fitting * node.ways() * std::max(1, most_recomputed(node));
-  const std::vector<Borders> partitions =
-      bounds_.partitions(node.sizes, node.share, node.course, *node.units);
+  const std::vector<Borders> partitions = bounds_.partitions(node.sizes, node.share, node.course);
   for (auto at = partitions.begin(); at != partitions.end(); ++at) {
     const bool twin = std::find(partitions.begin(), at, *at) != at;
     if (twin && !options_.exhaustive) {
@@ -429,8 +449,7 @@ Plan Search::run() {
 
 /// Looks at every partition and keeping of a node for one that is over by less.
 void Search::look(SearchNode node, Bytes& least, std::optional<SearchNode>& nearest) {
-  for (const Borders& borders :
-       bounds_.partitions(node.sizes, node.share, node.course, *node.units)) {
+  for (const Borders& borders : bounds_.partitions(node.sizes, node.share, node.course)) {
     node.borders = std::make_shared<const Borders>(borders);
     StepBound bound = bound_of(node);
     for (const Keeping& keeping : space_.keepings(node.sizes, node.share)) {

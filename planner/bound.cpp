@@ -370,9 +370,12 @@ const BalancedPartition& Bounds::by_time(const Sizes& sizes, const Course& cours
 }
 
 std::vector<Borders> Bounds::partitions(const Sizes& sizes, const Share& share,
-                                        const Course& course, const UnitSums& units) {
+                                        const Course& course) {
   const PartitionSpace& space = space_.partitions(sizes.pp, course.vpp);
   if (!space.listed().empty()) return space.listed();
+  Sizes usual = sizes;
+  usual.order = RankOrder{};
+  const UnitSums& units = this->units(usual, share);
   std::vector<Borders> found;
   if (!space.even().empty()) found.push_back(space.even());
   const BalancedPartition& time = by_time(sizes, course, units);

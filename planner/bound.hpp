@@ -39,9 +39,8 @@ class Bounds {
   bool may_fit(const Sizes& sizes, const Share& share, const Course& course, const Keeping& keeping,
                const UnitSums& units, LayoutFacts& facts);
 
-  /// Partitions that a node's family names; see PartitionSpace.
-  std::vector<Borders> partitions(const Sizes& sizes, const Share& share, const Course& course,
-                                  const UnitSums& units);
+  /// Partitions that a node's family names; see PartitionSpace. Whatever the order of ranks, those of the usual.
+  std::vector<Borders> partitions(const Sizes& sizes, const Share& share, const Course& course);
 
   /// What a device of each stage may hold: the least of all replicas'.
   struct Devices {

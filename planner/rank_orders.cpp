@@ -40,10 +40,8 @@ OrderSets RankOrders::of(const Strategy& sizes) const {
   if (sizes.devices() == 1 || (alike_ && flat)) return {{{RankOrder{}}}, 1};
   OrderSets found;
   std::vector<std::vector<Seen>> known;  // by set
-  Strategy strategy = sizes;
   for (const RankOrder& order : candidates(sizes)) {
-    strategy.order = order;
-    Seen now = seen(strategy);
+    Seen now = seen(sizes, order);
     std::size_t at = 0;
     while (at < known.size() && !known[at].front().same_units(now)) ++at;
     if (at == known.size()) {
@@ -67,7 +65,26 @@ bool RankOrders::Seen::same_units(const Seen& other) const {
   return meet && exchanges(places) == exchanges(other.places) && replicas == other.replicas;
 }
 
-RankOrders::Seen RankOrders::seen(const Strategy& strategy) const {
+bool RankOrders::Seen::same_beside_units(const Seen& other) const {
+  const auto rest = [](RankPlaces p) {
+    p.tensor = p.context = p.expert = 0;
+    return p;
+  };
+  const bool meet = met.empty() || std::equal(met.begin() + 3, met.end(), other.met.begin() + 3);
+  return meet && rest(places) == rest(other.places) && replicas == other.replicas;
+}
+
+bool RankOrders::stand_for(const Strategy& sizes, const OrderSet& orders,
+                           const OrderSet& others) const {
+  return std::all_of(others.begin(), others.end(), [&](const RankOrder& other) {
+    return std::any_of(orders.begin(), orders.end(), [&](const RankOrder& order) {
+      return order < other && seen(sizes, order).same_beside_units(seen(sizes, other));
+    });
+  });
+}
+
+RankOrders::Seen RankOrders::seen(Strategy strategy, const RankOrder& order) const {
+  strategy.order = order;
   Seen seen;
   if (node_devices_ > 0) {
     seen.places = places_of(RankLayout(strategy), node_devices_);

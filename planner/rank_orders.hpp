@@ -34,6 +34,9 @@ class RankOrders {
 
   /// Of a strategy's sizes (dp, tp, pp, cp, ep) the orders that are told apart, the usual one first.
   OrderSets of(const Strategy& sizes) const;
+  /// Whether each of `others` has its like in `orders`, an earlier one that meets the same but where units
+  /// exchange: where these are no slower, no strategy is.
+  bool stand_for(const Strategy& sizes, const OrderSet& orders, const OrderSet& others) const;
 
  private:
   /// What of an order a forecast sees.
@@ -43,8 +46,9 @@ class RankOrders {
     std::vector<Replica> replicas{};
     friend bool operator==(const Seen&, const Seen&) = default;
     bool same_units(const Seen& other) const;
+    bool same_beside_units(const Seen& other) const;
   };
-  Seen seen(const Strategy& strategy) const;
+  Seen seen(Strategy strategy, const RankOrder& order) const;
   std::vector<const GroupPlacement*> met(const Strategy& strategy) const;
   const GroupPlacement* placed(const RankGroup& group) const;
   const GroupPlacement* joined(int a, int b) const;

@@ -22,6 +22,10 @@ std::vector<std::int64_t> divisors(std::int64_t number, std::int64_t most) {
   return found;
 }
 
+Strategy strategy_of(const Sizes& sizes) {
+  return {.dp = sizes.dp, .tp = sizes.tp, .pp = sizes.pp, .cp = sizes.cp, .ep = sizes.ep};
+}
+
 void add_divisors(std::set<int>& found, std::int64_t number, int most) {
   for (const std::int64_t d : divisors(number, most)) found.insert(static_cast<int>(d));
 }
@@ -213,11 +217,13 @@ const OrderSets& StrategySpace::orders(const Sizes& sizes) const {
   Sizes key = sizes;
   key.order.reset();
   const auto [place, fresh] = orders_.try_emplace(key);
-  if (fresh) {
-    place->second = distinct_orders_.of(
-        {.dp = sizes.dp, .tp = sizes.tp, .pp = sizes.pp, .cp = sizes.cp, .ep = sizes.ep});
-  }
+  if (fresh) place->second = distinct_orders_.of(strategy_of(sizes));
   return place->second;
+}
+
+bool StrategySpace::stand_for(const Sizes& sizes, const OrderSet& orders,
+                              const OrderSet& others) const {
+  return distinct_orders_.stand_for(strategy_of(sizes), orders, others);
 }
 
 const PartitionSpace& StrategySpace::partitions(int pp, int vpp) const {

@@ -29,6 +29,9 @@ class UnitTable {
   /// By unit class, exchanges timed.
   const std::vector<UnitWork>& works() const { return works_; }
 
+  /// Whether every exchange is as fast as the same one there.
+  bool exchanges_within(const UnitTable& other) const;
+
   /// What the class took where it was measured whole.
   std::optional<LayerTimes> measured(const Task& task, const Strategy& strategy,
                                      std::size_t unit_class, const CostModel& costs) const;

@@ -137,7 +137,7 @@ class Walk {
     share_ = any(space_.shares(sizes_));
     course_ = any(space_.courses(sizes_, share_));
     keeping_ = any(space_.keepings(sizes_, share_));
-    borders_ = any(bounds_.partitions(sizes_, share_, course_, bounds_.units(sizes_, share_)));
+    borders_ = any(bounds_.partitions(sizes_, share_, course_));
     const int parts = sizes_.pp * course_.vpp;
     const bool some = course_.again == Again::some;
     recomputed_ = some ? static_cast<int>(1 + dice_.below(space_.most_recomputed(parts))) : 0;
