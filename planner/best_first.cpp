@@ -4,6 +4,7 @@
 #include <bit>
 #include <limits>
 #include <map>
+#include <set>
 #include <utility>
 
 #include "planner/bound_step.hpp"
@@ -33,10 +34,6 @@ Strategy strategy_of(const UnitChain& chain, const SearchNode& node) {
   strategy.offload = node.keeping.offload;
   strategy.layers = layers_of(chain, *node.borders);
   return strategy;
-}
-
-OrderSet orders_of(const SearchNode& node) {
-  return node.orders == nullptr ? OrderSet{*node.sizes.order} : *node.orders;
 }
 
 struct Found {
@@ -76,6 +73,13 @@ class Board {
 /// Strategies that are simulated together; a fixed number, so that what is simulated hangs on no thread.
 constexpr std::size_t kBatch = 8;
 
+/// Orders of ranks on their way to a node that is theirs.
+struct OrdersNode {
+  SearchNode node;  ///< told of the first of them
+  OrderSet orders;
+  Duration bound{};
+};
+
 class Search {
  public:
   Search(const Task& task, const SearchOptions& options, int devices)
@@ -97,7 +101,8 @@ class Search {
   void tell_orders(SearchNode& node, const OrderSet& orders);
   void tell_order(SearchNode& node, const RankOrder& order);
   void split_orders(SearchNode node);
-  bool outdone(const SearchNode& node, const std::vector<SearchNode>& others) const;
+  bool takes_in(const OrdersNode& host, const OrdersNode& guest) const;
+  void take_in(OrdersNode& host, const OrderSet& guests, std::int64_t strategies);
   void add_courses(SearchNode node);
   void add_partitions(SearchNode node);
   void add_partition(SearchNode node);
@@ -119,6 +124,7 @@ class Search {
   StrategySpace space_;
   Bounds bounds_;
   LeafRunner runner_;
+  std::set<OrderSet> order_sets_;
   Frontier open_;
   std::vector<SearchNode> batch_;
   Board board_;
@@ -243,7 +249,7 @@ void Search::tell_order(SearchNode& node, const RankOrder& order) {
   node.facts = &bounds_.facts(node.sizes);
 }
 
-/// All of a set, whose units are the same; of groups and hops the fastest count.
+/// All of a set, whose units are no faster than the first's; of groups and hops the fastest count.
 void Search::tell_orders(SearchNode& node, const OrderSet& orders) {
   tell_order(node, orders.front());
   if (orders.size() == 1) return;
@@ -252,29 +258,44 @@ void Search::tell_orders(SearchNode& node, const OrderSet& orders) {
 }
 
 void Search::add_orders(SearchNode node) {
-  node.level = Level::order;
-  std::vector<SearchNode> sets;
+  std::vector<OrdersNode> open;
   for (const OrderSet& orders : space_.orders(node.sizes).sets) {
-    sets.push_back(node);
-    tell_orders(sets.back(), orders);
-    sets.back().count = std::ssize(orders) * space_.count(node.sizes, node.share);
-  }
-  for (const SearchNode& set : sets) {
-    if (!options_.exhaustive && outdone(set, sets)) {
-      certificate_.bounded_out += set.count;
+    OrdersNode next{.node = node, .orders = orders};
+    tell_order(next.node, orders.front());
+    next.bound = bounds_.of(node.sizes, node.share, *next.node.units);
+    const auto host = std::find_if(open.begin(), open.end(),
+                                   [&](const OrdersNode& other) { return takes_in(other, next); });
+    if (host == open.end() || options_.exhaustive) {
+      open.push_back(std::move(next));
     } else {
-      push({bounds_.of(set.sizes, set.share, *set.units), set.sizes.devices()}, set);
+      take_in(*host, next.orders, space_.count(node.sizes, node.share));
     }
+  }
+  for (OrdersNode& each : open) {
+    tell_orders(each.node, *order_sets_.insert(std::move(each.orders)).first);
+    each.node.level = Level::order;
+    each.node.count = each.node.ways() * space_.count(node.sizes, node.share);
+    push({each.bound, node.sizes.devices()}, std::move(each.node));
   }
 }
 
-/// Whether the same strategies under orders of another set are no slower, and win ties.
-bool Search::outdone(const SearchNode& node, const std::vector<SearchNode>& others) const {
-  const OrderSet mine = orders_of(node);
-  return std::any_of(others.begin(), others.end(), [&](const SearchNode& other) {
-    return other.units != node.units && other.units->table->exchanges_within(*node.units->table) &&
-           space_.stand_for(node.sizes, orders_of(other), mine);
-  });
+/// Units that exchange faster bound both, and below what is hardly slower there is as much to look at.
+bool Search::takes_in(const OrdersNode& host, const OrdersNode& guest) const {
+  constexpr double kHardly = 1.1;
+  return seconds(guest.bound) <= kHardly * seconds(host.bound) && bounds_.kinds() == 1 &&
+         host.node.units->table->exchanges_within(*guest.node.units->table);
+}
+
+/// What meets the same as an earlier order with faster units is no faster, and loses ties.
+void Search::take_in(OrdersNode& host, const OrderSet& guests, std::int64_t strategies) {
+  const OrderSet before = host.orders;
+  for (const RankOrder& guest : guests) {
+    if (space_.stand_for(host.node.sizes, before, guest)) {
+      certificate_.bounded_out += strategies;
+    } else {
+      host.orders.push_back(guest);
+    }
+  }
 }
 
 void Search::add_courses(SearchNode node) {

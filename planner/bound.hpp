@@ -48,6 +48,8 @@ class Bounds {
     std::vector<Bytes> capacity;                     ///< by stage, the context not counted
   };
   const Devices& devices(const Sizes& sizes);
+  /// Of devices.
+  std::size_t kinds() const { return kinds_.size(); }
 
  private:
   friend class StepBound;

@@ -75,11 +75,10 @@ bool RankOrders::Seen::same_beside_units(const Seen& other) const {
 }
 
 bool RankOrders::stand_for(const Strategy& sizes, const OrderSet& orders,
-                           const OrderSet& others) const {
-  return std::all_of(others.begin(), others.end(), [&](const RankOrder& other) {
-    return std::any_of(orders.begin(), orders.end(), [&](const RankOrder& order) {
-      return order < other && seen(sizes, order).same_beside_units(seen(sizes, other));
-    });
+                           const RankOrder& other) const {
+  const Seen there = seen(sizes, other);
+  return std::any_of(orders.begin(), orders.end(), [&](const RankOrder& order) {
+    return order < other && seen(sizes, order).same_beside_units(there);
   });
 }
 

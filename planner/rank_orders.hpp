@@ -34,9 +34,9 @@ class RankOrders {
 
   /// Of a strategy's sizes (dp, tp, pp, cp, ep) the orders that are told apart, the usual one first.
   OrderSets of(const Strategy& sizes) const;
-  /// Whether each of `others` has its like in `orders`, an earlier one that meets the same but where units
-  /// exchange: where these are no slower, no strategy is.
-  bool stand_for(const Strategy& sizes, const OrderSet& orders, const OrderSet& others) const;
+  /// Whether there is one in `orders`, earlier than `other`, that meets the same but where units exchange:
+  /// where these are no slower, no strategy is.
+  bool stand_for(const Strategy& sizes, const OrderSet& orders, const RankOrder& other) const;
 
  private:
   /// What of an order a forecast sees.

@@ -222,8 +222,8 @@ const OrderSets& StrategySpace::orders(const Sizes& sizes) const {
 }
 
 bool StrategySpace::stand_for(const Sizes& sizes, const OrderSet& orders,
-                              const OrderSet& others) const {
-  return distinct_orders_.stand_for(strategy_of(sizes), orders, others);
+                              const RankOrder& other) const {
+  return distinct_orders_.stand_for(strategy_of(sizes), orders, other);
 }
 
 const PartitionSpace& StrategySpace::partitions(int pp, int vpp) const {

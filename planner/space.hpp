@@ -74,7 +74,7 @@ class StrategySpace {
   /// Orders of ranks that differ (RankOrders), the usual one first.
   const OrderSets& orders(const Sizes& sizes) const;
   /// As RankOrders::stand_for().
-  bool stand_for(const Sizes& sizes, const OrderSet& orders, const OrderSet& others) const;
+  bool stand_for(const Sizes& sizes, const OrderSet& orders, const RankOrder& other) const;
   /// Devices of PyTorch's DataParallel: every dp > 1 that divides the batch, where devices are alike.
   const std::vector<int>& scattered() const { return scattered_; }
   std::vector<Share> shares(const Sizes& sizes) const;
