@@ -107,10 +107,14 @@ Bounds::UnitKey Bounds::unit_key(const Sizes& sizes, const Share& share, Where w
           where};
 }
 
+/// @param lowered  for another order; null: none is
 std::shared_ptr<const UnitSums> Bounds::priced(const Sizes& sizes, const Share& share,
-                                               const RankGroups& groups) const {
+                                               const RankGroups& groups,
+                                               const UnitSums* lowered) const {
   const Strategy strategy = strategy_of(sizes, share);
-  auto table = std::make_shared<UnitTable>(task_, space_.chain(), strategy, groups);
+  auto table = lowered != nullptr
+                   ? std::make_shared<UnitTable>(task_, *lowered->table, groups)
+                   : std::make_shared<UnitTable>(task_, space_.chain(), strategy, groups);
   table->price_all(task_, strategy, kinds_);
   return std::make_shared<UnitSums>(task_, space_.chain(), std::move(table), kinds_, strategy);
 }
@@ -127,20 +131,22 @@ bool Bounds::as_usual(const UnitTable& table, const Sizes& sizes) {
 }
 
 const UnitSums& Bounds::units(const Sizes& sizes, const Share& share) {
-  const Where told = where(sizes);
+  const Where any{.places = {.tensor = 0, .context = 0, .expert = 0}};
+  const auto open = units_.find(unit_key(sizes, share, any));
+  if (!sizes.order && open != units_.end()) return *open->second;
+  const UnitKey told = unit_key(sizes, share, where(sizes));
   if (sizes.order) {
-    std::shared_ptr<const UnitSums>& place = units_[unit_key(sizes, share, told)];
-    if (!place) place = priced(sizes, share, facts(sizes).groups());
+    std::shared_ptr<const UnitSums>& place = units_[told];
+    const UnitSums* lowered = open == units_.end() ? nullptr : open->second.get();
+    if (!place) place = priced(sizes, share, facts(sizes).groups(), lowered);
     return *place;
   }
-  const Where any{.places = {.tensor = 0, .context = 0, .expert = 0}};
-  std::shared_ptr<const UnitSums>& place = units_[unit_key(sizes, share, any)];
-  if (place) return *place;
   RankGroups groups = facts(sizes).groups();
   groups.allow_any_order();
-  place = priced(sizes, share, groups);
-  if (as_usual(*place->table, sizes)) units_.emplace(unit_key(sizes, share, told), place);
-  return *place;
+  const auto made = priced(sizes, share, groups, nullptr);
+  units_.emplace(unit_key(sizes, share, any), made);
+  if (as_usual(*made->table, sizes)) units_.emplace(told, made);
+  return *made;
 }
 
 LayoutFacts& Bounds::facts(const Sizes& sizes) {

@@ -64,7 +64,7 @@ class Bounds {
   using UnitKey = std::tuple<int, int, int, std::int64_t, bool, bool, bool, Where>;
   static UnitKey unit_key(const Sizes& sizes, const Share& share, Where where);
   std::shared_ptr<const UnitSums> priced(const Sizes& sizes, const Share& share,
-                                         const RankGroups& groups) const;
+                                         const RankGroups& groups, const UnitSums* lowered) const;
   bool as_usual(const UnitTable& table, const Sizes& sizes);
 
   Duration update(std::int64_t own, std::int64_t fp8, std::size_t kind);

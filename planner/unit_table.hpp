@@ -25,6 +25,8 @@ class UnitTable {
   /// @throws Error(invalid_argument) naming the layer if tp, cp or ep cannot share it
   UnitTable(const Task& task, const UnitChain& chain, const Strategy& strategy,
             const RankGroups& groups);
+  /// The units of `lowered` where `groups` lie: only what exchanges take is another.
+  UnitTable(const Task& task, const UnitTable& lowered, const RankGroups& groups);
 
   /// By unit class, exchanges timed.
   const std::vector<UnitWork>& works() const { return works_; }

@@ -225,6 +225,10 @@ SearchVerdict judge_search(const Task& task) {
   const Plan all = plan(task, {.exhaustive = true});
   verdict.fits = found.best.has_value();
   verdict.violation = differing(found, all);
+  for (const Sizes& sizes : space.layouts()) {
+    verdict.ordered = verdict.ordered || space.orders(sizes).orders > 1;
+  }
+  verdict.unusual = found.best && found.best->strategy.order != RankOrder{};
   if (found.certificate.strategies != verdict.strategies) verdict.violation += "; miscounted";
   return verdict;
 }

@@ -14,7 +14,7 @@ namespace foreplan {
 /// Small tasks whose whole space can be simulated, by number: the same number gives the same task.
 ///
 /// Networks are GPTs of two to four layers, a mixture of experts, and chains of uneven layers; clusters have one
-/// to six devices of one or two kinds, with memory for everything, for some or for nothing.
+/// to four devices a node, of one or two kinds, with memory for everything, for some or for nothing.
 class SmallTasks {
  public:
   /// @param data  where `devices` lie
@@ -35,6 +35,8 @@ inline constexpr std::int64_t kMostSimulated = 1500;
 struct SearchVerdict {
   std::int64_t strategies = 0;  ///< more than kMostSimulated: not compared
   bool fits = false;
+  bool ordered = false;     ///< there are orders of ranks beside the usual
+  bool unusual = false;     ///< the plan's is another
   std::string violation{};  ///< empty: none
 };
 SearchVerdict judge_search(const Task& task);
