@@ -64,10 +64,7 @@ void held_chunks(const PipelineShape& shape, int stage, std::vector<std::int64_t
 }
 
 Bounds::Bounds(const Task& task, const StrategySpace& space)
-    : task_(task),
-      space_(space),
-      kinds_(device_kinds(task)),
-      node_devices_(task.cluster.node_groups().empty() ? 0 : node_facts(task.cluster).devices) {
+    : task_(task), space_(space), kinds_(device_kinds(task)), stretches_(stretches(task.model)) {
   const UnitChain& chain = space.chain();
   for (std::size_t i = 0; i < chain.units.size(); ++i) {
     const auto unit_class = static_cast<std::size_t>(chain.units[i]);
@@ -86,10 +83,14 @@ Bounds::Bounds(const Task& task, const StrategySpace& space)
 
 Bounds::Where Bounds::where(const Sizes& sizes) const {
   const RankLayout layout(strategy_of(sizes, {}));
-  if (node_devices_ > 0) return {.places = places_of(layout, node_devices_)};
+  const int node = node_devices(task_.cluster, sizes.devices());
+  if (node > 0) {
+    return {.reached = groups_reached(task_.cluster, sizes.devices()),
+            .places = places_of(layout, node)};
+  }
   const RankOrder order = sizes.order.value_or(RankOrder{});
   const bool last = order.dimensions.back() == Dimension::pp;
-  return {.places = {}, .order = order, .stages = last ? 0 : sizes.pp};
+  return {.order = order, .stages = last ? 0 : sizes.pp};
 }
 
 Bounds::UnitKey Bounds::unit_key(const Sizes& sizes, const Share& share, Where where) {
@@ -131,7 +132,8 @@ bool Bounds::as_usual(const UnitTable& table, const Sizes& sizes) {
 }
 
 const UnitSums& Bounds::units(const Sizes& sizes, const Share& share) {
-  const Where any{.places = {.tensor = 0, .context = 0, .expert = 0}};
+  const Where any{.reached = groups_reached(task_.cluster, sizes.devices()),
+                  .places = {.tensor = 0, .context = 0, .expert = 0}};
   const auto open = units_.find(unit_key(sizes, share, any));
   if (!sizes.order && open != units_.end()) return *open->second;
   const UnitKey told = unit_key(sizes, share, where(sizes));

@@ -6,6 +6,7 @@
 #include <tuple>
 #include <vector>
 
+#include "planner/branches.hpp"
 #include "planner/layout_facts.hpp"
 #include "planner/pipeline_schedule.hpp"
 #include "planner/space.hpp"
@@ -34,6 +35,9 @@ class Bounds {
   Duration of(const Sizes& sizes, const Share& share, const Course& course, const UnitSums& units,
               LayoutFacts& facts);
 
+  /// Of a strategy beside the tree (StrategySpace::apart()), from the same tables.
+  Duration of(const Strategy& apart);
+
   /// Whether some partition might fit: state and activations of all layers have room if each stage takes no
   /// more of the lightest layers than its device can hold.
   bool may_fit(const Sizes& sizes, const Share& share, const Course& course, const Keeping& keeping,
@@ -55,6 +59,7 @@ class Bounds {
   friend class StepBound;
   /// Where groups lie: on nodes that are alike; elsewhere, by the order that puts them there.
   struct Where {
+    int reached = 0;  ///< groups_reached()
     RankPlaces places{};
     std::optional<RankOrder> order{};
     int stages = 0;  ///< where other ranks lie behind them
@@ -86,7 +91,6 @@ class Bounds {
   std::vector<std::int32_t> layers_;         ///< units that are layers
   std::vector<std::int32_t> layers_before_;  ///< by unit: how many layers stand before it
   std::vector<std::int32_t> run_ends_;       ///< by unit: behind the last of its class in a row
-  int node_devices_ = 0;                     ///< 0: the cluster is not told in short
   std::map<UnitKey, std::shared_ptr<const UnitSums>> units_;
   std::map<std::tuple<int, int, int, int, std::vector<Where>>, LayoutFacts> facts_;
   std::map<Sizes, Devices> devices_;
@@ -94,6 +98,7 @@ class Bounds {
   std::map<std::tuple<const UnitSums*, Recompute, std::vector<std::size_t>>, BalancedPartition>
       by_time_;
   std::vector<std::int64_t> held_;
+  std::vector<Stretch> stretches_;
 };
 
 /// Chunks in flight at once on a stage, at some moment of every step of this shape, by chunk.

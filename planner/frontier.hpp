@@ -12,7 +12,7 @@ namespace foreplan {
 
 /// A set of strategies of a StrategySpace: all that share what is told so far.
 struct SearchNode {
-  enum class Level : std::uint8_t { share, stages, order, course, partition, leaf, scattered };
+  enum class Level : std::uint8_t { share, stages, order, course, partition, leaf, apart };
   Level level = Level::share;
   Sizes
       sizes{};  ///< at Level::share with the most stages; where order matters, told from Level::order on
@@ -26,7 +26,8 @@ struct SearchNode {
   std::shared_ptr<const Borders> borders{};
   const UnitSums* units = nullptr;
   LayoutFacts* facts = nullptr;
-  std::int64_t count = 1;  ///< strategies
+  std::int64_t count = 1;           ///< strategies
+  const Strategy* apart = nullptr;  ///< at Level::apart: of StrategySpace::apart()
 
   std::int64_t ways() const { return orders == nullptr ? 1 : std::ssize(*orders); }
 };

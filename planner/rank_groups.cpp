@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <numeric>
+#include <span>
 #include <vector>
 
 #include "planner/ceil_div.hpp"
@@ -47,10 +48,30 @@ NodeFacts facts_of(const NodeGroup& group, const Fabric& fabric) {
 
 }  // namespace
 
-NodeFacts node_facts(const Cluster& cluster) {
-  const std::vector<NodeGroup>& groups = cluster.node_groups();
+int groups_reached(const Cluster& cluster, int devices) {
+  int reached = 0;
+  for (const NodeGroup& group : cluster.node_groups()) {
+    if (devices <= 0) break;
+    devices -= group.nodes * group.devices_per_node;
+    ++reached;
+  }
+  return reached;
+}
+
+int node_devices(const Cluster& cluster, int devices) {
+  const int reached = groups_reached(cluster, devices);
+  int common = 0;
+  for (int g = 0; g < reached; ++g) {
+    common = std::gcd(common, cluster.node_groups()[static_cast<std::size_t>(g)].devices_per_node);
+  }
+  return common;
+}
+
+NodeFacts node_facts(const Cluster& cluster, int devices) {
+  const auto reached = static_cast<std::size_t>(groups_reached(cluster, devices));
+  const std::span groups(cluster.node_groups().data(), reached);
   NodeFacts facts = facts_of(groups.front(), cluster.fabric());
-  for (const NodeGroup& group : groups) {
+  for (const NodeGroup& group : groups.subspan(1)) {
     const NodeFacts other = facts_of(group, cluster.fabric());
     facts.devices = std::gcd(facts.devices, other.devices);
     facts.nics = std::min({facts.nics, other.nics, facts.devices});
@@ -97,7 +118,7 @@ RankGroups::RankGroups(const Cluster& cluster, const Strategy& strategy,
     reject(fmt::format("strategy: ep={} does not divide tp cp dp = {}", strategy.ep, block));
   }
   if (shorthand_) {
-    nodes_ = node_facts(cluster);
+    nodes_ = node_facts(cluster, strategy.devices());
     places_ = places_of(layout_, nodes_.devices);
   }
   data_ranks_ = layout_.data().size;

@@ -84,7 +84,12 @@ class RankGroups {
   std::array<std::vector<GroupPlacement>, 3> others_{};  ///< by Axis
 };
 
-/// The nodes of a cluster given in shorthand; of several kinds the slowest in each respect.
-NodeFacts node_facts(const Cluster& cluster);
+/// How many of the node groups of a cluster given in shorthand its first `devices` lie in; 0 of one given in full.
+int groups_reached(const Cluster& cluster, int devices);
+/// The nodes that the first `devices` of a cluster given in shorthand lie in; of several kinds the slowest in
+/// each respect. What lies behind them changes nothing.
+NodeFacts node_facts(const Cluster& cluster, int devices);
+/// Devices of these nodes; 0 of a cluster given in full.
+int node_devices(const Cluster& cluster, int devices);
 
 }  // namespace foreplan

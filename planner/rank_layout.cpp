@@ -133,6 +133,7 @@ RankPlaces places_of(const RankLayout& layout, int node_devices) {
   const int stride = layout.stride(Dimension::pp);
   const int pipeline = stride * layout.size(Dimension::pp);
   const bool last = pipeline == layout.devices();
+  if (layout.devices() <= node_devices) return places;
   if (!last && node_devices % pipeline == 0) return places;
   places.stage_stride = std::min(stride, node_devices);
   if (!last && stride < node_devices) places.pipeline_stride = pipeline % node_devices;

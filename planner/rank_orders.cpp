@@ -29,14 +29,12 @@ std::vector<RankOrder> candidates(const Strategy& sizes) {
 
 }  // namespace
 
-RankOrders::RankOrders(const Task& task)
-    : task_(task),
-      node_devices_(task.cluster.node_groups().empty() ? 0 : node_facts(task.cluster).devices),
-      alike_(device_kinds(task).size() == 1) {}
+RankOrders::RankOrders(const Task& task) : task_(task), alike_(device_kinds(task).size() == 1) {}
 
 OrderSets RankOrders::of(const Strategy& sizes) const {
   // All in one node, or each device a node of its own.
-  const bool flat = node_devices_ == 1 || sizes.devices() <= node_devices_;
+  const int node = node_devices(task_.cluster, sizes.devices());
+  const bool flat = node == 1 || sizes.devices() <= node;
   if (sizes.devices() == 1 || (alike_ && flat)) return {{{RankOrder{}}}, 1};
   OrderSets found;
   std::vector<std::vector<Seen>> known;  // by set
@@ -85,8 +83,9 @@ bool RankOrders::stand_for(const Strategy& sizes, const OrderSet& orders,
 RankOrders::Seen RankOrders::seen(Strategy strategy, const RankOrder& order) const {
   strategy.order = order;
   Seen seen;
-  if (node_devices_ > 0) {
-    seen.places = places_of(RankLayout(strategy), node_devices_);
+  const int node = node_devices(task_.cluster, strategy.devices());
+  if (node > 0) {
+    seen.places = places_of(RankLayout(strategy), node);
   } else {
     seen.met = met(strategy);
   }

@@ -55,8 +55,7 @@ class RankOrders {
   const GroupPlacement* one_of(GroupPlacement placement) const;
 
   const Task& task_;
-  int node_devices_ = 0;  ///< 0: the cluster is not told in short
-  bool alike_;            ///< devices are of one kind
+  bool alike_;  ///< devices are of one kind
   mutable std::vector<std::unique_ptr<const GroupPlacement>> distinct_;
   mutable std::map<std::vector<int>, const GroupPlacement*> groups_;
   mutable std::map<std::pair<int, int>, const GroupPlacement*> pairs_;

@@ -45,7 +45,8 @@ enum class Replication : std::uint8_t {
 inline constexpr std::array kReplications{Replication::ddp, Replication::dataparallel};
 std::string_view name(Replication replication);
 
-/// How a training step is laid out over devices; which device does what: RankLayout.
+/// How a training step is laid out over devices; which device does what: RankLayout. Of data-parallel rank d and
+/// branch rank b: device b + bp d.
 struct Strategy {
   int dp = 1;   ///< data-parallel ranks: each takes an equal share of the global batch
   int tp = 1;   ///< ranks that share each layer: W cut by columns, then by rows
@@ -53,6 +54,7 @@ struct Strategy {
   int vpp = 1;  ///< chunks a stage; with 1F1B more than one is interleaved
   int cp = 1;
   int ep = 1;
+  int bp = 1;  ///< devices that share a replica's layers, branches that stand side by side apart
   RankOrder order{};  ///< which ranks are neighbours
   /// Samples a rank works on at a time. Empty: its whole share of the global batch.
   std::optional<std::int64_t> micro_batch{};
@@ -64,11 +66,14 @@ struct Strategy {
   Offload offload = Offload::none;
   Replication replication = Replication::ddp;
   Schedule schedule = Schedule::one_f_one_b;
+  /// Layers before this one are shared by samples over the ranks of dp, this one and those behind it by
+  /// features (planner/layer_split.hpp). 0: all by samples.
+  int split_from = 0;
   /// Layers of each stage, of each virtual stage where these have chunks, the loss not counted. Empty: the
   /// planner's choice.
   std::vector<int> layers{};
 
-  int devices() const { return dp * tp * pp * cp; }
+  int devices() const { return dp * tp * pp * cp * bp; }
   /// Whether experts are dealt whole over the ranks of tp, cp and dp, rather than cut by tp and dealt over
   /// those of cp and dp: where ep does not divide these.
   bool deals_whole_experts() const { return ep > 1 && std::int64_t{cp} * dp % ep != 0; }

@@ -114,6 +114,9 @@ class Probe {
   int size_;
 };
 
+/// A node that nothing leads out of is the only one.
+bool alone(const NodeFacts& nodes) { return nodes.inter.bandwidth.bytes_per_s <= 0; }
+
 /// @param groups  that a node holds
 GroupPlacement placed(const NodeFacts& nodes, const GroupGrid& grid, int groups) {
   const Bandwidth nic = nodes.nic.bytes_per_s > 0 ? nodes.nic : nodes.inter.bandwidth;
@@ -135,13 +138,14 @@ GroupPlacement placed(const NodeFacts& nodes, const GroupGrid& grid, int groups)
 
 GroupPlacement placement_of(const NodeFacts& nodes, const GroupShape& shape) {
   check(nodes, shape);
-  const GroupGrid grid = grid_of(nodes.devices, shape);
+  const GroupGrid grid = alone(nodes) ? GroupGrid{shape.size, 1} : grid_of(nodes.devices, shape);
   const bool even = grid.nodes == 1 || grid.ranks_per_node * shape.stride == nodes.devices;
   return placed(nodes, grid, even ? std::min(shape.stride, nodes.devices) : nodes.devices);
 }
 
 GroupPlacement placement_of(const NodeFacts& nodes, const GroupGrid& grid) {
   check(nodes, {.size = grid.ranks()});
+  if (alone(nodes)) return placed(nodes, {grid.ranks(), 1}, 1);
   if (grid.ranks_per_node < 1 || nodes.devices % grid.ranks_per_node != 0) {
     reject(fmt::format("group placement: expected ranks that fill a node of {} devices, got {}",
                        nodes.devices, grid.ranks_per_node));
