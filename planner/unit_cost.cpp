@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "planner/overlap.hpp"
+#include "sim/kernel_model.hpp"
 
 namespace foreplan {
 namespace {
@@ -37,7 +38,7 @@ class UnitPricer {
     return cost_;
   }
 
-  /// Of the unit's time, exchanges and waits included, what its products take.
+  /// Of the unit's time, exchanges and waits included, that in which products multiply.
   double product_share() const {
     const Duration whole =
         cost_.whole_forward() + cost_.whole_backward_input() + cost_.backward_weight;
@@ -60,8 +61,9 @@ class UnitPricer {
     for (const Op& op : ops) {
       Duration kernel = kernel_time(op);
       if (op.product.batch > 0 && element_size(op.key.dtype).count < 4) {
+        const double multiplying = product_activity(op, pricing_.spec, kernel);
         kernel = scaled(kernel, slower_products_);
-        products_ += times * kernel;
+        products_ += times * scaled(kernel, multiplying);
       }
       sum += kernel + scaled(launch, op.launches);
     }
