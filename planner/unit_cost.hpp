@@ -42,6 +42,7 @@ struct UnitCost {
 /// Where a thread hands out the kernels (Stack::host_launch), a pass takes as long as that at least:
 ///
 ///   forward = max(kernels and exchanges, their number times host_launch), and backward likewise
+///             their sum where it waits for each kernel (Stack::blocking_launches)
 ///
 /// Products of 16 bits and less that keep a device busy run at the clock that its power limit allows
 /// (CostModel::product_slowdown), by the share of the unit's time that they take.

@@ -62,6 +62,16 @@ PublishedSource read_source(JsonObject object) {
   if (const auto sp = object.optional("sp")) source.sp = sp->boolean();
   if (const auto zero = object.optional("zero"))
     source.zero = static_cast<int>(zero->integer(0, 3));
+  if (const auto packed = object.optional("packed_tokens")) {
+    source.packed = packed->integer(1, 1'000'000);
+  }
+  source.recompute = text_or_empty(object, "recompute");
+  if (const auto every = object.optional("recompute_every")) {
+    source.recompute_every = static_cast<int>(every->integer(1, 1'000));
+  }
+  if (const auto vpp = object.optional("vpp")) {
+    source.vpp = static_cast<int>(vpp->integer(1, 1'000));
+  }
   if (const auto tied = object.optional("tied")) source.tied = tied->boolean();
   if (const auto positions = object.optional("positions")) {
     source.alibi = positions->text() == "alibi";
