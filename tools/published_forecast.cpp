@@ -267,7 +267,8 @@ PublishedForecast PublishedForecaster::forecast(const PublishedRow& row,
   Strategy strategy = published_strategy(row, facts, result.assumed);
   const std::int64_t megatron = strategy.tp > 1 ? kVocabularyRows * strategy.tp : 1;
   const std::int64_t padding = facts.vocabulary_multiple > 0 ? facts.vocabulary_multiple : megatron;
-  const OpGraph& model = model_of(row, facts, padding);
+  const OpGraph& model =
+      facts.vocabulary_cut ? model_of(row, facts, -strategy.tp) : model_of(row, facts, padding);
   const std::int64_t tokens = row.model.sequence.value_or(1);
   if (facts.recompute_every > 1) {
     const auto layers = static_cast<int>(model.block_count(BlockRole::layer));
