@@ -212,10 +212,10 @@ constexpr double kMemoryTolerance = 1.1;
 void PublishedForecaster::estimate(const Task& task, Strategy strategy,
                                    std::optional<Recompute> told, PublishedForecast& result) const {
   const PublishedRow& row = result.row;
+  if (!published_recompute(row, {})) result.assumed.push_back("recompute");
   if (told) {
     strategy.recompute = *told;
   } else {
-    result.assumed.push_back("recompute");
     strategy = row.hardware.gpu_memory_gb ? least_recomputed(task, strategy) : strategy;
   }
   const FoldedStep step(task, strategy);
