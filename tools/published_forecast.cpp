@@ -212,10 +212,10 @@ constexpr double kMemoryTolerance = 1.1;
 void PublishedForecaster::estimate(const Task& task, Strategy strategy,
                                    std::optional<Recompute> told, PublishedForecast& result) const {
   const PublishedRow& row = result.row;
+  if (!published_recompute(row, {})) result.assumed.push_back("recompute");
   if (told) {
     strategy.recompute = *told;
   } else {
-    result.assumed.push_back("recompute");
     strategy = row.hardware.gpu_memory_gb ? least_recomputed(task, strategy) : strategy;
   }
   const FoldedStep step(task, strategy);
@@ -267,7 +267,8 @@ PublishedForecast PublishedForecaster::forecast(const PublishedRow& row,
   Strategy strategy = published_strategy(row, facts, result.assumed);
   const std::int64_t megatron = strategy.tp > 1 ? kVocabularyRows * strategy.tp : 1;
   const std::int64_t padding = facts.vocabulary_multiple > 0 ? facts.vocabulary_multiple : megatron;
-  const OpGraph& model = model_of(row, facts, padding);
+  const OpGraph& model =
+      facts.vocabulary_cut ? model_of(row, facts, -strategy.tp) : model_of(row, facts, padding);
   const std::int64_t tokens = row.model.sequence.value_or(1);
   if (facts.recompute_every > 1) {
     const auto layers = static_cast<int>(model.block_count(BlockRole::layer));

@@ -58,6 +58,7 @@ PublishedSource read_source(JsonObject object) {
   if (const auto multiple = object.optional("vocabulary_multiple")) {
     source.vocabulary_multiple = multiple->integer(1, 1'000'000);
   }
+  if (const auto cut = object.optional("vocabulary_cut")) source.vocabulary_cut = cut->boolean();
   if (const auto dropout = object.optional("dropout")) source.dropout = dropout->boolean();
   if (const auto sp = object.optional("sp")) source.sp = sp->boolean();
   if (const auto zero = object.optional("zero"))

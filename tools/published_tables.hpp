@@ -45,7 +45,8 @@ struct PublishedSource {
   std::string stack;      ///< of models/stacks
   std::string profile{};  ///< of models/profiles, measured where the rows were; empty: none
   std::int64_t vocabulary_multiple =
-      0;  ///< the vocabulary is padded to; 0: as Megatron-LM with tp > 1
+      0;                        ///< the vocabulary is padded to; 0: as Megatron-LM with tp > 1
+  bool vocabulary_cut = false;  ///< what is left of it when tp does not divide it is left out
   bool dropout = false;
   bool sp = false;          ///< sequence parallel with tp > 1, where a row does not tell
   std::string recompute{};  ///< where a row does not tell, as rows tell it; empty: nobody does

@@ -148,7 +148,8 @@ TEST(KernelTime, IsLongerWhereRowsAreMisaligned) {
 // 26.22464 that count; a longer kernel multiplies less of its time, none more than all of it.
 TEST(ProductActivity, IsTheShareOfItsTimeThatAProductMultiplies) {
   const Op full = product({1, 256, 2560, 1000});
-  EXPECT_NEAR(product_activity(full, device(), kernel_time(full, device())), 26.2144 / 28.2144, 1e-6);
+  EXPECT_NEAR(product_activity(full, device(), kernel_time(full, device())), 26.2144 / 28.2144,
+              1e-6);
   EXPECT_NEAR(product_activity(full, device(), Duration(52428800)), 0.5, 1e-9);
   EXPECT_EQ(product_activity(full, device(), 1us), 1);
 }
