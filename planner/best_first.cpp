@@ -138,6 +138,7 @@ void Search::push(const Rank& rank, SearchNode node) {
 
 void Search::plant() {
   for (const Sizes& layout : space_.layouts()) {
+    const int fewest = space_.fewest_stages(layout);
     for (const Share& share : space_.shares(layout)) {
       SearchNode node{.level = Level::share,
                       .sizes = layout,
@@ -146,7 +147,7 @@ void Search::plant() {
                       .facts = &bounds_.facts(layout),
                       .count = 0};
       Duration least = Duration::max();
-      for (Sizes sizes = layout; sizes.pp >= space_.fewest_stages(layout); --sizes.pp) {
+      for (Sizes sizes = layout; sizes.pp >= fewest; --sizes.pp) {
         least = std::min(least, bounds_.of(sizes, share, *node.units));
         node.count += space_.count(sizes, share);
       }

@@ -81,7 +81,7 @@ Bounds::Bounds(const Task& task, const StrategySpace& space)
 
 const UnitSums& Bounds::units(const Sizes& sizes, const Share& share) {
   const bool adds_up = share.micro_batches > 1 && !share.sharded;
-  const UnitKey key{groups_reached(task_.cluster, sizes.devices()),
+  const UnitKey key{nodes_reached(task_.cluster, sizes.block(), sizes.pp),
                     sizes.tp,
                     sizes.cp,
                     sizes.ep,
@@ -100,7 +100,7 @@ const UnitSums& Bounds::units(const Sizes& sizes, const Share& share) {
 }
 
 LayoutFacts& Bounds::facts(const Sizes& sizes) {
-  const int reached = groups_reached(task_.cluster, sizes.devices());
+  const int reached = nodes_reached(task_.cluster, sizes.block(), sizes.pp);
   return facts_
       .try_emplace({reached, sizes.tp, sizes.cp, sizes.ep, sizes.dp}, task_, space_.chain(), sizes)
       .first->second;

@@ -48,21 +48,30 @@ NodeFacts facts_of(const NodeGroup& group, const Fabric& fabric) {
 
 }  // namespace
 
-int groups_reached(const Cluster& cluster, int devices) {
+int nodes_reached(const Cluster& cluster, int block, int stages) {
+  if (cluster.node_groups().empty()) return 0;
+  const int node = cluster.node_groups().front().devices_per_node;
+  std::int64_t left = std::int64_t{block} * stages;
+  if (left <= node && node % block != 0) return 0;
   int reached = 0;
   for (const NodeGroup& group : cluster.node_groups()) {
-    if (devices <= 0) break;
-    devices -= group.nodes * group.devices_per_node;
+    if (left <= 0) break;
+    left -= std::int64_t{group.nodes} * group.devices_per_node;
     ++reached;
   }
   return reached;
 }
 
-NodeFacts node_facts(const Cluster& cluster, int devices) {
-  const auto reached = static_cast<std::size_t>(groups_reached(cluster, devices));
-  const std::span groups(cluster.node_groups().data(), reached);
+NodeFacts node_facts(const Cluster& cluster, int block, int stages) {
+  const int reached = nodes_reached(cluster, block, stages);
+  const std::vector<NodeGroup>& groups = cluster.node_groups();
   NodeFacts facts = facts_of(groups.front(), cluster.fabric());
-  for (const NodeGroup& group : groups.subspan(1)) {
+  if (reached == 0) {
+    facts.devices -= facts.devices % block;
+    facts.nics = std::min(facts.nics, facts.devices);
+    return facts;
+  }
+  for (const NodeGroup& group : std::span(groups).first(static_cast<std::size_t>(reached))) {
     const NodeFacts other = facts_of(group, cluster.fabric());
     facts.devices = std::gcd(facts.devices, other.devices);
     facts.nics = std::min({facts.nics, other.nics, facts.devices});
@@ -104,7 +113,7 @@ RankGroups::RankGroups(const Cluster& cluster, const Strategy& strategy,
       tp_(strategy.tp),
       block_(strategy.tp * strategy.cp * strategy.dp),
       shorthand_(!cluster.node_groups().empty()) {
-  if (shorthand_) nodes_ = node_facts(cluster, strategy.devices());
+  if (shorthand_) nodes_ = node_facts(cluster, block_, strategy.pp);
   data_ranks_ = strategy.cp * strategy.dp;
   const bool whole = strategy.deals_whole_experts();
   if (whole && block_ % strategy.ep != 0) {

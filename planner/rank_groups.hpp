@@ -69,10 +69,12 @@ class RankGroups {
   GroupPlacement tensor_, context_, expert_, data_, expert_data_;
 };
 
-/// How many of the node groups of a cluster given in shorthand its first `devices` lie in; 0 of one given in full.
-int groups_reached(const Cluster& cluster, int devices);
-/// The nodes that the first `devices` of a cluster given in shorthand lie in; of several kinds the slowest in
-/// each respect. What lies behind them changes nothing.
-NodeFacts node_facts(const Cluster& cluster, int devices);
+/// Which nodes of a cluster given in shorthand `stages` of `block` devices each lie in, from the first on. What is
+/// equal here has equal NodeFacts, whatever the stages: the number of node groups (Cluster::node_groups()); 0 where
+/// all lie on one node that blocks do not divide, and of a cluster given in full.
+int nodes_reached(const Cluster& cluster, int block, int stages);
+/// These nodes; of several kinds the slowest in each respect. What lies behind them changes nothing. On one node
+/// as many devices as blocks may have, so that all groups lie inside.
+NodeFacts node_facts(const Cluster& cluster, int block, int stages);
 
 }  // namespace foreplan

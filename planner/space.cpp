@@ -145,13 +145,18 @@ void StrategySpace::add_layouts(const Split& split, const std::vector<std::int64
 }
 
 int StrategySpace::fewest_stages(const Sizes& layout) const {
-  const int reached = groups_reached(task_.cluster, layout.devices());
-  int before = 0;  // devices of the groups but the last
-  for (int g = 0; g + 1 < reached; ++g) {
-    const NodeGroup& group = task_.cluster.node_groups()[static_cast<std::size_t>(g)];
-    before += group.nodes * group.devices_per_node;
+  const auto reached = [&](int stages) {
+    return nodes_reached(task_.cluster, layout.block(), stages);
+  };
+  int fewest = 1, more = layout.pp;  // the answer is in [fewest, more]: more stages reach more
+  while (fewest < more) {
+    const int middle = (fewest + more) / 2;
+    if (reached(middle) == reached(layout.pp))
+      more = middle;
+    else
+      fewest = middle + 1;
   }
-  return before / (layout.tp * layout.cp * layout.dp) + 1;
+  return fewest;
 }
 
 void StrategySpace::find_layouts() {

@@ -14,7 +14,8 @@ namespace foreplan {
 /// How many ranks each dimension has.
 struct Sizes {
   int tp = 1, cp = 1, ep = 1, dp = 1, pp = 1;
-  int devices() const { return tp * cp * dp * pp; }
+  int block() const { return tp * cp * dp; }  ///< devices of a stage
+  int devices() const { return block() * pp; }
   /// As Strategy::deals_whole_experts().
   bool deals_whole_experts() const { return ep > 1 && std::int64_t{cp} * dp % ep != 0; }
   friend auto operator<=>(const Sizes&, const Sizes&) = default;
@@ -67,10 +68,10 @@ class StrategySpace {
   const std::shared_ptr<const UnitChain>& shared_chain() const { return chain_; }
 
   /// In lexicographic order, each with the most stages that its ranks can have; every number of stages from
-  /// fewest_stages() up to that is in the space. Where a cluster's nodes are of several kinds, there is a layout
-  /// for each kind that its last stages reach.
+  /// fewest_stages() up to that is in the space. There may be several that differ in
+  /// the nodes that their last stages reach.
   const std::vector<Sizes>& layouts() const { return layouts_; }
-  /// From here on up to `layout.pp` stages reach nodes of the same kinds (groups_reached()).
+  /// From here on up to `layout.pp` stages reach the same nodes (nodes_reached()).
   int fewest_stages(const Sizes& layout) const;
   /// Devices of PyTorch's DataParallel: every dp > 1 that divides the batch, where devices are alike.
   const std::vector<int>& scattered() const { return scattered_; }
