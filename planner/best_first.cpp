@@ -15,13 +15,10 @@ namespace {
 using Level = SearchNode::Level;
 
 Strategy strategy_of(const UnitChain& chain, const SearchNode& node) {
+  if (node.level == Level::apart) return *node.apart;
   const Sizes& sizes = node.sizes;
   Strategy strategy{.dp = sizes.dp, .tp = sizes.tp, .pp = sizes.pp, .cp = sizes.cp, .ep = sizes.ep};
   strategy.micro_batch = node.share.micro_batch;
-  if (node.level == Level::scattered) {
-    strategy.replication = Replication::dataparallel;
-    return strategy;
-  }
   strategy.sp = node.share.sp;
   strategy.vpp = node.course.vpp;
   strategy.schedule = node.course.schedule;
@@ -44,14 +41,15 @@ bool better(const Found& a, const Found& b) {
          std::tie(b.step_time, b.devices, b.job.strategy);
 }
 
-/// The best of each family of strategies that differ in their partition and in how many layers are
-/// recomputed.
+/// The best of each family of strategies that differ in their partition, in where they split and in how many
+/// layers are recomputed.
 class Board {
  public:
   void add(Found found) {
     Strategy family = found.job.strategy;
     family.layers.clear();
     if (family.recompute_layers) family.recompute_layers = 0;
+    if (family.split_from > 0) family.split_from = 1;
     const auto [place, fresh] = best_.try_emplace(std::move(family), found);
     if (!fresh && better(found, place->second)) place->second = std::move(found);
   }
@@ -83,7 +81,8 @@ class Search {
 
  private:
   void plant();
-  void plant_scattered();
+  void plant_apart();
+  bool surely_too_large(const Strategy& scattered);
   void grow();
   void expand(SearchNode node);
   void add_stages(SearchNode node);
@@ -155,26 +154,28 @@ void Search::plant() {
       push({least, layout.tp * layout.cp * layout.dp}, std::move(node));
     }
   }
-  plant_scattered();
+  plant_apart();
 }
 
-void Search::plant_scattered() {
-  for (const int dp : space_.scattered()) {
-    const Sizes sizes{.dp = dp};
-    const Share share{.micro_batch = task_.global_batch / dp, .micro_batches = 1};
-    const UnitSums& units = bounds_.units(sizes, share);
+/// PyTorch's DataParallel keeps everything on device 0.
+bool Search::surely_too_large(const Strategy& strategy) {
+  if (options_.exhaustive || strategy.replication != Replication::dataparallel) return false;
+  const UnitSums& units = bounds_.units({.dp = strategy.dp},
+                                        {.micro_batch = *strategy.micro_batch, .micro_batches = 1});
+  const std::int64_t parameters = units.dense.back() + units.expert.back();
+  const Bytes state =
+      parameters * (2 * element_size(task_.precision) + Bytes{4 * state_tensors(task_.optimizer)});
+  return state > task_.cluster.device(DeviceId{0}).memory;
+}
+
+void Search::plant_apart() {
+  for (const Strategy& strategy : space_.apart()) {
     ++certificate_.strategies;
-    const std::int64_t parameters = units.dense.back() + units.expert.back();
-    const Bytes state = parameters * (2 * element_size(task_.precision) +
-                                      Bytes{4 * state_tensors(task_.optimizer)});
-    if (state > task_.cluster.device(DeviceId{0}).memory && !options_.exhaustive) {
+    if (surely_too_large(strategy)) {
       ++certificate_.out_of_memory;
       continue;
     }
-    // The last unit holds the loss, which one device computes.
-    const WeightSums& whole = units.least[0].whole;
-    push({Duration{whole[whole.size() - 2]}, dp},
-         {.level = Level::scattered, .sizes = sizes, .share = share});
+    push({bounds_.of(strategy), strategy.devices()}, {.level = Level::apart, .apart = &strategy});
   }
 }
 
@@ -189,7 +190,7 @@ void Search::expand(SearchNode node) {
     case Level::partition:
       return add_leaves(std::move(node));
     case Level::leaf:
-    case Level::scattered:
+    case Level::apart:
       batch_.push_back(std::move(node));
   }
 }

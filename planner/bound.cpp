@@ -62,7 +62,7 @@ void held_chunks(const PipelineShape& shape, int stage, std::vector<std::int64_t
 }
 
 Bounds::Bounds(const Task& task, const StrategySpace& space)
-    : task_(task), space_(space), kinds_(device_kinds(task)) {
+    : task_(task), space_(space), kinds_(device_kinds(task)), stretches_(stretches(task.model)) {
   const UnitChain& chain = space.chain();
   for (std::size_t i = 0; i < chain.units.size(); ++i) {
     const auto unit_class = static_cast<std::size_t>(chain.units[i]);

@@ -5,6 +5,7 @@
 #include <tuple>
 #include <vector>
 
+#include "planner/branches.hpp"
 #include "planner/layout_facts.hpp"
 #include "planner/pipeline_schedule.hpp"
 #include "planner/space.hpp"
@@ -29,6 +30,9 @@ class Bounds {
   Duration of(const Sizes& sizes, const Share& share, const UnitSums& units);
   Duration of(const Sizes& sizes, const Share& share, const Course& course, const UnitSums& units,
               LayoutFacts& facts);
+
+  /// Of a strategy beside the tree (StrategySpace::apart()), from the same tables.
+  Duration of(const Strategy& apart);
 
   /// Whether some partition might fit: state and activations of all layers have room if each stage takes no
   /// more of the lightest layers than its device can hold.
@@ -75,6 +79,7 @@ class Bounds {
   std::map<std::tuple<const UnitSums*, Recompute, std::vector<std::size_t>>, BalancedPartition>
       by_time_;
   std::vector<std::int64_t> held_;
+  std::vector<Stretch> stretches_;
 };
 
 /// Chunks in flight at once on a stage, at some moment of every step of this shape, by chunk.

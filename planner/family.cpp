@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "planner/branches.hpp"
 #include "planner/divisors.hpp"
 #include "planner/replicas.hpp"
 #include "planner/stage_layout.hpp"
@@ -19,18 +20,31 @@ Layouts replicas(const Task& task, const Strategy& strategy) {
 
 Layouts scattered(const Task& task, int devices) {
   if (devices == 1) return one_of({});  // which runs the network as it is
-  if (!are_alike(task, devices)) {
-    return none_of(Obstacle::mixed_devices);
-  }
+  if (!are_alike(task, devices)) return none_of(Obstacle::mixed_devices);
   return replicas(task, {.dp = devices, .replication = Replication::dataparallel});
 }
 
 Layouts by_layers(const Task& task, int devices) {
   if (!task.model.flat()) return none_of(Obstacle::blocks);
-  if (task.cluster.specs().size() > 1 || !task.slow.empty()) {
-    return none_of(Obstacle::mixed_devices);
-  }
+  if (devices == 1) return one_of({});
+  if (!are_alike(task, devices)) return none_of(Obstacle::mixed_devices);
   return replicas(task, {.dp = devices});
+}
+
+Layouts branches(const Task& task, int devices) {
+  const int most = most_branches(stretches(task.model));
+  if (most == 1) return none_of(Obstacle::branches);
+  if (devices == 1) return one_of({});
+  if (!are_alike(task, devices)) return none_of(Obstacle::mixed_devices);
+  Layouts found;
+  for (const int bp : divisors(devices)) {
+    const int dp = devices / bp;
+    if (bp == 1 || bp > most || task.global_batch % dp != 0) continue;
+    found.strategies.push_back({.dp = dp, .bp = bp});
+  }
+  // So many devices no bp divides, or what is left for dp does not divide the batch.
+  if (found.strategies.empty()) found.obstacle = Obstacle::batch;
+  return found;
 }
 
 bool has_sequences(const OpGraph& model) {
@@ -129,6 +143,8 @@ std::string_view name(Family family) {
       return "tensor";
     case Family::layer_split:
       return "layer-split";
+    case Family::branches:
+      return "branches";
     case Family::context:
       return "context";
     case Family::expert:
@@ -167,6 +183,8 @@ std::string_view name(Obstacle obstacle) {
       return "sequence";
     case Obstacle::blocks:
       return "blocks";
+    case Obstacle::branches:
+      return "branches";
     case Obstacle::experts:
       return "experts";
     case Obstacle::mixed_devices:
@@ -196,6 +214,8 @@ Layouts layouts(const Task& task, Family family, int devices) {
       return tensor(task, devices);
     case Family::layer_split:
       return by_layers(task, devices);
+    case Family::branches:
+      return branches(task, devices);
     case Family::context:
       return context(task, devices);
     case Family::expert:

@@ -19,6 +19,7 @@ enum class Family : std::uint8_t {
   zero_3,         ///< parameters too (FSDP)
   tensor,         ///< inside layers; with sequence parallelism where there are sequences
   layer_split,    ///< convolutions by samples, the linear layers behind them by features
+  branches,       ///< branches of the network on devices of their own, and replicas of these
   context,        ///< along the sequence
   expert,         ///< data parallelism with the experts shared among replicas
   gpipe,          ///< stages; all forward, then all backward
@@ -30,8 +31,8 @@ enum class Family : std::uint8_t {
 inline constexpr std::array kFamilies{
     Family::ddp,         Family::dataparallel, Family::micro_batches, Family::zero_1,
     Family::zero_2,      Family::zero_3,       Family::tensor,        Family::layer_split,
-    Family::context,     Family::expert,       Family::gpipe,         Family::one_f_one_b,
-    Family::interleaved, Family::zero_bubble,  Family::hybrid};
+    Family::branches,    Family::context,      Family::expert,        Family::gpipe,
+    Family::one_f_one_b, Family::interleaved,  Family::zero_bubble,   Family::hybrid};
 /// One word, as `--families` takes it.
 std::string_view name(Family family);
 
@@ -46,6 +47,7 @@ enum class Obstacle : std::uint8_t {
   width,          ///< heads or features that the devices do not divide
   sequence,       ///< none, or one that they do not divide
   blocks,         ///< the network is made of them, and their layers are split alike
+  branches,       ///< none: no two layers that can be at work at once
   experts,        ///< none, or as many as they do not divide
   mixed_devices,  ///< forecast for devices that are alike only
   precision,      ///< one that not every device knows
@@ -63,7 +65,8 @@ struct Layouts {
 ///
 /// Interleaved: every number of chunks that shares the layers evenly (embedding and head counted as a
 /// layer each, or not), or two to four where none does. Expert: every number of ranks above one that
-/// divides the devices. Layer split: told as data parallelism, where it changes is not of the Strategy. Hybrid: none are listed, plan() has a space of its own.
+/// divides the devices. Branches: every bp from two to as many layers as can be at work at once that divides
+/// them. Layer split: where it changes is left open. Hybrid: none are listed, plan() has a space of its own.
 Layouts layouts(const Task& task, Family family, int devices);
 
 /// The micro-batches that a layout of the family may work on: of all that divide the share of a rank,

@@ -13,7 +13,7 @@ namespace {
 /// Ways to save memory, from none to the most.
 std::vector<Recompute> savers_of(const Task& task, const Strategy& strategy) {
   std::vector<Recompute> savers{Recompute::none};
-  if (strategy.replication == Replication::dataparallel) return savers;
+  if (is_apart(strategy)) return savers;
   const bool attention =
       std::any_of(task.model.layers().begin(), task.model.layers().end(),
                   [](const Layer& layer) { return layer.kind == LayerKind::attention; });
@@ -24,7 +24,7 @@ std::vector<Recompute> savers_of(const Task& task, const Strategy& strategy) {
 
 /// Parameters, gradients and optimizer state of the fullest device, at least.
 Bytes least_state(const Task& task, const Strategy& s) {
-  const double mine = static_cast<double>(task.model.parameter_count()) / s.tp / s.pp / s.ep;
+  const double mine = static_cast<double>(task.model.parameter_count()) / s.tp / s.pp / s.ep / s.bp;
   const auto replicas = static_cast<double>(s.dp) * s.cp;
   const auto share = [&](int zero) { return s.zero >= zero ? mine / replicas : mine; };
   const double master = task.stack.keeps_master(task.precision) ? 4 : 0;
@@ -69,7 +69,7 @@ class MemberSearch {
       member_.obstacle = found.obstacle;
       return finished();
     }
-    if (family_ == Family::layer_split) {
+    if (family_ == Family::layer_split && devices > 1) {
       split_layers(devices);
       return finished();
     }
@@ -135,7 +135,7 @@ class MemberSearch {
     devices_ = devices;
     const std::vector<LayerId> places = split_places(task_.model);
     for (const std::int64_t size : micro_batches_of(family_, task_.global_batch / devices)) {
-      const LayerSplit split(task_, devices, size);
+      const LayerSplit split(task_, {.dp = devices, .micro_batch = size});
       for (const LayerId from : places) {
         try {
           keep(split.estimate(from), task_.model.layer(from).name);

@@ -16,6 +16,10 @@ Strategy completed(const Task& task, Strategy strategy, const UnitChain& chain) 
   if (strategy.replication != Replication::ddp) {
     reject(fmt::format("strategy: replication={} is not folded", name(strategy.replication)));
   }
+  if (strategy.bp != 1) reject(fmt::format("strategy: bp={} is not folded", strategy.bp));
+  if (strategy.split_from != 0) {
+    reject(fmt::format("strategy: split_from={} is not folded", strategy.split_from));
+  }
   const BatchSplit batch = split_batch(strategy, task.global_batch);
   strategy.micro_batch = batch.micro_batch;
   const PipelineShape shape = pipeline_shape(strategy, static_cast<int>(batch.micro_batches));

@@ -4,8 +4,10 @@
 #include <set>
 #include <tuple>
 
+#include "planner/branches.hpp"
 #include "planner/divisors.hpp"
 #include "planner/folded_step.hpp"
+#include "planner/layer_split.hpp"
 #include "planner/rank_groups.hpp"
 #include "planner/replicas.hpp"
 #include "planner/step_check.hpp"
@@ -166,9 +168,34 @@ void StrategySpace::find_layouts() {
     if (seen.insert({split.tp, split.cp, split.ep}).second) add_layouts(split, replicas);
   }
   std::sort(layouts_.begin(), layouts_.end());
-  for (const std::int64_t dp : replicas) {
-    const int ranks = static_cast<int>(dp);
-    if (ranks > 1 && are_alike(task_, ranks)) scattered_.push_back(ranks);
+  find_apart(replicas);
+}
+
+void StrategySpace::find_apart(const std::vector<std::int64_t>& replicas) {
+  std::vector<LayerId> places = split_places(task_.model);
+  if (places.size() > kMostSplitPlaces)
+    places.erase(places.begin(), places.end() - kMostSplitPlaces);
+  const int branches = most_branches(stretches(task_.model));
+  for (const std::int64_t ranks : replicas) {
+    const int dp = static_cast<int>(ranks);
+    if (!are_alike(task_, dp)) continue;
+    const std::int64_t share = task_.global_batch / dp;
+    std::vector<std::int64_t> sizes = divisors(share, share);
+    std::erase_if(sizes, [&](std::int64_t size) { return share / size > kMostMicroBatches; });
+    if (dp > 1) {
+      apart_.push_back({.dp = dp, .micro_batch = share, .replication = Replication::dataparallel});
+    }
+    for (const LayerId from : places) {
+      if (dp == 1 || !shares_from(task_.model, from, dp)) continue;
+      for (const std::int64_t size : sizes) {
+        apart_.push_back({.dp = dp, .micro_batch = size, .split_from = static_cast<int>(from)});
+      }
+    }
+    for (int bp = 2; bp <= std::min(branches, devices_ / dp) && are_alike(task_, dp * bp); ++bp) {
+      for (const std::int64_t size : sizes) {
+        apart_.push_back({.dp = dp, .bp = bp, .micro_batch = size});
+      }
+    }
   }
 }
 
@@ -262,7 +289,7 @@ std::int64_t StrategySpace::count(const Sizes& sizes, const Share& share) const 
 }
 
 std::int64_t StrategySpace::count() const {
-  std::int64_t all = std::ssize(scattered_);
+  std::int64_t all = std::ssize(apart_);
   for (Sizes sizes : layouts_) {
     const std::vector<Share> each = shares(sizes);
     for (const int fewest = fewest_stages(sizes); sizes.pp >= fewest; --sizes.pp) {

@@ -51,13 +51,16 @@ constexpr bool moves_activations(const Keeping& keeping) {
   return keeping.offload == Offload::activations || keeping.offload == Offload::all;
 }
 
+inline constexpr std::size_t kMostSplitPlaces = 64;
+
 /// Every strategy that a search looks at, as a tree:
 ///
 ///   sizes (tp, cp, ep, dp, pp) > share (micro-batch, sp, zero below 2 or not) > course (schedule, vpp,
 ///     recomputation) > a partition into virtual stages, and how many layers are recomputed
 ///     > keeping (zero, offload)
 ///
-/// docs/planner.md tells what is in it and what is not. All of it can be laid out (FoldedStep).
+/// and, beside the tree, those that have steps of their own kind (is_apart()). docs/planner.md tells what is in
+/// it and what is not. All of it can be laid out.
 class StrategySpace {
  public:
   /// @param devices  to use at most
@@ -73,8 +76,12 @@ class StrategySpace {
   const std::vector<Sizes>& layouts() const { return layouts_; }
   /// From here on up to `layout.pp` stages reach the same nodes (nodes_reached()).
   int fewest_stages(const Sizes& layout) const;
-  /// Devices of PyTorch's DataParallel: every dp > 1 that divides the batch, where devices are alike.
-  const std::vector<int>& scattered() const { return scattered_; }
+  /// Beside the tree, complete, where the devices used are alike: with every dp > 1 that divides the batch
+  ///   PyTorch's DataParallel
+  ///   a split by layers, every micro-batch and place (split_places()) that its ranks can share, of more than
+  ///     kMostSplitPlaces the last ones
+  ///   and with every dp, bp from 2 to as many layers as can be at work at once, every micro-batch.
+  const std::vector<Strategy>& apart() const { return apart_; }
   std::vector<Share> shares(const Sizes& sizes) const;
   std::vector<Course> courses(const Sizes& sizes, const Share& share) const;
   const std::vector<Keeping>& keepings(const Sizes& sizes, const Share& share) const {
@@ -101,6 +108,7 @@ class StrategySpace {
   bool lowers(const Split& split);
   void find_keepings();
   void find_layouts();
+  void find_apart(const std::vector<std::int64_t>& replicas);
   std::int64_t courses_count(int pp, bool chunks) const;
   bool takes(const Sizes& sizes, bool sp) const;
   void add_layouts(const Split& split, const std::vector<std::int64_t>& replicas);
@@ -112,7 +120,7 @@ class StrategySpace {
   bool attention_ = false;
   std::vector<Split> splits_;
   std::vector<Sizes> layouts_;
-  std::vector<int> scattered_;
+  std::vector<Strategy> apart_;
   /// Of one replica; of more, zero below 2, and others.
   using KeepingLists = std::array<std::vector<Keeping>, 3>;
   std::array<KeepingLists, 2>

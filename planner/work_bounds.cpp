@@ -79,8 +79,8 @@ Duration WorkBounds::checked_bound(const Strategy& strategy) const {
   const BatchSplit batch = split_batch(strategy, task_.global_batch);
   const PipelineShape shape = pipeline_shape(strategy, static_cast<int>(batch.micro_batches));
   const auto chunks = virtual_stages(strategy, shape.virtual_stages());
-  const bool bounds = alike_ && !is_lowered(task_, strategy);
-  return bounds ? pipeline_bound(shape, chunks) : Duration::zero();
+  const bool bounds = alike_ && !is_lowered(task_, strategy) && strategy.split_from == 0;
+  return bounds ? pipeline_bound(shape, chunks) / strategy.bp : Duration::zero();
 }
 
 std::vector<int> WorkBounds::usual_layers(int parts) const {

@@ -100,7 +100,7 @@ TEST(BestMember, SplitsLayersWhereItIsBest) {
   std::string from;
   for (const std::int64_t size : {1, 2, 4, 8, 16, 32, 64}) {
     for (const LayerId id : split_places(alexnet)) {
-      const Duration step = LayerSplit(task, 4, size).estimate(id).step_time;
+      const Duration step = LayerSplit(task, {.dp = 4, .micro_batch = size}).estimate(id).step_time;
       if (step < least) from = alexnet.layer(id).name;
       least = std::min(least, step);
     }

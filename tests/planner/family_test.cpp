@@ -51,6 +51,20 @@ TEST(Layouts, AreOneDimension) {
   EXPECT_EQ(only(Family::gpipe), (Strategy{.pp = 4, .schedule = Schedule::gpipe}));
 }
 
+// Two branches read the samples: bp = 2, and the rest are replicas.
+TEST(Layouts, OfBranchesAreReplicasOfTheirDevices) {
+  const OpGraph branches = every_kind(8);
+  const Layouts found = layouts(task_of(branches, 24), Family::branches, 8);
+  ASSERT_EQ(found.strategies.size(), 1U);
+  EXPECT_EQ(found.strategies.front(), (Strategy{.dp = 4, .bp = 2}));
+  EXPECT_EQ(layouts(task_of(branches, 2), Family::branches, 8).obstacle, Obstacle::batch);
+  for (const int devices : {1, 8}) {
+    EXPECT_EQ(layouts(task_of(kGpt, 24), Family::branches, devices).obstacle, Obstacle::branches);
+  }
+  const OpGraph chain = mlp({8, 8, 8});
+  EXPECT_EQ(layouts(task_of(chain, 24), Family::branches, 2).obstacle, Obstacle::branches);
+}
+
 // 12 layers on 2 stages: 2, 3 and 6 chunks share them evenly; 14, with both ends counted, 7 chunks of one,
 // which are more than the 12 layers.
 TEST(Layouts, InterleaveChunksThatShareTheLayers) {

@@ -167,6 +167,19 @@ class Walk {
   int recomputed_ = 0;
 };
 
+/// A strategy beside the tree.
+BoundVerdict judge_apart(const Task& task, Bounds& bounds, const Strategy& strategy) {
+  const Estimate exact = estimate(task, strategy);
+  const Duration bound = bounds.of(strategy);
+  BoundVerdict verdict{.fits = exact.feasible,
+                       .tightness = seconds(bound) / seconds(exact.step_time)};
+  if (bound > exact.step_time) {
+    verdict.violation = fmt::format("apart: bound {} ps, step {} ps; {}", bound.count(),
+                                    exact.step_time.count(), format(strategy));
+  }
+  return verdict;
+}
+
 }  // namespace
 
 SmallTasks::SmallTasks(const std::filesystem::path& data) : clusters_(small_clusters(data)) {
@@ -233,6 +246,11 @@ std::vector<BoundVerdict> judge_bounds(const StepSource& source, std::uint64_t n
     Dice dice(number);
     for (int i = 0; i < walks; ++i) {
       verdicts.push_back(Walk(dice, task, space, bounds).go());
+    }
+    const std::vector<Strategy>& apart = space.apart();
+    for (int i = 0; i < walks / 10 && !apart.empty(); ++i) {
+      const auto any = static_cast<std::size_t>(dice.below(std::ssize(apart)));
+      verdicts.push_back(judge_apart(task, bounds, apart[any]));
     }
   } catch (const Error& error) {
     // A task that nobody can plan: no such slow device, no peak at the precision.

@@ -145,5 +145,21 @@ TEST(EstimateCommand, ForecastsPytorchsDataParallel) {
   EXPECT_GT(step("dp=16,replication=dataparallel"), step("dp=16"));
 }
 
+TEST(EstimateCommand, ForecastsWhatHasStepsOfItsOwnKind) {
+  const auto told = [](const char* model, const char* strategy) {
+    return run_command({"estimate", model, "--cluster", "dgx-a100", "--global-batch", "8",
+                        "--precision", "bf16", "--strategy", strategy, "--json"});
+  };
+  const auto branches = expect_done(told("inception-v3", "dp=2,bp=2")).json();
+  EXPECT_EQ(branches["strategy"]["bp"], 2);
+  EXPECT_LT(branches["step_time_s"].get<double>(),
+            expect_done(told("inception-v3", "dp=2")).json()["step_time_s"].get<double>());
+  const auto split = expect_done(told("alexnet", "dp=8,split_from=15")).json();
+  EXPECT_EQ(split["strategy"]["split_from"], 15);
+  EXPECT_LT(split["step_time_s"].get<double>(),
+            expect_done(told("alexnet", "dp=8")).json()["step_time_s"].get<double>());
+  expect_complaint(told("gpt2", "bp=2"), 2, {"strategy: bp=2: gpt2 is made of blocks"});
+}
+
 }  // namespace
 }  // namespace foreplan
