@@ -2,6 +2,7 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <tuple>
 #include <vector>
 
@@ -23,9 +24,12 @@ class Bounds {
   /// @param task   folded_task(); it and the space must outlive this
   Bounds(const Task& task, const StrategySpace& space);
 
-  /// Lowered and priced units of a share; made when first asked for.
+  /// Lowered and priced units of a share; made when first asked for. Where the order of ranks is not told, each
+  /// exchange takes the least that it takes under any.
   const UnitSums& units(const Sizes& sizes, const Share& share);
   LayoutFacts& facts(const Sizes& sizes);
+  /// The least of what they are under these orders.
+  LayoutFacts& facts(const Sizes& sizes, const OrderSet& orders);
 
   Duration of(const Sizes& sizes, const Share& share, const UnitSums& units);
   Duration of(const Sizes& sizes, const Share& share, const Course& course, const UnitSums& units,
@@ -39,9 +43,8 @@ class Bounds {
   bool may_fit(const Sizes& sizes, const Share& share, const Course& course, const Keeping& keeping,
                const UnitSums& units, LayoutFacts& facts);
 
-  /// Partitions that a node's family names; see PartitionSpace.
-  std::vector<Borders> partitions(const Sizes& sizes, const Share& share, const Course& course,
-                                  const UnitSums& units);
+  /// Partitions that a node's family names; see PartitionSpace. Whatever the order of ranks, those of the usual.
+  std::vector<Borders> partitions(const Sizes& sizes, const Share& share, const Course& course);
 
   /// What a device of each stage may hold: the least of all replicas'.
   struct Devices {
@@ -49,13 +52,29 @@ class Bounds {
     std::vector<Bytes> capacity;                     ///< by stage, the context not counted
   };
   const Devices& devices(const Sizes& sizes);
+  /// Of devices.
+  std::size_t kinds() const { return kinds_.size(); }
 
  private:
   friend class StepBound;
-  using UnitKey = std::tuple<int, int, int, int, std::int64_t, bool, bool, bool>;
+  /// Where groups lie: on nodes that are alike; elsewhere, by the order that puts them there.
+  struct Where {
+    int reached = 0;  ///< groups_reached()
+    RankPlaces places{};
+    std::optional<RankOrder> order{};
+    int stages = 0;  ///< where other ranks lie behind them
+    friend auto operator<=>(const Where&, const Where&) = default;
+  };
+  Where where(const Sizes& sizes) const;
+  using UnitKey = std::tuple<int, int, int, std::int64_t, bool, bool, bool, Where>;
+  static UnitKey unit_key(const Sizes& sizes, const Share& share, Where where);
+  std::shared_ptr<const UnitSums> priced(const Sizes& sizes, const Share& share,
+                                         const RankGroups& groups, const UnitSums* lowered) const;
+  bool as_usual(const UnitTable& table, const Sizes& sizes);
 
   Duration update(std::int64_t own, std::int64_t fp8, std::size_t kind);
   std::int64_t heaviest(const Sizes& sizes, const UnitSums& units, Recompute recompute);
+  double slowest_replica(const Sizes& sizes, const UnitSums& units, Recompute recompute);
   std::int64_t hops(const Sizes& sizes, const Share& share, int vpp, const UnitSums& units,
                     LayoutFacts& facts) const;
   std::int64_t last_stage(const Sizes& sizes, const Course& course, std::int64_t m,
@@ -72,9 +91,9 @@ class Bounds {
   std::vector<std::int32_t> layers_;         ///< units that are layers
   std::vector<std::int32_t> layers_before_;  ///< by unit: how many layers stand before it
   std::vector<std::int32_t> run_ends_;       ///< by unit: behind the last of its class in a row
-  std::map<UnitKey, std::unique_ptr<UnitSums>> units_;
-  std::map<std::tuple<int, int, int, int, int>, LayoutFacts> facts_;
-  std::map<std::tuple<int, int, int>, Devices> devices_;
+  std::map<UnitKey, std::shared_ptr<const UnitSums>> units_;
+  std::map<std::tuple<int, int, int, int, std::vector<Where>>, LayoutFacts> facts_;
+  std::map<Sizes, Devices> devices_;
   std::map<std::tuple<std::int64_t, std::int64_t, std::size_t>, Duration> updates_;
   std::map<std::tuple<const UnitSums*, Recompute, std::vector<std::size_t>>, BalancedPartition>
       by_time_;

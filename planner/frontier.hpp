@@ -12,12 +12,15 @@ namespace foreplan {
 
 /// A set of strategies of a StrategySpace: all that share what is told so far.
 struct SearchNode {
-  enum class Level : std::uint8_t { share, stages, course, partition, leaf, apart };
+  enum class Level : std::uint8_t { share, stages, order, course, partition, leaf, apart };
   Level level = Level::share;
-  Sizes sizes{};  ///< at Level::share with the most stages
+  Sizes
+      sizes{};  ///< at Level::share with the most stages; where order matters, told from Level::order on
   Share share{};
   Course course{};
   std::uint32_t keepings = 0;  ///< at Level::partition: of StrategySpace::keepings(), a bit each
+  const OrderSet* orders =
+      nullptr;  ///< from Level::order on: of ranks; null: the one that `sizes` tell
   Keeping keeping{};
   int recomputed = 0;  ///< layers of each virtual stage; at Level::partition: or more
   std::shared_ptr<const Borders> borders{};
@@ -25,6 +28,8 @@ struct SearchNode {
   LayoutFacts* facts = nullptr;
   std::int64_t count = 1;           ///< strategies
   const Strategy* apart = nullptr;  ///< at Level::apart: of StrategySpace::apart()
+
+  std::int64_t ways() const { return orders == nullptr ? 1 : std::ssize(*orders); }
 };
 
 /// What a node is worth: its bound, then its devices.

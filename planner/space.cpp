@@ -16,6 +16,10 @@
 namespace foreplan {
 namespace {
 
+Strategy strategy_of(const Sizes& sizes) {
+  return {.dp = sizes.dp, .tp = sizes.tp, .pp = sizes.pp, .cp = sizes.cp, .ep = sizes.ep};
+}
+
 void add_divisors(std::set<int>& found, std::int64_t number, int most) {
   for (const std::int64_t d : divisors(number, most)) found.insert(static_cast<int>(d));
 }
@@ -65,7 +69,10 @@ Recompute recompute_of(Again again) {
 }
 
 StrategySpace::StrategySpace(const Task& task, std::shared_ptr<const UnitChain> chain, int devices)
-    : task_(task), chain_(std::move(chain)), devices_(std::min(devices, task.cluster.devices())) {
+    : task_(task),
+      chain_(std::move(chain)),
+      devices_(std::min(devices, task.cluster.devices())),
+      distinct_orders_(task) {
   check_step(task, {});
   split_batch({.micro_batch = 1, .layers = {}}, 1);
   const auto& layers = task.model.layers();
@@ -147,18 +154,13 @@ void StrategySpace::add_layouts(const Split& split, const std::vector<std::int64
 }
 
 int StrategySpace::fewest_stages(const Sizes& layout) const {
-  const auto reached = [&](int stages) {
-    return nodes_reached(task_.cluster, layout.block(), stages);
-  };
-  int fewest = 1, more = layout.pp;  // the answer is in [fewest, more]: more stages reach more
-  while (fewest < more) {
-    const int middle = (fewest + more) / 2;
-    if (reached(middle) == reached(layout.pp))
-      more = middle;
-    else
-      fewest = middle + 1;
+  const int reached = groups_reached(task_.cluster, layout.devices());
+  int before = 0;  // devices of the groups but the last
+  for (int g = 0; g + 1 < reached; ++g) {
+    const NodeGroup& group = task_.cluster.node_groups()[static_cast<std::size_t>(g)];
+    before += group.nodes * group.devices_per_node;
   }
-  return fewest;
+  return before / (layout.tp * layout.cp * layout.dp) + 1;
 }
 
 void StrategySpace::find_layouts() {
@@ -242,6 +244,19 @@ std::vector<Course> StrategySpace::courses(const Sizes& sizes, const Share& shar
   return found;
 }
 
+const OrderSets& StrategySpace::orders(const Sizes& sizes) const {
+  Sizes key = sizes;
+  key.order.reset();
+  const auto [place, fresh] = orders_.try_emplace(key);
+  if (fresh) place->second = distinct_orders_.of(strategy_of(sizes));
+  return place->second;
+}
+
+bool StrategySpace::stand_for(const Sizes& sizes, const OrderSet& orders,
+                              const RankOrder& other) const {
+  return distinct_orders_.stand_for(strategy_of(sizes), orders, other);
+}
+
 const PartitionSpace& StrategySpace::partitions(int pp, int vpp) const {
   const std::pair key{pp * vpp, vpp > 1};
   const auto found = partitions_.find(key);
@@ -293,7 +308,8 @@ std::int64_t StrategySpace::count() const {
   for (Sizes sizes : layouts_) {
     const std::vector<Share> each = shares(sizes);
     for (const int fewest = fewest_stages(sizes); sizes.pp >= fewest; --sizes.pp) {
-      for (const Share& share : each) all += count(sizes, share);
+      const std::int64_t ways = orders(sizes).orders;
+      for (const Share& share : each) all += ways * count(sizes, share);
     }
   }
   return all;

@@ -31,7 +31,7 @@ Cluster nodes(int count, Duration setup, Bandwidth flow = {}) {
 }
 
 TEST(NodeFacts, TellWhatIsReached) {
-  const NodeFacts facts = node_facts(nodes(2, 14us), 8, 2);
+  const NodeFacts facts = node_facts(nodes(2, 14us), 16);
   EXPECT_EQ(facts.intra.bandwidth, 80_GBps);
   EXPECT_EQ(facts.intra.setup, 14us);
   EXPECT_EQ(facts.inter.bandwidth, 10_GBps);
@@ -55,25 +55,13 @@ TEST(NodeFacts, AreThoseOfTheNodesThatAreReached) {
   slow.intra->bandwidth = 10_GBps;
   parts.node_groups.push_back(slow);
   const Cluster cluster("both", parts);
-  EXPECT_EQ(nodes_reached(cluster, 1, 1), 1);
-  EXPECT_EQ(nodes_reached(cluster, 4, 4), 1);
-  EXPECT_EQ(nodes_reached(cluster, 1, 17), 2);
-  EXPECT_EQ(node_facts(cluster, 4, 4).devices, 8);
-  EXPECT_EQ(node_facts(cluster, 4, 4).intra.bandwidth, 80_GBps);
-  EXPECT_EQ(node_facts(cluster, 1, 17).devices, 4);
-  EXPECT_EQ(node_facts(cluster, 1, 17).intra.bandwidth, 8_GBps);
-}
-
-// Three devices do not divide a node of eight: two stages of them, and all groups, lie on it still; a third does
-// not, and then groups of three are taken as lying apart.
-TEST(NodeFacts, KeepOnOneNodeWhatFitsThere) {
-  const Cluster cluster = nodes(2, {});
-  EXPECT_EQ(nodes_reached(cluster, 3, 2), 0);
-  EXPECT_EQ(nodes_reached(cluster, 3, 3), 1);
-  const RankGroups inside(cluster, {.dp = 3, .pp = 2}), across(cluster, {.dp = 3, .pp = 3});
-  EXPECT_EQ(inside.data().grid.nodes, 1);
-  EXPECT_EQ(inside.stages(0, 1).grid.nodes, 1);
-  EXPECT_EQ(across.data().grid.nodes, 3);
+  EXPECT_EQ(groups_reached(cluster, 1), 1);
+  EXPECT_EQ(groups_reached(cluster, 16), 1);
+  EXPECT_EQ(groups_reached(cluster, 17), 2);
+  EXPECT_EQ(node_facts(cluster, 16).devices, 8);
+  EXPECT_EQ(node_facts(cluster, 16).intra.bandwidth, 80_GBps);
+  EXPECT_EQ(node_facts(cluster, 17).devices, 4);
+  EXPECT_EQ(node_facts(cluster, 17).intra.bandwidth, 8_GBps);
 }
 
 // A message alone reaches 3 GB/s of a NIC's 10: stages of 8 send one a NIC, and a ring of 16 goes by 8.
@@ -82,7 +70,7 @@ TEST(RankGroups, LimitWhatAProtocolLimits) {
   const RankGroups groups(limited, {.tp = 8, .pp = 2});
   EXPECT_EQ(groups.stage_hop(0, 1, Bytes{3'000'000}), 1020us);
   const RankGroups wide(limited, {.dp = 16});
-  EXPECT_EQ(node_facts(limited, 16, 1).nic, 10_GBps);
+  EXPECT_EQ(node_facts(limited, 16).nic, 10_GBps);
   // 15/16 of 1.6 GB at 8 x 3 GB/s are 62.5 ms; 14 hops inside, one across: 20 us; setup 14 us.
   EXPECT_EQ(wide.time(CollectiveKind::all_gather, Bytes{1'600'000'000}, wide.data()), 62'534us);
 }
