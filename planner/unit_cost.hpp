@@ -42,6 +42,7 @@ struct UnitCost {
 /// Where a thread hands out the kernels (Stack::host_launch), a pass takes as long as that at least:
 ///
 ///   forward = max(kernels and exchanges, their number times host_launch), and backward likewise
+///             their sum where it waits for each kernel (Stack::blocking_launches)
 ///
 /// where it runs ahead of the device. Where it does not, kernel i ends at
 ///
@@ -55,6 +56,9 @@ struct UnitCost {
 /// pipelines tensor parallelism, the others go in tp parts, each beside the products (forward, or the gradients of
 /// the input) of another part: E/tp stays exposed, the rest as far as it outlasts (tp-1)/tp of the products; their
 /// copies hold no multiprocessors.
+///
+/// Rows on their way to experts and back (overlap_experts): forward beside what another micro-batch computes backward,
+/// backward beside what it computes forward, shared evenly among the exchanges of the pass.
 ///
 /// A unit that was measured whole takes what was measured, of which each of its layers, and backward of each the
 /// gradients of the weights, take the share that their matrix FLOPs are. No host holds it up beyond that.

@@ -76,6 +76,12 @@ TEST(StackFile, TellsWhatItsKernelsFuse) {
   EXPECT_EQ(usual.flash_attention, 0);
 }
 
+TEST(StackFile, TellsHowItRunsExperts) {
+  const Stack stack = read(R"(, "overlap_experts": true, "fused_experts": true)");
+  EXPECT_TRUE(stack.overlap_experts && stack.kernels.fused_experts);
+  EXPECT_FALSE(read("").overlap_experts || read("").kernels.fused_experts);
+}
+
 TEST(StackFile, TellsWhatItsHostTakes) {
   const Stack stack = read(R"(, "host_launch_s": 5e-6, "host_step_s": 0.25)");
   EXPECT_EQ(stack.host_launch, std::chrono::microseconds(5));
@@ -86,6 +92,22 @@ TEST(StackFile, TellsWhatItsHostTakes) {
   EXPECT_THAT(complaint(R"(, "host_launch_s": -1)"), HasSubstr("/host_launch_s: expected"));
   EXPECT_THAT(complaint(R"(, "flash_attention": 4)"), HasSubstr("/flash_attention: expected"));
   EXPECT_THAT(complaint(R"(, "fused_norms": 1)"), HasSubstr("/fused_norms: expected"));
+}
+
+TEST(StackFile, TellsWhatIsCopiedCastAndWaitedFor) {
+  const Stack stack = read(R"(, "copies_parameters": true, "copies_gradients": true,
+    "copies_sequence": true, "fp8_scaling": "rows", "fp8_gathers": true,
+    "blocking_launches": true)");
+  EXPECT_TRUE(stack.copies_parameters && stack.copies_gradients && stack.copies_sequence);
+  EXPECT_TRUE(stack.fp8_gathers && stack.blocking_launches);
+  EXPECT_EQ(stack.fp8_scaling, Fp8Scaling::rows);
+  EXPECT_EQ(read(R"(, "fp8_scaling": "tensor")").fp8_scaling, Fp8Scaling::tensor);
+  const Stack usual = read(R"(, "fp8_scaling": "delayed")");
+  EXPECT_EQ(usual.fp8_scaling, Stack{}.fp8_scaling);
+  EXPECT_FALSE(usual.copies_parameters || usual.copies_gradients || usual.copies_sequence);
+  EXPECT_FALSE(usual.fp8_gathers || usual.blocking_launches);
+  EXPECT_THAT(complaint(R"(, "fp8_scaling": "blocks")"),
+              HasSubstr("/fp8_scaling: expected delayed, tensor or rows"));
 }
 
 TEST(StackFile, TellsWhatLiesInMemory) {
