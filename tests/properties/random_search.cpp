@@ -28,7 +28,7 @@ std::string small_cluster(Dice& dice) {
         1 + dice.below(30), dice.below(4));
   };
   const std::string second =
-      dice.once_in(3) ? ", " + node(dice.one_of({"rtx-4090", "v100-sxm2-16gb", "a100-sxm-80gb"}))
+      dice.once_in(2) ? ", " + node(dice.one_of({"rtx-4090", "v100-sxm2-16gb", "a100-sxm-80gb"}))
                       : "";
   return fmt::format(
       R"({{"schema": "foreplan.cluster/1", "name": "small", "nodes": [{}{}],
