@@ -5,6 +5,7 @@
 #include <limits>
 #include <map>
 
+#include "planner/bound_keeping.hpp"
 #include "planner/bound_step.hpp"
 #include "planner/frontier.hpp"
 #include "planner/leaf_runner.hpp"
@@ -88,10 +89,12 @@ class Search {
   void expand(SearchNode node);
   void add_stages(SearchNode node);
   void add_courses(SearchNode node);
+  void fit(SearchNode node);
   void add_partitions(SearchNode node);
   void add_partition(SearchNode node);
   void add_leaves(SearchNode node);
-  std::uint32_t may_fit(const SearchNode& node);
+  KeepingBounds keeping_bounds(const SearchNode& node);
+  bool keep(SearchNode& node, Keepings some);
   StepBound bound_of(const SearchNode& node);
   int most_recomputed(const SearchNode& node) const;
   void push(const Rank& rank, SearchNode node);
@@ -184,6 +187,8 @@ void Search::expand(SearchNode node) {
     case Level::stages:
       return add_courses(std::move(node));
     case Level::course:
+      return fit(std::move(node));
+    case Level::fitting:
       return add_partitions(std::move(node));
     case Level::partition:
       return add_leaves(std::move(node));
@@ -193,35 +198,50 @@ void Search::expand(SearchNode node) {
   }
 }
 
+KeepingBounds Search::keeping_bounds(const SearchNode& node) {
+  return {bounds_, node.sizes, node.share, *node.units, *node.facts};
+}
+
+/// Of the node's keepings some only: under the others nothing fits. False where none is left.
+bool Search::keep(SearchNode& node, Keepings some) {
+  const std::int64_t each = node.count / std::popcount(node.keepings);
+  const std::int64_t left = each * std::popcount(some);
+  certificate_.out_of_memory += node.count - left;
+  node.count = left;
+  node.keepings = some;
+  return some != 0;
+}
+
 void Search::add_stages(SearchNode node) {
   node.level = Level::stages;
   for (int pp = node.sizes.pp; pp > 0; --pp) {
     node.sizes.pp = pp;
     node.count = space_.count(node.sizes, node.share);
-    push({bounds_.of(node.sizes, node.share, *node.units), node.sizes.devices()}, node);
+    KeepingBounds bounds = keeping_bounds(node);
+    node.keepings = bounds.all();
+    if (!options_.exhaustive && !keep(node, bounds.holding())) continue;
+    push({bounds.of(node.keepings), node.sizes.devices()}, node);
   }
 }
 
 void Search::add_courses(SearchNode node) {
   node.level = Level::course;
+  KeepingBounds bounds = keeping_bounds(node);
+  const int keepings = std::popcount(node.keepings);
   for (const Course& course : space_.courses(node.sizes, node.share)) {
     node.course = course;
-    node.count = space_.count(node.sizes, node.share, course);
-    const Duration bound = bounds_.of(node.sizes, node.share, course, *node.units, *node.facts);
-    push({bound, node.sizes.devices()}, node);
+    node.count = keepings * space_.count(node.sizes.pp, course.vpp, course.again);
+    push({bounds.of(course, node.keepings), node.sizes.devices()}, node);
   }
 }
 
-/// The keepings under which some partition may fit.
-std::uint32_t Search::may_fit(const SearchNode& node) {
-  const std::vector<Keeping>& keepings = space_.keepings(node.sizes, node.share);
-  std::uint32_t fitting = 0;
-  for (std::size_t k = 0; k < keepings.size(); ++k) {
-    const bool may = options_.exhaustive || bounds_.may_fit(node.sizes, node.share, node.course,
-                                                            keepings[k], *node.units, *node.facts);
-    if (may) fitting |= std::uint32_t{1} << k;
-  }
-  return fitting;
+/// Leaves out what fits with no partition; what is left may take longer.
+void Search::fit(SearchNode node) {
+  node.level = Level::fitting;
+  KeepingBounds bounds = keeping_bounds(node);
+  const bool all = options_.exhaustive;
+  if (!all && !keep(node, bounds.fitting(node.course, node.keepings))) return;
+  push({bounds.of(node.course, node.keepings), node.sizes.devices()}, std::move(node));
 }
 
 StepBound Search::bound_of(const SearchNode& node) {
@@ -242,12 +262,7 @@ int Search::most_recomputed(const SearchNode& node) const {
 
 void Search::add_partitions(SearchNode node) {
   node.level = Level::partition;
-  node.keepings = may_fit(node);
-  const auto all = std::ssize(space_.keepings(node.sizes, node.share));
   const int fitting = std::popcount(node.keepings);
-  certificate_.out_of_memory +=
-      (all - fitting) * space_.count(node.sizes.pp, node.course.vpp, node.course.again);
-  if (fitting == 0) return;
   node.recomputed = node.course.again == Again::some ? 1 : 0;
   node.count = fitting * std::max(1, most_recomputed(node));
   const std::vector<Borders> partitions =

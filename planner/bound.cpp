@@ -77,6 +77,11 @@ Bounds::Bounds(const Task& task, const StrategySpace& space)
     const bool goes_on = i + 1 < chain.units.size() && chain.units[i] == chain.units[i + 1];
     run_ends_[i] = goes_on ? run_ends_[i + 1] : static_cast<std::int32_t>(i) + 1;
   }
+  for (std::size_t k = 0; k < kinds_.size(); ++k) {
+    const DeviceSpec& spec = task.cluster.specs()[static_cast<std::size_t>(kinds_[k].spec)];
+    fastest_host_ = std::max(fastest_host_, spec.host_bandwidth);
+    largest_ = std::max(largest_, capacity(k));
+  }
 }
 
 const UnitSums& Bounds::units(const Sizes& sizes, const Share& share) {
@@ -103,14 +108,23 @@ LayoutFacts& Bounds::facts(const Sizes& sizes) {
       .first->second;
 }
 
+Bytes Bounds::capacity(std::size_t kind) const {
+  return task_.cluster.specs()[static_cast<std::size_t>(kinds_[kind].spec)].memory -
+         task_.stack.context_bytes;
+}
+
+const std::vector<EndStages>& Bounds::end_stages(int pp, int vpp) {
+  const auto [place, fresh] = end_stages_.try_emplace({pp, vpp});
+  if (fresh) {
+    place->second = foreplan::end_stages(space_.chain(), space_.partitions(pp, vpp).listed(), pp);
+  }
+  return place->second;
+}
+
 const Bounds::Devices& Bounds::devices(const Sizes& sizes) {
   const auto [place, fresh] = devices_.try_emplace({sizes.tp * sizes.cp, sizes.dp, sizes.pp});
   Devices& found = place->second;
   if (!fresh) return found;
-  const auto capacity = [&](std::size_t kind) {
-    return task_.cluster.specs()[static_cast<std::size_t>(kinds_[kind].spec)].memory -
-           task_.stack.context_bytes;
-  };
   for (const Replica& replica : distinct_replicas(task_, strategy_of(sizes, {}))) {
     std::vector<std::size_t>& stages = found.replicas.emplace_back();
     for (const DeviceKind& kind : replica) {
@@ -183,31 +197,7 @@ Duration Bounds::of(const Sizes& sizes, const Share& share, const Course& course
   if (plain && m > 1 && p > 1 && least.forward_share < 1) {
     time = std::max(time, whole + filled(m, p, slowest, least));
   }
-  if (course.schedule == Schedule::interleaved) {
-    time = std::max(time, last_stage(sizes, course, m, units, facts, share.sp));
-  }
   return Duration{time};
-}
-
-/// Interleaved, where the partitions hang on no price: of each the last stage, which works behind the first
-/// chunks of all others, and they behind it.
-std::int64_t Bounds::last_stage(const Sizes& sizes, const Course& course, std::int64_t m,
-                                const UnitSums& units, LayoutFacts& facts, bool sp) {
-  const UnitSums::Times& least =
-      units.least[static_cast<std::size_t>(least_recompute(course.again))];
-  const auto p = static_cast<std::size_t>(sizes.pp);
-  const std::int64_t way = facts.way(sizes.pp, units.least_leaving, sp).count();
-  std::int64_t shortest = std::numeric_limits<std::int64_t>::max();
-  for (const Borders& borders : space_.partitions(sizes.pp, course.vpp).listed()) {
-    std::int64_t work = 0;
-    for (std::size_t j = p - 1; j + 1 < borders.size(); j += p) {
-      work += least.whole[static_cast<std::size_t>(borders[j + 1])] -
-              least.whole[static_cast<std::size_t>(borders[j])];
-    }
-    const std::int64_t around = least.whole[static_cast<std::size_t>(borders[p - 1])] + 2 * way;
-    shortest = std::min(shortest, around + m * work);
-  }
-  return shortest == std::numeric_limits<std::int64_t>::max() ? 0 : shortest;
 }
 
 /// 1F1B, beyond a micro-batch's whole way: stage i has, behind its first backward, all backwards and but
@@ -229,56 +219,6 @@ std::int64_t Bounds::filled(std::int64_t m, std::int64_t p, std::int64_t slowest
   if (kinds_.size() > 1) return rounded_down(most - off);
   const double mean = static_cast<double>(times.whole.back()) / inverse_sum(dm, dp, a);
   return rounded_down(std::max(most, mean) - off);
-}
-
-bool Bounds::may_fit(const Sizes& sizes, const Share& share, const Course& course,
-                     const Keeping& keeping, const UnitSums& units, LayoutFacts& facts) {
-  const RankGroups& groups = facts.groups();
-  const auto shared = [&](std::int64_t dense, std::int64_t expert, bool sharded) {
-    if (!sharded) return static_cast<double>(dense + expert);
-    return static_cast<double>(dense) / groups.data_ranks() +
-           static_cast<double>(expert) / groups.expert_data_ranks();
-  };
-  const auto number = static_cast<double>(element_size(task_.precision).count);
-  const auto stored = static_cast<double>(element_size(task_.stack.stored(task_.precision)).count);
-  const bool on_host = keeping.offload == Offload::optimizer || keeping.offload == Offload::all;
-  const auto kept = static_cast<double>(on_host ? 0 : state_bytes(task_));
-  const auto state = [&](std::int64_t dense, std::int64_t expert) {
-    return shared(dense, expert, keeping.zero >= 3) * stored +
-           shared(dense, expert, keeping.zero >= 2) * task_.stack.gradient_bytes +
-           shared(dense, expert, keeping.zero >= 1) * kept;
-  };
-  const bool moving = keeping.offload == Offload::activations || keeping.offload == Offload::all;
-  const auto r = static_cast<std::size_t>(recompute_of(course.again));
-  std::int64_t saved = units.least_saved[r];
-  if (course.again == Again::some) saved = std::min(saved, units.least_saved[0]);
-  double transient = 0;
-  if (keeping.zero == 3) {
-    transient += 2 * number * static_cast<double>(units.least_dense + units.least_expert);
-  }
-  const PipelineShape shape{course.schedule, sizes.pp, course.vpp,
-                            static_cast<int>(share.micro_batches)};
-  const auto first = static_cast<std::size_t>(space_.chain().first_layer);
-  const std::size_t end = first + static_cast<std::size_t>(space_.chain().layers);
-  const auto outside = [&](std::size_t from, std::size_t to) {
-    return state(units.dense[to] - units.dense[from], units.expert[to] - units.expert[from]);
-  };
-  const std::vector<Bytes>& capacity = devices(sizes).capacity;
-  const double layer = state(units.least_dense, units.least_expert);
-  double room = 0, wanted = static_cast<double>(layers_.size());
-  for (int s = 0; s < sizes.pp; ++s) {
-    held_chunks(shape, s, held_);
-    double at_once = static_cast<double>(*std::min_element(held_.begin(), held_.end()));
-    if (moving) at_once = std::min(at_once, 2.0 / course.vpp);
-    double left = static_cast<double>(capacity[static_cast<std::size_t>(s)].count) - transient;
-    if (s == 0) left -= outside(0, first);
-    if (s + 1 == sizes.pp) left -= outside(end, units.dense.size() - 1);
-    const double each = layer + at_once * static_cast<double>(saved);
-    const double most = each > 0 ? std::floor(left / each * (1 + 1e-9)) : wanted;
-    if (left < 0 || most < course.vpp) return false;
-    room += std::min(most, wanted);
-  }
-  return room >= wanted;
 }
 
 const BalancedPartition& Bounds::by_time(const Sizes& sizes, const Course& course,

@@ -5,6 +5,7 @@
 #include <tuple>
 #include <vector>
 
+#include "planner/end_stages.hpp"
 #include "planner/layout_facts.hpp"
 #include "planner/pipeline_schedule.hpp"
 #include "planner/space.hpp"
@@ -35,6 +36,10 @@ class Bounds {
   bool may_fit(const Sizes& sizes, const Share& share, const Course& course, const Keeping& keeping,
                const UnitSums& units, LayoutFacts& facts);
 
+  /// Whether the state of some partition might fit, and of every layer one micro-batch, unless activations move.
+  bool may_hold(const Sizes& sizes, const Keeping& keeping, const UnitSums& units,
+                LayoutFacts& facts) const;
+
   /// Partitions that a node's family names; see PartitionSpace.
   std::vector<Borders> partitions(const Sizes& sizes, const Share& share, const Course& course,
                                   const UnitSums& units);
@@ -46,16 +51,23 @@ class Bounds {
   };
   const Devices& devices(const Sizes& sizes);
 
+  const StrategySpace& space() const { return space_; }
+  /// Of the partitions that hang on no price.
+  const std::vector<EndStages>& end_stages(int pp, int vpp);
+  /// The host's part of a step, behind all else.
+  Duration host_step() const { return task_.stack.host_step; }
+  /// Of all kinds of devices the fastest way to a host.
+  Bandwidth fastest_host() const { return fastest_host_; }
+
  private:
   friend class StepBound;
   using UnitKey = std::tuple<int, int, int, std::int64_t, bool, bool, bool>;
 
+  Bytes capacity(std::size_t kind) const;
   Duration update(std::int64_t own, std::int64_t fp8, std::size_t kind);
   std::int64_t heaviest(const Sizes& sizes, const UnitSums& units, Recompute recompute);
   std::int64_t hops(const Sizes& sizes, const Share& share, int vpp, const UnitSums& units,
                     LayoutFacts& facts) const;
-  std::int64_t last_stage(const Sizes& sizes, const Course& course, std::int64_t m,
-                          const UnitSums& units, LayoutFacts& facts, bool sp);
   std::int64_t filled(std::int64_t m, std::int64_t p, std::int64_t slowest,
                       const UnitSums::Times& times) const;
   const BalancedPartition& by_time(const Sizes& sizes, const Course& course, const UnitSums& units);
@@ -74,6 +86,9 @@ class Bounds {
   std::map<std::tuple<std::int64_t, std::int64_t, std::size_t>, Duration> updates_;
   std::map<std::tuple<const UnitSums*, Recompute, std::vector<std::size_t>>, BalancedPartition>
       by_time_;
+  std::map<std::pair<int, int>, std::vector<EndStages>> end_stages_;
+  Bandwidth fastest_host_{};
+  Bytes largest_{};  ///< of all kinds of devices, what one may hold
   std::vector<std::int64_t> held_;
 };
 

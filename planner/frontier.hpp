@@ -12,12 +12,14 @@ namespace foreplan {
 
 /// A set of strategies of a StrategySpace: all that share what is told so far.
 struct SearchNode {
-  enum class Level : std::uint8_t { share, stages, course, partition, leaf, scattered };
+  enum class Level : std::uint8_t { share, stages, course, fitting, partition, leaf, scattered };
   Level level = Level::share;
   Sizes sizes{};  ///< at Level::share with the most stages
   Share share{};
   Course course{};
-  std::uint32_t keepings = 0;  ///< at Level::partition: of StrategySpace::keepings(), a bit each
+  /// From Level::stages on: of StrategySpace::keepings(), a bit each; from Level::fitting on, those that some
+  /// partition might fit under.
+  std::uint32_t keepings = 0;
   Keeping keeping{};
   int recomputed = 0;  ///< layers of each virtual stage; at Level::partition: or more
   std::shared_ptr<const Borders> borders{};

@@ -118,6 +118,10 @@ UnitSums::UnitSums(const Task& task, const UnitChain& chain,
     saved[r] = sums_of(chain, value);
     least_saved[r] = least_of(chain, value);
   }
+  saved_least = sums_of(chain, [&](std::size_t c) {
+    return std::min(
+        {kept(c, Recompute::none), kept(c, Recompute::selective), kept(c, Recompute::full)});
+  });
   dense = sums_of(chain, [&](std::size_t c) { return work(c).dense_parameters; });
   expert = sums_of(chain, [&](std::size_t c) { return work(c).expert_parameters; });
   tied = sums_of(chain, [&](std::size_t c) { return work(c).tied_parameters; });

@@ -33,6 +33,7 @@ struct UnitSums {
   std::vector<std::array<Times, 3>> times;         ///< by kind of device, recomputation
   std::array<Times, 3> least;                      ///< of every unit its least on any kind
   std::array<WeightSums, 3> saved;                 ///< by recomputation [B]
+  WeightSums saved_least;                          ///< of every unit the least of these
   std::array<std::int64_t, 3> least_saved;         ///< of a layer
   WeightSums dense, expert, tied, fp8;             ///< parameters
   WeightSums state;                                ///< of a rank that shares none [B]
