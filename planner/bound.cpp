@@ -78,8 +78,7 @@ Bounds::Bounds(const Task& task, const StrategySpace& space)
     run_ends_[i] = goes_on ? run_ends_[i + 1] : static_cast<std::int32_t>(i) + 1;
   }
   for (std::size_t k = 0; k < kinds_.size(); ++k) {
-    const DeviceSpec& spec = task.cluster.specs()[static_cast<std::size_t>(kinds_[k].spec)];
-    fastest_host_ = std::max(fastest_host_, spec.host_bandwidth);
+    fastest_host_ = std::max(fastest_host_, host_bandwidth(k));
     largest_ = std::max(largest_, capacity(k));
   }
 }
@@ -146,6 +145,25 @@ Duration Bounds::update(std::int64_t own, std::int64_t fp8, std::size_t kind) {
     place->second = update_time(update_ops(task_, own, fp8), task_.costs, spec);
   }
   return place->second;
+}
+
+Duration Bounds::behind(const Optimized& stage, std::size_t kind, const Keeping& keeping,
+                        LayoutFacts& facts) {
+  const StageState& state = stage.state;
+  const std::int64_t own = own_parameters(state, {.zero = keeping.zero}, facts.groups());
+  Duration update{};
+  if (stage.unmeasured > 0) {
+    update = this->update(own, state.fp8, kind);
+  } else if (state.dense + state.expert > 0) {
+    // What was measured of all layers, of which a rank does its share; to the picosecond below.
+    const double share = static_cast<double>(own) / static_cast<double>(state.dense + state.expert);
+    update = Duration{static_cast<std::int64_t>(static_cast<double>(stage.update) * share)};
+  }
+  if (moves_state(keeping)) {
+    const Bytes bytes{own * state_bytes(task_)};
+    update = std::max(update, bytes / host_bandwidth(kind));
+  }
+  return update + facts.gather(state, keeping.zero);
 }
 
 /// What the stage that works longest on a micro-batch takes at least: the mean over stages, each as fast as

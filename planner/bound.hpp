@@ -51,12 +51,24 @@ class Bounds {
   };
   const Devices& devices(const Sizes& sizes);
 
+  /// What a stage's optimizer has to do.
+  struct Optimized {
+    StageState state{};
+    std::int64_t update = 0, unmeasured = 0;  ///< UnitSums
+  };
+  /// Behind a stage's gradients: the optimizer, and updated parameters gathered.
+  /// @param kind  of its device
+  Duration behind(const Optimized& stage, std::size_t kind, const Keeping& keeping,
+                  LayoutFacts& facts);
+
   const StrategySpace& space() const { return space_; }
+  const Stack& stack() const { return task_.stack; }
   /// Of the partitions that hang on no price.
   const std::vector<EndStages>& end_stages(int pp, int vpp);
-  /// The host's part of a step, behind all else.
-  Duration host_step() const { return task_.stack.host_step; }
-  /// Of all kinds of devices the fastest way to a host.
+  /// Of a kind of devices the way to the host; of all kinds the fastest.
+  Bandwidth host_bandwidth(std::size_t kind) const {
+    return task_.cluster.specs()[static_cast<std::size_t>(kinds_[kind].spec)].host_bandwidth;
+  }
   Bandwidth fastest_host() const { return fastest_host_; }
 
  private:

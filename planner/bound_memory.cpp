@@ -16,8 +16,7 @@ class KeptState {
         number_(static_cast<double>(element_size(task.precision).count)),
         stored_(static_cast<double>(element_size(task.stack.stored(task.precision)).count)),
         gradient_(static_cast<double>(task.stack.gradient_bytes)) {
-    const bool on_host = keeping.offload == Offload::optimizer || keeping.offload == Offload::all;
-    kept_ = static_cast<double>(on_host ? 0 : state_bytes(task));
+    kept_ = static_cast<double>(moves_state(keeping) ? 0 : state_bytes(task));
   }
 
   double of(std::int64_t dense, std::int64_t expert) const {

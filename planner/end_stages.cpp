@@ -20,6 +20,21 @@ void UnitCounts::add(const UnitChain& chain, std::int32_t begin, std::int32_t en
   }
 }
 
+namespace {
+
+StageUnits stage_units(const UnitChain& chain, const Borders& borders, std::size_t stage,
+                       std::size_t stages) {
+  StageUnits units;
+  for (std::size_t j = stage; j + 1 < borders.size(); j += stages) {
+    units.all.add(chain, borders[j], borders[j + 1]);
+    units.firsts.add(chain, borders[j], borders[j] + 1);
+    units.lasts.add(chain, borders[j + 1] - 1, borders[j + 1]);
+  }
+  return units;
+}
+
+}  // namespace
+
 std::vector<EndStages> end_stages(const UnitChain& chain, const std::vector<Borders>& partitions,
                                   int stages) {
   const auto p = static_cast<std::size_t>(stages);
@@ -27,9 +42,9 @@ std::vector<EndStages> end_stages(const UnitChain& chain, const std::vector<Bord
   for (const Borders& borders : partitions) {
     EndStages& ends = found.emplace_back();
     ends.before.add(chain, borders.front(), borders[p - 1]);
-    for (std::size_t j = p - 1; j + 1 < borders.size(); j += p) {
-      ends.last.add(chain, borders[j], borders[j + 1]);
-    }
+    ends.chunk.add(chain, borders[0], borders[1]);
+    ends.first = stage_units(chain, borders, 0, p);
+    ends.last = stage_units(chain, borders, p - 1, p);
   }
   std::sort(found.begin(), found.end());
   found.erase(std::unique(found.begin(), found.end()), found.end());

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <compare>
 #include <cstdint>
 #include <vector>
 
@@ -34,10 +35,18 @@ class UnitCounts {
   std::vector<UnitCount> counts_;  ///< a class each, in the chain's order
 };
 
+/// What a stage of several chunks does of a micro-batch.
+struct StageUnits {
+  UnitCounts all;
+  UnitCounts firsts, lasts;  ///< of each chunk the first unit and the last one
+  friend auto operator<=>(const StageUnits&, const StageUnits&) = default;
+};
+
 /// What the ends of a pipeline do of a micro-batch: enough for a bound of several chunks a stage.
 struct EndStages {
   UnitCounts before;  ///< the first chunks of all stages but the last
-  UnitCounts last;    ///< all chunks of the last stage
+  UnitCounts chunk;   ///< the first chunk of the first stage
+  StageUnits first, last;
   friend auto operator<=>(const EndStages&, const EndStages&) = default;
 };
 

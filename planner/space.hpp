@@ -49,6 +49,10 @@ constexpr bool moves_activations(const Keeping& keeping) {
   return keeping.offload == Offload::activations || keeping.offload == Offload::all;
 }
 
+constexpr bool moves_state(const Keeping& keeping) {
+  return keeping.offload == Offload::optimizer || keeping.offload == Offload::all;
+}
+
 /// Every strategy that a search looks at, as a tree:
 ///
 ///   sizes (tp, cp, ep, dp, pp) > share (micro-batch, sp, zero below 2 or not) > course (schedule, vpp,

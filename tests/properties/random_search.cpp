@@ -6,6 +6,7 @@
 #include <fstream>
 
 #include "models/model_io.hpp"
+#include "planner/bound_keeping.hpp"
 #include "planner/bound_step.hpp"
 #include "planner/folded_step.hpp"
 #include "sim/cluster_io.hpp"
@@ -93,7 +94,8 @@ class Walk {
     const UnitSums& units = bounds_.units(sizes_, share_);
     LayoutFacts& facts = bounds_.facts(sizes_);
     StepBound step(bounds_, {sizes_, share_, course_, borders_, recomputed_, units, facts});
-    const bool may_fit = bounds_.may_fit(sizes_, share_, course_, keeping_, units, facts) &&
+    KeepingBounds kept(bounds_, sizes_, share_, units, facts);
+    const bool may_fit = kept.holding() >> keeping_at_ & 1 && kept.fitting(course_, kept_) != 0 &&
                          step.over(keeping_) <= Bytes{};
     const FoldedStep exact(task_, strategy(),
                            {.chain = space_.shared_chain(), .units = units.table, .pipeline = {}});
@@ -104,7 +106,9 @@ class Walk {
     verdict.tightness = seconds(leaf) / seconds(time);
     const std::pair<const char*, Duration> ways[] = {
         {"stages", bounds_.of(sizes_, share_, units)},
+        {"stages kept so", kept.of(kept_)},
         {"course", bounds_.of(sizes_, share_, course_, units, facts)},
+        {"course kept so", kept.of(course_, kept_)},
         {"partition", step.least()},
         {"leaf", leaf}};
     for (const auto& [what, bound] : ways) {
@@ -127,7 +131,10 @@ class Walk {
     sizes_.pp = static_cast<int>(1 + dice_.below(sizes_.pp));
     share_ = any(space_.shares(sizes_));
     course_ = any(space_.courses(sizes_, share_));
-    keeping_ = any(space_.keepings(sizes_, share_));
+    const std::vector<Keeping>& keepings = space_.keepings(sizes_, share_);
+    keeping_at_ = static_cast<std::size_t>(dice_.below(std::ssize(keepings)));
+    keeping_ = keepings[keeping_at_];
+    kept_ = Keepings{1} << keeping_at_;
     borders_ = any(bounds_.partitions(sizes_, share_, course_, bounds_.units(sizes_, share_)));
     const int parts = sizes_.pp * course_.vpp;
     const bool some = course_.again == Again::some;
@@ -160,6 +167,8 @@ class Walk {
   Share share_;
   Course course_;
   Keeping keeping_;
+  std::size_t keeping_at_ = 0;
+  Keepings kept_ = 0;
   Borders borders_;
   int recomputed_ = 0;
 };
