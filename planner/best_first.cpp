@@ -140,22 +140,21 @@ void Search::push(const Rank& rank, SearchNode node) {
 }
 
 void Search::plant() {
+  std::vector<std::pair<Sizes, Share>> all;
   for (const Sizes& layout : space_.layouts()) {
-    for (const Share& share : space_.shares(layout)) {
-      SearchNode node{.level = Level::share,
-                      .sizes = layout,
-                      .share = share,
-                      .units = &bounds_.units(layout, share),
-                      .facts = &bounds_.facts(layout),
-                      .count = 0};
-      Duration least = Duration::max();
-      for (Sizes sizes = layout; sizes.pp > 0; --sizes.pp) {
-        least = std::min(least, bounds_.of(sizes, share, *node.units));
-        node.count += space_.count(sizes, share);
-      }
-      certificate_.strategies += node.count;
-      push({least, layout.tp * layout.cp * layout.dp}, std::move(node));
+    for (const Share& share : space_.shares(layout)) all.emplace_back(layout, share);
+  }
+  bounds_.total(all, runner_.workers());
+  for (const auto& [layout, share] : all) {
+    SearchNode node{.level = Level::share, .sizes = layout, .share = share, .count = 0};
+    const UnitTotals& units = bounds_.totals(layout, share);
+    Duration least = Duration::max();
+    for (Sizes sizes = layout; sizes.pp > 0; --sizes.pp) {
+      least = std::min(least, bounds_.of(sizes, share, units));
+      node.count += space_.count(sizes, share);
     }
+    certificate_.strategies += node.count;
+    push({least, layout.tp * layout.cp * layout.dp}, std::move(node));
   }
   plant_scattered();
 }
@@ -174,7 +173,7 @@ void Search::plant_scattered() {
       continue;
     }
     // The last unit holds the loss, which one device computes.
-    const WeightSums& whole = units.least[0].whole;
+    const WeightSums& whole = units.least(Recompute::none).whole;
     push({Duration{whole[whole.size() - 2]}, dp},
          {.level = Level::scattered, .sizes = sizes, .share = share});
   }
@@ -214,6 +213,8 @@ bool Search::keep(SearchNode& node, Keepings some) {
 
 void Search::add_stages(SearchNode node) {
   node.level = Level::stages;
+  node.units = &bounds_.units(node.sizes, node.share);
+  node.facts = &bounds_.facts(node.sizes);
   for (int pp = node.sizes.pp; pp > 0; --pp) {
     node.sizes.pp = pp;
     node.count = space_.count(node.sizes, node.share);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <exception>
 #include <limits>
 
 #include "planner/ceil_div.hpp"
@@ -36,29 +37,32 @@ double inverse_sum(double m, double p, double a) {
   return flat / ((m - 1) * (1 - a)) + rest * (1 / lowest + 1 / highest) / 2;
 }
 
+/// Of chunk `c`. Those before are no less often in flight.
+std::int64_t held_chunk(const PipelineShape& shape, int stage, std::int64_t c) {
+  const std::int64_t p = shape.stages, v = shape.chunks, m = shape.micro_batches;
+  switch (shape.schedule) {
+    case Schedule::gpipe:
+      return m;
+    case Schedule::zb_h1:
+      return std::min(m, p);
+    case Schedule::interleaved: {
+      const std::int64_t forwards = std::min(m * v, 2 * (p - stage - 1) + (v - 1) * p + 1);
+      return forwards / (p * v) * p + std::clamp<std::int64_t>(forwards % (p * v) - c * p, 0, p);
+    }
+    default:
+      return std::min(m, p - stage);
+  }
+}
+
 }  // namespace
 
 void held_chunks(const PipelineShape& shape, int stage, std::vector<std::int64_t>& held) {
-  const std::int64_t p = shape.stages, v = shape.chunks, m = shape.micro_batches;
-  held.assign(static_cast<std::size_t>(v), 0);
-  switch (shape.schedule) {
-    case Schedule::gpipe:
-      held[0] = m;
-      return;
-    case Schedule::zb_h1:
-      held[0] = std::min(m, p);
-      return;
-    case Schedule::interleaved: {
-      const std::int64_t forwards = std::min(m * v, 2 * (p - stage - 1) + (v - 1) * p + 1);
-      for (std::int64_t c = 0; c < v; ++c) {
-        held[static_cast<std::size_t>(c)] =
-            forwards / (p * v) * p + std::clamp<std::int64_t>(forwards % (p * v) - c * p, 0, p);
-      }
-      return;
-    }
-    default:
-      held[0] = std::min(m, p - stage);
-  }
+  held.clear();
+  for (int c = 0; c < shape.chunks; ++c) held.push_back(held_chunk(shape, stage, c));
+}
+
+std::int64_t least_held(const PipelineShape& shape, int stage) {
+  return held_chunk(shape, stage, shape.chunks - 1);
 }
 
 Bounds::Bounds(const Task& task, const StrategySpace& space)
@@ -83,16 +87,19 @@ Bounds::Bounds(const Task& task, const StrategySpace& space)
   }
 }
 
-const UnitSums& Bounds::units(const Sizes& sizes, const Share& share) {
+Bounds::UnitKey Bounds::key_of(const Sizes& sizes, const Share& share) {
   const bool adds_up = share.micro_batches > 1 && !share.sharded;
-  const UnitKey key{sizes.tp,
-                    sizes.cp,
-                    sizes.ep,
-                    share.micro_batch,
-                    share.sp,
-                    adds_up,
-                    sizes.deals_whole_experts()};
-  std::unique_ptr<UnitSums>& place = units_[key];
+  return {sizes.tp,
+          sizes.cp,
+          sizes.ep,
+          share.micro_batch,
+          share.sp,
+          adds_up,
+          sizes.deals_whole_experts()};
+}
+
+const UnitSums& Bounds::units(const Sizes& sizes, const Share& share) {
+  std::unique_ptr<UnitSums>& place = units_[key_of(sizes, share)];
   if (place) return *place;
   auto table = std::make_shared<UnitTable>(task_, space_.chain(), strategy_of(sizes, share),
                                            facts(sizes).groups());
@@ -100,6 +107,40 @@ const UnitSums& Bounds::units(const Sizes& sizes, const Share& share) {
   place = std::make_unique<UnitSums>(task_, space_.chain(), std::move(table), kinds_,
                                      strategy_of(sizes, share));
   return *place;
+}
+
+const UnitTotals& Bounds::totals(const Sizes& sizes, const Share& share) {
+  const auto [place, fresh] = totals_.try_emplace(key_of(sizes, share));
+  if (fresh) {
+    place->second = unit_totals(task_, space_.chain(), strategy_of(sizes, share),
+                                facts(sizes).groups(), kinds_);
+  }
+  return place->second;
+}
+
+void Bounds::total(std::span<const std::pair<Sizes, Share>> all, WorkerPool& workers) {
+  struct Job {
+    Strategy strategy;
+    const RankGroups* groups = nullptr;
+    UnitTotals* place = nullptr;
+  };
+  std::vector<Job> jobs;
+  for (const auto& [sizes, share] : all) {
+    const auto [place, fresh] = totals_.try_emplace(key_of(sizes, share));
+    if (fresh) jobs.push_back({strategy_of(sizes, share), &facts(sizes).groups(), &place->second});
+  }
+  std::vector<std::exception_ptr> errors(jobs.size());
+  workers.run(jobs.size(), [&](std::size_t i, std::size_t) {
+    const Job& job = jobs[i];
+    try {
+      *job.place = unit_totals(task_, space_.chain(), job.strategy, *job.groups, kinds_);
+    } catch (...) {
+      errors[i] = std::current_exception();
+    }
+  });
+  for (const std::exception_ptr& error : errors) {
+    if (error) std::rethrow_exception(error);
+  }
 }
 
 LayoutFacts& Bounds::facts(const Sizes& sizes) {
@@ -168,25 +209,22 @@ Duration Bounds::behind(const Optimized& stage, std::size_t kind, const Keeping&
 
 /// What the stage that works longest on a micro-batch takes at least: the mean over stages, each as fast as
 /// its device; and a stage of the layers that are left to one however they are dealt.
-std::int64_t Bounds::heaviest(const Sizes& sizes, const UnitSums& units, Recompute recompute) {
-  const UnitSums::Times& first = units.of(0, recompute);
-  const UnitSums::Times& least = units.least[static_cast<std::size_t>(recompute)];
+std::int64_t Bounds::heaviest(const Sizes& sizes, const UnitTotals& units) {
   const auto layers = static_cast<std::int64_t>(layers_.size());
-  const std::int64_t share = ceil_div(layers, sizes.pp) * least.least_layer;
-  if (kinds_.size() == 1) return std::max(share, first.whole.back() / sizes.pp);
+  const std::int64_t share = ceil_div(layers, sizes.pp) * units.least_layer;
+  if (kinds_.size() == 1) return std::max(share, units.whole / sizes.pp);
   double slowest = 0;
   for (const std::vector<std::size_t>& replica : devices(sizes).replicas) {
     double rate = 0;
-    for (const std::size_t kind : replica) rate += 1 / units.of(kind, recompute).pace;
-    slowest = std::max(slowest, static_cast<double>(first.whole.back()) / rate);
+    for (const std::size_t kind : replica) rate += 1 / units.paces[kind];
+    slowest = std::max(slowest, static_cast<double>(units.whole) / rate);
   }
   return std::max(share, rounded_down(slowest));
 }
 
-Duration Bounds::of(const Sizes& sizes, const Share& share, const UnitSums& units) {
-  const UnitSums::Times& least = units.least[0];
-  const std::int64_t path = least.forward.back() + least.input.back();
-  return Duration{std::max(path, share.micro_batches * heaviest(sizes, units, Recompute::none))};
+Duration Bounds::of(const Sizes& sizes, const Share& share, const UnitTotals& units) {
+  const std::int64_t path = units.forward + units.input;
+  return Duration{std::max(path, share.micro_batches * heaviest(sizes, units))};
 }
 
 /// From the first virtual stage to the last [ps].
@@ -201,8 +239,8 @@ std::int64_t Bounds::hops(const Sizes& sizes, const Share& share, int vpp, const
 Duration Bounds::of(const Sizes& sizes, const Share& share, const Course& course,
                     const UnitSums& units, LayoutFacts& facts) {
   const Recompute recompute = least_recompute(course.again);
-  const UnitSums::Times& least = units.least[static_cast<std::size_t>(recompute)];
-  const std::int64_t slowest = heaviest(sizes, units, recompute);
+  const UnitSums::Times& least = units.least(recompute);
+  const std::int64_t slowest = heaviest(sizes, units.totals[static_cast<std::size_t>(recompute)]);
   const std::int64_t way = hops(sizes, share, course.vpp, units, facts);
   const std::int64_t whole = least.whole.back() + 2 * way;
   const std::int64_t path = least.forward.back() + least.input.back() + 2 * way;
@@ -266,21 +304,27 @@ std::vector<Borders> Bounds::partitions(const Sizes& sizes, const Share& share,
   return found;
 }
 
-Borders Bounds::by_memory(const Sizes& sizes, const Share& share, const Course& course,
-                          const UnitSums& units) {
+const Borders& Bounds::by_memory(const Sizes& sizes, const Share& share, const Course& course,
+                                 const UnitSums& units) {
   const PipelineShape shape{course.schedule, sizes.pp, course.vpp,
                             static_cast<int>(share.micro_batches)};
-  const WeightSums& saved = units.saved[static_cast<std::size_t>(recompute_of(course.again))];
+  const Recompute recompute = recompute_of(course.again);
+  // What is in flight hangs on no more micro-batches than the first stage can hold.
+  const std::int64_t most = held_chunk(shape, 0, 0);
+  const auto [place, fresh] =
+      by_memory_.try_emplace({&units, recompute, course.schedule, sizes.pp, course.vpp, most});
+  if (!fresh) return place->second;
+  const WeightSums& saved = units.saved[static_cast<std::size_t>(recompute)];
   std::vector<StageWeight> weights(static_cast<std::size_t>(sizes.pp * course.vpp));
   for (int s = 0; s < sizes.pp; ++s) {
-    held_chunks(shape, s, held_);
     for (int c = 0; c < course.vpp; ++c) {
       weights[static_cast<std::size_t>(c * sizes.pp + s)] = {&units.state, &saved,
-                                                             held_[static_cast<std::size_t>(c)]};
+                                                             held_chunk(shape, s, c)};
     }
   }
   const std::int64_t heaviest = weights.front().of(0, saved.size() - 1);
-  return balance(space_.chain(), weights, 1 + heaviest / (1000 * std::ssize(weights))).front;
+  const std::int64_t resolution = 1 + heaviest / (1000 * std::ssize(weights));
+  return place->second = balance(space_.chain(), weights, resolution).front;
 }
 
 }  // namespace foreplan

@@ -2,6 +2,7 @@
 
 #include <map>
 #include <memory>
+#include <span>
 #include <tuple>
 #include <vector>
 
@@ -10,6 +11,7 @@
 #include "planner/pipeline_schedule.hpp"
 #include "planner/space.hpp"
 #include "planner/unit_sums.hpp"
+#include "planner/worker_pool.hpp"
 
 namespace foreplan {
 
@@ -25,9 +27,12 @@ class Bounds {
 
   /// Lowered and priced units of a share; made when first asked for.
   const UnitSums& units(const Sizes& sizes, const Share& share);
+  /// What they take in all; made when first asked for, or many at once.
+  const UnitTotals& totals(const Sizes& sizes, const Share& share);
+  void total(std::span<const std::pair<Sizes, Share>> all, WorkerPool& workers);
   LayoutFacts& facts(const Sizes& sizes);
 
-  Duration of(const Sizes& sizes, const Share& share, const UnitSums& units);
+  Duration of(const Sizes& sizes, const Share& share, const UnitTotals& units);
   Duration of(const Sizes& sizes, const Share& share, const Course& course, const UnitSums& units,
               LayoutFacts& facts);
 
@@ -75,16 +80,17 @@ class Bounds {
   friend class StepBound;
   using UnitKey = std::tuple<int, int, int, std::int64_t, bool, bool, bool>;
 
+  static UnitKey key_of(const Sizes& sizes, const Share& share);
   Bytes capacity(std::size_t kind) const;
   Duration update(std::int64_t own, std::int64_t fp8, std::size_t kind);
-  std::int64_t heaviest(const Sizes& sizes, const UnitSums& units, Recompute recompute);
+  std::int64_t heaviest(const Sizes& sizes, const UnitTotals& units);
   std::int64_t hops(const Sizes& sizes, const Share& share, int vpp, const UnitSums& units,
                     LayoutFacts& facts) const;
   std::int64_t filled(std::int64_t m, std::int64_t p, std::int64_t slowest,
                       const UnitSums::Times& times) const;
   const BalancedPartition& by_time(const Sizes& sizes, const Course& course, const UnitSums& units);
-  Borders by_memory(const Sizes& sizes, const Share& share, const Course& course,
-                    const UnitSums& units);
+  const Borders& by_memory(const Sizes& sizes, const Share& share, const Course& course,
+                           const UnitSums& units);
 
   const Task& task_;
   const StrategySpace& space_;
@@ -93,11 +99,14 @@ class Bounds {
   std::vector<std::int32_t> layers_before_;  ///< by unit: how many layers stand before it
   std::vector<std::int32_t> run_ends_;       ///< by unit: behind the last of its class in a row
   std::map<UnitKey, std::unique_ptr<UnitSums>> units_;
+  std::map<UnitKey, UnitTotals> totals_;
   std::map<std::tuple<int, int, int, int>, LayoutFacts> facts_;
   std::map<std::tuple<int, int, int>, Devices> devices_;
   std::map<std::tuple<std::int64_t, std::int64_t, std::size_t>, Duration> updates_;
   std::map<std::tuple<const UnitSums*, Recompute, std::vector<std::size_t>>, BalancedPartition>
       by_time_;
+  std::map<std::tuple<const UnitSums*, Recompute, Schedule, int, int, std::int64_t>, Borders>
+      by_memory_;
   std::map<std::pair<int, int>, std::vector<EndStages>> end_stages_;
   Bandwidth fastest_host_{};
   Bytes largest_{};  ///< of all kinds of devices, what one may hold
@@ -106,5 +115,7 @@ class Bounds {
 
 /// Chunks in flight at once on a stage, at some moment of every step of this shape, by chunk.
 void held_chunks(const PipelineShape& shape, int stage, std::vector<std::int64_t>& held);
+/// Of the chunk that is in flight least.
+std::int64_t least_held(const PipelineShape& shape, int stage);
 
 }  // namespace foreplan

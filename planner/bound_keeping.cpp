@@ -90,7 +90,7 @@ std::int64_t KeepingBounds::pass(const Work& work, const Keeping& keeping) const
 }
 
 KeepingBounds::Work KeepingBounds::all_work(Recompute recompute, const WeightSums& saved) const {
-  const UnitSums::Times& times = units_.least[static_cast<std::size_t>(recompute)];
+  const UnitSums::Times& times = units_.least(recompute);
   return {.forward = times.forward.back(),
           .backward = times.whole.back() - times.forward.back(),
           .gathers = gather_ != nullptr ? gather_->back() : 0,
@@ -98,7 +98,7 @@ KeepingBounds::Work KeepingBounds::all_work(Recompute recompute, const WeightSum
 }
 
 KeepingBounds::Work KeepingBounds::work_of(const StageUnits& stage, Again again) const {
-  const UnitSums::Times& times = units_.least[static_cast<std::size_t>(fastest(again))];
+  const UnitSums::Times& times = units_.least(fastest(again));
   Work work{.forward = stage.all.of(times.forward),
             .saved = stage.all.of(least_saved(units_, again))};
   work.backward = stage.all.of(times.whole) - work.forward;
@@ -119,7 +119,7 @@ Duration KeepingBounds::of(Keepings some) {
   const std::int64_t beside = least(some, [&](std::size_t k) {
     return share_.micro_batches * pass(all, keepings_[k]) / sizes_.pp;
   });
-  const std::int64_t time = std::max(bounds_.of(sizes_, share_, units_).count(), beside);
+  const std::int64_t time = std::max(bounds_.of(sizes_, share_, units_.totals[0]).count(), beside);
   return Duration{time} + facts_.norm(sizes_.pp) + bounds_.stack().host_step;
 }
 
@@ -137,7 +137,7 @@ Duration KeepingBounds::of(const Course& course, Keepings some) {
 }
 
 void KeepingBounds::look_at_ends(const Course& course) {
-  const UnitSums::Times& times = units_.least[static_cast<std::size_t>(fastest(course.again))];
+  const UnitSums::Times& times = units_.least(fastest(course.again));
   const Duration way = facts_.way(sizes_.pp, units_.least_leaving, share_.sp);
   ends_.clear();
   for (const EndStages& ends : bounds_.end_stages(sizes_.pp, course.vpp)) {

@@ -77,8 +77,7 @@ bool Bounds::may_fit(const Sizes& sizes, const Share& share, const Course& cours
   const auto wanted = static_cast<double>(layers_.size());
   double room = 0;
   for (int s = 0; s < sizes.pp; ++s) {
-    held_chunks(shape, s, held_);
-    double at_once = static_cast<double>(*std::min_element(held_.begin(), held_.end()));
+    auto at_once = static_cast<double>(least_held(shape, s));
     if (moves_activations(keeping)) at_once = std::min(at_once, 2.0 / course.vpp);
     double left =
         static_cast<double>(capacity[static_cast<std::size_t>(s)].count) - state.gathered(units);

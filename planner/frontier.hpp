@@ -23,7 +23,7 @@ struct SearchNode {
   Keeping keeping{};
   int recomputed = 0;  ///< layers of each virtual stage; at Level::partition: or more
   std::shared_ptr<const Borders> borders{};
-  const UnitSums* units = nullptr;
+  const UnitSums* units = nullptr;  ///< from Level::stages on
   LayoutFacts* facts = nullptr;
   std::int64_t count = 1;  ///< strategies
 };

@@ -113,7 +113,8 @@ class StrategySpace {
   std::vector<int> scattered_;
   std::vector<Keeping> keepings_[3];  ///< of one replica; of more, zero below 2, and others
   mutable std::map<std::pair<int, bool>, PartitionSpace> partitions_;
-  mutable std::map<std::pair<int, bool>, std::int64_t> courses_counts_;
+  mutable std::vector<std::int64_t>
+      courses_counts_;  ///< by stages, chunks or not; -1: not yet known
 };
 
 }  // namespace foreplan

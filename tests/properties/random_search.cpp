@@ -105,7 +105,7 @@ class Walk {
     const Duration leaf = step.time(keeping_);
     verdict.tightness = seconds(leaf) / seconds(time);
     const std::pair<const char*, Duration> ways[] = {
-        {"stages", bounds_.of(sizes_, share_, units)},
+        {"stages", bounds_.of(sizes_, share_, bounds_.totals(sizes_, share_))},
         {"stages kept so", kept.of(kept_)},
         {"course", bounds_.of(sizes_, share_, course_, units, facts)},
         {"course kept so", kept.of(course_, kept_)},
