@@ -10,6 +10,7 @@
 #include <optional>
 #include <set>
 
+#include "models/layer_rules.hpp"
 #include "sim/error.hpp"
 #include "sim/json_text.hpp"
 
@@ -28,61 +29,8 @@ std::size_t place(LayerId id) { return static_cast<std::size_t>(id); }
 
 bool is_loss(const Layer& layer) { return layer.kind == LayerKind::softmax_cross_entropy; }
 
-/// Whether a row of the output is made of the same row of each input.
-bool keeps_rows(LayerKind kind) {
-  switch (kind) {
-    case LayerKind::class_token:
-    case LayerKind::attention:
-    case LayerKind::select:
-    case LayerKind::conv2d:
-    case LayerKind::max_pool:
-    case LayerKind::average_pool:
-    case LayerKind::flatten:
-    case LayerKind::dispatch:
-    case LayerKind::combine:
-      return false;
-    default:
-      return true;
-  }
-}
-
-/// Whether the output is as wide as the first input.
-bool keeps_width(LayerKind kind) {
-  switch (kind) {
-    case LayerKind::linear:
-    case LayerKind::embedding:
-    case LayerKind::attention:
-    case LayerKind::conv2d:
-    case LayerKind::flatten:
-    case LayerKind::concat:
-    case LayerKind::top_k:
-    case LayerKind::expert_linear:
-    case LayerKind::softmax_cross_entropy:
-      return false;
-    default:
-      return true;
-  }
-}
-
 bool contains(const Positions& all, const Positions& some) {
   return some.fixed <= all.fixed && some.source <= all.source && some.target <= all.target;
-}
-
-/// The sizes of a layer's shape that count something; none where the kind has no such shape.
-std::vector<std::int64_t> counts_of(const LayerShape& shape) {
-  if (const auto* a = std::get_if<AttentionShape>(&shape)) {
-    return {a->heads,
-            a->kv_heads,
-            a->qk_features,
-            a->v_features,
-            a->window + 1,
-            a->bias_rows + 1,
-            a->shared_key_features + 1};
-  }
-  if (const auto* e = std::get_if<ExpertShape>(&shape)) return {e->experts, e->top_k};
-  if (const auto* t = std::get_if<TableShape>(&shape)) return {t->rows};
-  if (const auto* n = std::get_if<NormShape>(&shape)) return {n->groups};
-  return {};
 }
 
 /// What leaves a layer or enters a block.

@@ -92,6 +92,9 @@ struct Stack {
   /// Of the thread that hands out a device's kernels: for each, its framework's work included; 0: it never
   /// keeps a device waiting (CUDA graphs).
   Duration host_launch{};
+  /// Whether kernels wait in a queue when a unit's pass begins. If not, its first one is handed out to an
+  /// idle device: so are layers that are timed one by one.
+  bool host_runs_ahead = true;
   Duration host_step{};  ///< of a step, while devices wait: samples, logging, the scaler of losses
   std::string source{};
 

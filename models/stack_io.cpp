@@ -108,6 +108,7 @@ Stack read_stack(const std::filesystem::path& path) {
   read_kernels(root, stack.kernels);
   read_memory(root, stack);
   if (const auto time = root.optional("host_launch_s")) stack.host_launch = read_seconds(*time);
+  read_flag(root, "host_runs_ahead", stack.host_runs_ahead);
   if (const auto time = root.optional("host_step_s")) stack.host_step = read_seconds(*time);
   if (const auto bytes = root.optional("gradient_bytes")) {
     stack.gradient_bytes = read_gradient_bytes(*bytes);

@@ -16,13 +16,10 @@ namespace {
 using Level = SearchNode::Level;
 
 Strategy strategy_of(const UnitChain& chain, const SearchNode& node) {
+  if (node.level == Level::apart) return *node.apart;
   const Sizes& sizes = node.sizes;
   Strategy strategy{.dp = sizes.dp, .tp = sizes.tp, .pp = sizes.pp, .cp = sizes.cp, .ep = sizes.ep};
   strategy.micro_batch = node.share.micro_batch;
-  if (node.level == Level::scattered) {
-    strategy.replication = Replication::dataparallel;
-    return strategy;
-  }
   strategy.sp = node.share.sp;
   strategy.vpp = node.course.vpp;
   strategy.schedule = node.course.schedule;
@@ -45,14 +42,15 @@ bool better(const Found& a, const Found& b) {
          std::tie(b.step_time, b.devices, b.job.strategy);
 }
 
-/// The best of each family of strategies that differ in their partition and in how many layers are
-/// recomputed.
+/// The best of each family of strategies that differ in their partition, in where they split and in how many
+/// layers are recomputed.
 class Board {
  public:
   void add(Found found) {
     Strategy family = found.job.strategy;
     family.layers.clear();
     if (family.recompute_layers) family.recompute_layers = 0;
+    if (family.split_from > 0) family.split_from = 1;
     const auto [place, fresh] = best_.try_emplace(std::move(family), found);
     if (!fresh && better(found, place->second)) place->second = std::move(found);
   }
@@ -84,7 +82,8 @@ class Search {
 
  private:
   void plant();
-  void plant_scattered();
+  void plant_apart();
+  bool surely_too_large(const Strategy& scattered);
   void grow();
   void expand(SearchNode node);
   void add_stages(SearchNode node);
@@ -148,34 +147,37 @@ void Search::plant() {
   for (const auto& [layout, share] : all) {
     SearchNode node{.level = Level::share, .sizes = layout, .share = share, .count = 0};
     const UnitTotals& units = bounds_.totals(layout, share);
+    const int fewest = space_.fewest_stages(layout);
     Duration least = Duration::max();
-    for (Sizes sizes = layout; sizes.pp > 0; --sizes.pp) {
+    for (Sizes sizes = layout; sizes.pp >= fewest; --sizes.pp) {
       least = std::min(least, bounds_.of(sizes, share, units));
       node.count += space_.count(sizes, share);
     }
     certificate_.strategies += node.count;
     push({least, layout.tp * layout.cp * layout.dp}, std::move(node));
   }
-  plant_scattered();
+  plant_apart();
 }
 
-void Search::plant_scattered() {
-  for (const int dp : space_.scattered()) {
-    const Sizes sizes{.dp = dp};
-    const Share share{.micro_batch = task_.global_batch / dp, .micro_batches = 1};
-    const UnitSums& units = bounds_.units(sizes, share);
+/// PyTorch's DataParallel keeps everything on device 0.
+bool Search::surely_too_large(const Strategy& strategy) {
+  if (options_.exhaustive || strategy.replication != Replication::dataparallel) return false;
+  const UnitSums& units = bounds_.units({.dp = strategy.dp},
+                                        {.micro_batch = *strategy.micro_batch, .micro_batches = 1});
+  const std::int64_t parameters = units.dense.back() + units.expert.back();
+  const Bytes state =
+      parameters * (2 * element_size(task_.precision) + Bytes{4 * state_tensors(task_.optimizer)});
+  return state > task_.cluster.device(DeviceId{0}).memory;
+}
+
+void Search::plant_apart() {
+  for (const Strategy& strategy : space_.apart()) {
     ++certificate_.strategies;
-    const std::int64_t parameters = units.dense.back() + units.expert.back();
-    const Bytes state = parameters * (2 * element_size(task_.precision) +
-                                      Bytes{4 * state_tensors(task_.optimizer)});
-    if (state > task_.cluster.device(DeviceId{0}).memory && !options_.exhaustive) {
+    if (surely_too_large(strategy)) {
       ++certificate_.out_of_memory;
       continue;
     }
-    // The last unit holds the loss, which one device computes.
-    const WeightSums& whole = units.least(Recompute::none).whole;
-    push({Duration{whole[whole.size() - 2]}, dp},
-         {.level = Level::scattered, .sizes = sizes, .share = share});
+    push({bounds_.of(strategy), strategy.devices()}, {.level = Level::apart, .apart = &strategy});
   }
 }
 
@@ -192,7 +194,7 @@ void Search::expand(SearchNode node) {
     case Level::partition:
       return add_leaves(std::move(node));
     case Level::leaf:
-    case Level::scattered:
+    case Level::apart:
       batch_.push_back(std::move(node));
   }
 }
@@ -213,9 +215,10 @@ bool Search::keep(SearchNode& node, Keepings some) {
 
 void Search::add_stages(SearchNode node) {
   node.level = Level::stages;
+  const int fewest = space_.fewest_stages(node.sizes);
   node.units = &bounds_.units(node.sizes, node.share);
   node.facts = &bounds_.facts(node.sizes);
-  for (int pp = node.sizes.pp; pp > 0; --pp) {
+  for (int pp = node.sizes.pp; pp >= fewest; --pp) {
     node.sizes.pp = pp;
     node.count = space_.count(node.sizes, node.share);
     KeepingBounds bounds = keeping_bounds(node);
@@ -411,7 +414,7 @@ std::optional<SearchNode> Search::nearest() {
   Bytes least{std::numeric_limits<std::int64_t>::max()};
   for (Sizes sizes : space_.layouts()) {
     const std::vector<Share> shares = space_.shares(sizes);
-    for (; sizes.pp > 0; --sizes.pp) {
+    for (const int fewest = space_.fewest_stages(sizes); sizes.pp >= fewest; --sizes.pp) {
       for (const Share& share : shares) {
         if (share.micro_batch != shares.front().micro_batch) continue;
         for (const Again again : {Again::none, Again::all}) {

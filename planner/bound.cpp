@@ -66,7 +66,7 @@ std::int64_t least_held(const PipelineShape& shape, int stage) {
 }
 
 Bounds::Bounds(const Task& task, const StrategySpace& space)
-    : task_(task), space_(space), kinds_(device_kinds(task)) {
+    : task_(task), space_(space), kinds_(device_kinds(task)), stretches_(stretches(task.model)) {
   const UnitChain& chain = space.chain();
   for (std::size_t i = 0; i < chain.units.size(); ++i) {
     const auto unit_class = static_cast<std::size_t>(chain.units[i]);
@@ -87,9 +87,10 @@ Bounds::Bounds(const Task& task, const StrategySpace& space)
   }
 }
 
-Bounds::UnitKey Bounds::key_of(const Sizes& sizes, const Share& share) {
+Bounds::UnitKey Bounds::key_of(const Sizes& sizes, const Share& share) const {
   const bool adds_up = share.micro_batches > 1 && !share.sharded;
-  return {sizes.tp,
+  return {groups_reached(task_.cluster, sizes.devices()),
+          sizes.tp,
           sizes.cp,
           sizes.ep,
           share.micro_batch,
@@ -144,7 +145,9 @@ void Bounds::total(std::span<const std::pair<Sizes, Share>> all, WorkerPool& wor
 }
 
 LayoutFacts& Bounds::facts(const Sizes& sizes) {
-  return facts_.try_emplace({sizes.tp, sizes.cp, sizes.ep, sizes.dp}, task_, space_.chain(), sizes)
+  const int reached = groups_reached(task_.cluster, sizes.devices());
+  return facts_
+      .try_emplace({reached, sizes.tp, sizes.cp, sizes.ep, sizes.dp}, task_, space_.chain(), sizes)
       .first->second;
 }
 

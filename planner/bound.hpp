@@ -6,6 +6,7 @@
 #include <tuple>
 #include <vector>
 
+#include "planner/branches.hpp"
 #include "planner/end_stages.hpp"
 #include "planner/layout_facts.hpp"
 #include "planner/pipeline_schedule.hpp"
@@ -35,6 +36,9 @@ class Bounds {
   Duration of(const Sizes& sizes, const Share& share, const UnitTotals& units);
   Duration of(const Sizes& sizes, const Share& share, const Course& course, const UnitSums& units,
               LayoutFacts& facts);
+
+  /// Of a strategy beside the tree (StrategySpace::apart()), from the same tables.
+  Duration of(const Strategy& apart);
 
   /// Whether some partition might fit: state and activations of all layers have room if each stage takes no
   /// more of the lightest layers than its device can hold.
@@ -78,9 +82,9 @@ class Bounds {
 
  private:
   friend class StepBound;
-  using UnitKey = std::tuple<int, int, int, std::int64_t, bool, bool, bool>;
+  using UnitKey = std::tuple<int, int, int, int, std::int64_t, bool, bool, bool>;
 
-  static UnitKey key_of(const Sizes& sizes, const Share& share);
+  UnitKey key_of(const Sizes& sizes, const Share& share) const;
   Bytes capacity(std::size_t kind) const;
   Duration update(std::int64_t own, std::int64_t fp8, std::size_t kind);
   std::int64_t heaviest(const Sizes& sizes, const UnitTotals& units);
@@ -100,7 +104,7 @@ class Bounds {
   std::vector<std::int32_t> run_ends_;       ///< by unit: behind the last of its class in a row
   std::map<UnitKey, std::unique_ptr<UnitSums>> units_;
   std::map<UnitKey, UnitTotals> totals_;
-  std::map<std::tuple<int, int, int, int>, LayoutFacts> facts_;
+  std::map<std::tuple<int, int, int, int, int>, LayoutFacts> facts_;
   std::map<std::tuple<int, int, int>, Devices> devices_;
   std::map<std::tuple<std::int64_t, std::int64_t, std::size_t>, Duration> updates_;
   std::map<std::tuple<const UnitSums*, Recompute, std::vector<std::size_t>>, BalancedPartition>
@@ -111,6 +115,7 @@ class Bounds {
   Bandwidth fastest_host_{};
   Bytes largest_{};  ///< of all kinds of devices, what one may hold
   std::vector<std::int64_t> held_;
+  std::vector<Stretch> stretches_;
 };
 
 /// Chunks in flight at once on a stage, at some moment of every step of this shape, by chunk.

@@ -22,30 +22,4 @@ UnitInputs unit_inputs(const OpGraph& model, const UnitChain& chain);
 /// @param inputs  units in topological order, each reads something, all but the last are read
 std::vector<bool> single_tensor_cuts(const UnitInputs& inputs);
 
-/// The units between two places where a single tensor crosses, one behind the other: no cut lies inside.
-struct SuperLayer {
-  std::int32_t first = 0;  ///< into UnitChain::units
-  std::int32_t units = 0;
-};
-
-/// `count` super-layers that are alike, one behind the other.
-struct SuperRun {
-  std::int32_t super_class = 0;  ///< into Contraction::classes
-  std::int32_t count = 0;
-};
-
-/// A network as a chain of super-layers, most of them alike.
-struct Contraction {
-  std::vector<SuperLayer> classes;  ///< the first of its kind
-  std::vector<SuperRun> runs;       ///< from input to loss
-  std::int32_t super_layers() const;
-};
-
-/// Contracts a network between its legal cuts.
-///
-/// Super-layers are alike if they have the same layers, of the same shapes, that read each other alike.
-/// @param most  there are at most so many: neighbours are joined, as many each as it takes
-/// @throws Error(invalid_argument) if most < 1
-Contraction contract(const OpGraph& model, int most = 200);
-
 }  // namespace foreplan

@@ -3,7 +3,9 @@
 #include <algorithm>
 
 #include "models/layer_ops.hpp"
+#include "planner/branch_step.hpp"
 #include "planner/folded_step.hpp"
+#include "planner/layer_split.hpp"
 #include "planner/partition.hpp"
 #include "planner/pipeline_schedule.hpp"
 #include "planner/scattered_step.hpp"
@@ -182,10 +184,17 @@ bool is_lowered(const Task& task, const Strategy& strategy) {
          !task.products && task.slow.empty() && !task.collectives && devices <= kMostLoweredDevices;
 }
 
+bool is_apart(const Strategy& strategy) {
+  return strategy.replication == Replication::dataparallel || strategy.split_from != 0 ||
+         strategy.bp > 1;
+}
+
 Estimate estimate(const Task& task, const Strategy& strategy) {
   if (strategy.replication == Replication::dataparallel) {
     return ScatteredStep(task, strategy).estimate();
   }
+  if (strategy.split_from != 0) return LayerSplit(task, strategy).estimate();
+  if (strategy.bp > 1) return BranchStep(task, strategy).estimate();
   if (!is_lowered(task, strategy)) return FoldedStep(task, strategy).estimate(task.costs);
   const Strategy whole = complete(task, strategy);
   const TaskGraph graph = lower(task.model, whole, task.global_batch, lowering_options(task));

@@ -83,6 +83,10 @@ LoweringOptions lowering_options(const Task& task);
 inline constexpr int kMostLoweredDevices = 64;
 bool is_lowered(const Task& task, const Strategy& strategy);
 
+/// Whether a strategy has a step of its own kind, not FoldedStep's: PyTorch's DataParallel (ScatteredStep),
+/// a split by layers (LayerSplit), branches on devices of their own (BranchStep).
+bool is_apart(const Strategy& strategy);
+
 /// Lowers, prices and simulates `strategy`.
 /// @throws Error(invalid_argument) as check(strategy, ...) does
 Estimate estimate(const Task& task, const Strategy& strategy);

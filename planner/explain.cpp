@@ -97,6 +97,7 @@ std::vector<std::string> differences(const Strategy& strategy, const Strategy& o
   compare("vpp", &Strategy::vpp);
   compare("cp", &Strategy::cp);
   compare("ep", &Strategy::ep);
+  compare("bp", &Strategy::bp);
   if (strategy.micro_batch != other.micro_batch && other.micro_batch) {
     keys.push_back(fmt::format("micro_batch={}", *other.micro_batch));
   }
@@ -115,6 +116,7 @@ std::vector<std::string> differences(const Strategy& strategy, const Strategy& o
   compare_names("offload", &Strategy::offload);
   compare_names("replication", &Strategy::replication);
   compare_names("schedule", &Strategy::schedule);
+  compare("split_from", &Strategy::split_from);
   if (keys.empty() && strategy.layers != other.layers) {
     keys.push_back(fmt::format("layers={}", fmt::join(other.layers, "+")));
   }

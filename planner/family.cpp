@@ -2,7 +2,9 @@
 
 #include <algorithm>
 
-#include "planner/rank_groups.hpp"
+#include "planner/branches.hpp"
+#include "planner/divisors.hpp"
+#include "planner/replicas.hpp"
 #include "planner/stage_layout.hpp"
 
 namespace foreplan {
@@ -11,14 +13,6 @@ namespace {
 Layouts none_of(Obstacle obstacle) { return {.strategies = {}, .obstacle = obstacle}; }
 Layouts one_of(const Strategy& strategy) { return {.strategies = {strategy}}; }
 
-std::vector<int> divisors(int number) {
-  std::vector<int> found;
-  for (int i = 1; i <= number; ++i) {
-    if (number % i == 0) found.push_back(i);
-  }
-  return found;
-}
-
 Layouts replicas(const Task& task, const Strategy& strategy) {
   if (task.global_batch % strategy.dp != 0) return none_of(Obstacle::batch);
   return one_of(strategy);
@@ -26,18 +20,31 @@ Layouts replicas(const Task& task, const Strategy& strategy) {
 
 Layouts scattered(const Task& task, int devices) {
   if (devices == 1) return one_of({});  // which runs the network as it is
-  if (task.cluster.specs().size() > 1 || !task.slow.empty()) {
-    return none_of(Obstacle::mixed_devices);
-  }
+  if (!are_alike(task, devices)) return none_of(Obstacle::mixed_devices);
   return replicas(task, {.dp = devices, .replication = Replication::dataparallel});
 }
 
 Layouts by_layers(const Task& task, int devices) {
   if (!task.model.flat()) return none_of(Obstacle::blocks);
-  if (task.cluster.specs().size() > 1 || !task.slow.empty()) {
-    return none_of(Obstacle::mixed_devices);
-  }
+  if (devices == 1) return one_of({});
+  if (!are_alike(task, devices)) return none_of(Obstacle::mixed_devices);
   return replicas(task, {.dp = devices});
+}
+
+Layouts branches(const Task& task, int devices) {
+  const int most = most_branches(stretches(task.model));
+  if (most == 1) return none_of(Obstacle::branches);
+  if (devices == 1) return one_of({});
+  if (!are_alike(task, devices)) return none_of(Obstacle::mixed_devices);
+  Layouts found;
+  for (const int bp : divisors(devices)) {
+    const int dp = devices / bp;
+    if (bp == 1 || bp > most || task.global_batch % dp != 0) continue;
+    found.strategies.push_back({.dp = dp, .bp = bp});
+  }
+  // So many devices no bp divides, or what is left for dp does not divide the batch.
+  if (found.strategies.empty()) found.obstacle = Obstacle::batch;
+  return found;
 }
 
 bool has_sequences(const OpGraph& model) {
@@ -68,8 +75,8 @@ Layouts expert(const Task& task, int devices) {
   if (devices == 1) return one_of({});
   if (task.global_batch % devices != 0) return none_of(Obstacle::batch);
   Layouts found;
-  for (const int ep : divisors(devices)) {
-    if (ep > 1) found.strategies.push_back({.dp = devices, .ep = ep});
+  for (const std::int64_t ep : divisors(devices, devices)) {
+    if (ep > 1) found.strategies.push_back({.dp = devices, .ep = static_cast<int>(ep)});
   }
   return found;
 }
@@ -116,34 +123,6 @@ Layouts pipelines(const Task& task, int devices, std::initializer_list<Schedule>
   return found;
 }
 
-/// The devices that reach each other without a network; all where nobody tells nodes.
-int node_devices(const Cluster& cluster) {
-  return cluster.node_groups().empty() ? cluster.devices() : node_facts(cluster).devices;
-}
-
-Layouts products(const Task& task, int devices) {
-  const int layers = unit_chain(task.model).layers;
-  const int node = node_devices(task.cluster);
-  Layouts found;
-  for (const int tp : divisors(devices)) {
-    if (tp > node) break;
-    for (const int pp : divisors(devices / tp)) {
-      const int dp = devices / tp / pp;
-      const int dimensions = (tp > 1 ? 1 : 0) + (pp > 1 ? 1 : 0) + (dp > 1 ? 1 : 0);
-      if (dimensions < 2 || pp > layers || task.global_batch % dp != 0) continue;
-      const Strategy product{
-          .dp = dp, .tp = tp, .pp = pp, .sp = tp > 1 && has_sequences(task.model)};
-      for (const Schedule schedule :
-           {Schedule::one_f_one_b, Schedule::interleaved, Schedule::zb_h1}) {
-        add_pipelines(product, schedule, layers, found);
-        if (pp == 1) break;
-      }
-    }
-  }
-  if (found.strategies.empty()) found.obstacle = Obstacle::products;
-  return found;
-}
-
 }  // namespace
 
 std::string_view name(Family family) {
@@ -164,6 +143,8 @@ std::string_view name(Family family) {
       return "tensor";
     case Family::layer_split:
       return "layer-split";
+    case Family::branches:
+      return "branches";
     case Family::context:
       return "context";
     case Family::expert:
@@ -202,14 +183,14 @@ std::string_view name(Obstacle obstacle) {
       return "sequence";
     case Obstacle::blocks:
       return "blocks";
+    case Obstacle::branches:
+      return "branches";
     case Obstacle::experts:
       return "experts";
     case Obstacle::mixed_devices:
       return "mixed devices";
     case Obstacle::precision:
       return "precision";
-    case Obstacle::products:
-      return "no product";
     case Obstacle::other:
       return "refused";
   }
@@ -233,6 +214,8 @@ Layouts layouts(const Task& task, Family family, int devices) {
       return tensor(task, devices);
     case Family::layer_split:
       return by_layers(task, devices);
+    case Family::branches:
+      return branches(task, devices);
     case Family::context:
       return context(task, devices);
     case Family::expert:
@@ -246,22 +229,16 @@ Layouts layouts(const Task& task, Family family, int devices) {
     case Family::zero_bubble:
       return pipelines(task, devices, {Schedule::zb_h1, Schedule::zb_h2, Schedule::zb_v});
     case Family::hybrid:
-      return products(task, devices);
+      return {};
   }
   return {};
 }
 
 std::vector<std::int64_t> micro_batches_of(Family family, std::int64_t share) {
   if (family == Family::ddp || family == Family::dataparallel) return {share};
-  std::vector<std::int64_t> small, large;
-  for (std::int64_t size = 1; size * size <= share; ++size) {
-    if (share % size != 0) continue;
-    if (share / size <= kMostMicroBatches) small.push_back(size);
-    if (size * size < share && size <= kMostMicroBatches) large.push_back(share / size);
-  }
-  small.insert(small.end(), large.rbegin(), large.rend());
-  if (family == Family::micro_batches) small.pop_back();
-  return small;
+  std::vector<std::int64_t> sizes = micro_batch_sizes(share);
+  if (family == Family::micro_batches) sizes.pop_back();
+  return sizes;
 }
 
 Obstacle usual_obstacle(const Task& task, Family family, int devices) {

@@ -9,7 +9,7 @@
 
 namespace foreplan {
 
-/// The kinds of parallelism that `foreplan speedup` compares: each alone, and any product of them.
+/// The kinds of parallelism that `foreplan speedup` compares: each alone, and what plan() makes of them.
 enum class Family : std::uint8_t {
   ddp,            ///< data parallelism, a device's share of the batch in one go
   dataparallel,   ///< the same as PyTorch's DataParallel does it: all goes through device 0
@@ -19,19 +19,20 @@ enum class Family : std::uint8_t {
   zero_3,         ///< parameters too (FSDP)
   tensor,         ///< inside layers; with sequence parallelism where there are sequences
   layer_split,    ///< convolutions by samples, the linear layers behind them by features
+  branches,       ///< branches of the network on devices of their own, and replicas of these
   context,        ///< along the sequence
   expert,         ///< data parallelism with the experts shared among replicas
   gpipe,          ///< stages; all forward, then all backward
   one_f_one_b,    ///< stages; one forward, one backward
   interleaved,    ///< stages of several chunks
   zero_bubble,    ///< stages; backward split in two
-  hybrid,         ///< any product of these
+  hybrid,         ///< any product of these: what plan() finds
 };
 inline constexpr std::array kFamilies{
     Family::ddp,         Family::dataparallel, Family::micro_batches, Family::zero_1,
     Family::zero_2,      Family::zero_3,       Family::tensor,        Family::layer_split,
-    Family::context,     Family::expert,       Family::gpipe,         Family::one_f_one_b,
-    Family::interleaved, Family::zero_bubble,  Family::hybrid};
+    Family::branches,    Family::context,      Family::expert,        Family::gpipe,
+    Family::one_f_one_b, Family::interleaved,  Family::zero_bubble,   Family::hybrid};
 /// One word, as `--families` takes it.
 std::string_view name(Family family);
 
@@ -46,10 +47,10 @@ enum class Obstacle : std::uint8_t {
   width,          ///< heads or features that the devices do not divide
   sequence,       ///< none, or one that they do not divide
   blocks,         ///< the network is made of them, and their layers are split alike
+  branches,       ///< none: no two layers that can be at work at once
   experts,        ///< none, or as many as they do not divide
   mixed_devices,  ///< forecast for devices that are alike only
   precision,      ///< one that not every device knows
-  products,       ///< too few devices for a product
   other,          ///< the reason tells
 };
 std::string_view name(Obstacle obstacle);
@@ -64,8 +65,8 @@ struct Layouts {
 ///
 /// Interleaved: every number of chunks that shares the layers evenly (embedding and head counted as a
 /// layer each, or not), or two to four where none does. Expert: every number of ranks above one that
-/// divides the devices. Layer split: told as data parallelism, where it changes is not of the Strategy. Hybrid: every dp tp pp = devices with at least two above 1, tp inside a node, pp
-/// as 1F1B, interleaved or ZB-H1.
+/// divides the devices. Branches: every bp from two to as many layers as can be at work at once that divides
+/// them. Layer split: where it changes is left open. Hybrid: none are listed, plan() has a space of its own.
 Layouts layouts(const Task& task, Family family, int devices);
 
 /// The micro-batches that a layout of the family may work on: of all that divide the share of a rank,

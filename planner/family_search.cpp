@@ -4,35 +4,27 @@
 #include <utility>
 
 #include "planner/layer_split.hpp"
+#include "planner/search.hpp"
 #include "sim/error.hpp"
 
 namespace foreplan {
 namespace {
 
 /// Ways to save memory, from none to the most.
-struct Savers {
-  int zero = 0;
-  Recompute recompute = Recompute::none;
-};
-
-std::vector<Savers> savers_of(const Task& task, Family family, const Strategy& strategy) {
-  if (strategy.replication == Replication::dataparallel) return {{}};
-  const int zero = strategy.zero;
-  std::vector<Savers> savers{{zero, Recompute::none}};
-  const bool shards = family == Family::hybrid && strategy.dp > 1 && zero == 0;
-  const int most = shards ? 1 : zero;
-  if (shards) savers.push_back({most, Recompute::none});
+std::vector<Recompute> savers_of(const Task& task, const Strategy& strategy) {
+  std::vector<Recompute> savers{Recompute::none};
+  if (is_apart(strategy)) return savers;
   const bool attention =
       std::any_of(task.model.layers().begin(), task.model.layers().end(),
                   [](const Layer& layer) { return layer.kind == LayerKind::attention; });
-  if (attention) savers.push_back({most, Recompute::selective});
-  savers.push_back({most, Recompute::full});
+  if (attention) savers.push_back(Recompute::selective);
+  savers.push_back(Recompute::full);
   return savers;
 }
 
 /// Parameters, gradients and optimizer state of the fullest device, at least.
 Bytes least_state(const Task& task, const Strategy& s) {
-  const double mine = static_cast<double>(task.model.parameter_count()) / s.tp / s.pp / s.ep;
+  const double mine = static_cast<double>(task.model.parameter_count()) / s.tp / s.pp / s.ep / s.bp;
   const auto replicas = static_cast<double>(s.dp) * s.cp;
   const auto share = [&](int zero) { return s.zero >= zero ? mine / replicas : mine; };
   const double master = task.stack.keeps_master(task.precision) ? 4 : 0;
@@ -71,14 +63,13 @@ class MemberSearch {
   MemberSearch(const Task& task, Family family, const WorkBounds& bounds)
       : task_(task), family_(family), bounds_(bounds), room_(most_memory(task.cluster)) {}
 
-  Member best(int devices, Member known) {
-    member_ = std::move(known);
+  Member best(int devices) {
     const Layouts found = layouts(task_, family_, devices);
     if (found.strategies.empty()) {
       member_.obstacle = found.obstacle;
       return finished();
     }
-    if (family_ == Family::layer_split) {
+    if (family_ == Family::layer_split && devices > 1) {
       split_layers(devices);
       return finished();
     }
@@ -119,14 +110,13 @@ class MemberSearch {
   /// Forecasts a candidate with the least saver that fits. A layout holds no less with a larger
   /// micro-batch, so what did not fit with a smaller one is not tried.
   void consider(const Candidate& candidate) {
-    const std::vector<Savers> savers = savers_of(task_, family_, candidate.strategy);
+    const std::vector<Recompute> savers = savers_of(task_, candidate.strategy);
     std::vector<std::int64_t>& limits = too_large_[candidate.layout];
     limits.resize(savers.size(), kMostGlobalBatch + 1);
     for (std::size_t i = 0; i < savers.size(); ++i) {
       if (*candidate.strategy.micro_batch >= limits[i]) continue;
       Strategy strategy = candidate.strategy;
-      strategy.zero = savers[i].zero;
-      strategy.recompute = savers[i].recompute;
+      strategy.recompute = savers[i];
       if (tried_ && is_beaten(strategy)) return;
       if (fits(strategy)) return;
       if (!laid_out_) return;
@@ -145,7 +135,7 @@ class MemberSearch {
     devices_ = devices;
     const std::vector<LayerId> places = split_places(task_.model);
     for (const std::int64_t size : micro_batches_of(family_, task_.global_batch / devices)) {
-      const LayerSplit split(task_, devices, size);
+      const LayerSplit split(task_, {.dp = devices, .micro_batch = size});
       for (const LayerId from : places) {
         try {
           keep(split.estimate(from), task_.model.layer(from).name);
@@ -213,11 +203,23 @@ class MemberSearch {
   bool laid_out_ = false;  ///< the last one could
 };
 
+Member planned(const Task& task, int devices) {
+  Member member;
+  try {
+    member.best = plan(task, {.devices = devices, .top = 0}).best;
+    if (!member.best) member.obstacle = Obstacle::memory;
+  } catch (const Error& error) {
+    member.obstacle = usual_obstacle(task, Family::hybrid, devices);
+    member.reason = error.what();
+  }
+  return member;
+}
+
 }  // namespace
 
-Member best_member(const Task& task, Family family, int devices, const WorkBounds& bounds,
-                   Member known) {
-  return MemberSearch(task, family, bounds).best(devices, std::move(known));
+Member best_member(const Task& task, Family family, int devices, const WorkBounds& bounds) {
+  if (family == Family::hybrid) return planned(task, devices);
+  return MemberSearch(task, family, bounds).best(devices);
 }
 
 }  // namespace foreplan

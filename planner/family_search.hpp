@@ -16,14 +16,11 @@ struct Member {
   std::string reason;  ///< more about the obstacle; may be empty
 };
 
-/// The fastest member of `family` on exactly `devices` devices.
+/// The fastest member of `family` on exactly `devices` devices; of hybrids, plan()'s answer on at most so many.
 ///
 /// Members are the family's layouts, each with every micro-batch (micro_batches_of) and the least memory
-/// saver that fits: no recomputation, selective, full; a hybrid's optimizer state is sharded (zero 1)
-/// before anything is recomputed; a layer split (planner/layer_split.hpp) has none, and is tried at every place. Members are forecast in the order of their bounds until no bound is below
+/// saver that fits: no recomputation, selective, full; a layer split (planner/layer_split.hpp) has none, and is tried at every place. Members are forecast in the order of their bounds until no bound is below
 /// the best time. Of equal times the lexicographically least strategy wins.
-/// @param known  a member of the hybrid family that is already forecast, if any
-Member best_member(const Task& task, Family family, int devices, const WorkBounds& bounds,
-                   Member known = {});
+Member best_member(const Task& task, Family family, int devices, const WorkBounds& bounds);
 
 }  // namespace foreplan

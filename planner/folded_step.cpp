@@ -16,6 +16,10 @@ Strategy completed(const Task& task, Strategy strategy, const UnitChain& chain) 
   if (strategy.replication != Replication::ddp) {
     reject(fmt::format("strategy: replication={} is not folded", name(strategy.replication)));
   }
+  if (strategy.bp != 1) reject(fmt::format("strategy: bp={} is not folded", strategy.bp));
+  if (strategy.split_from != 0) {
+    reject(fmt::format("strategy: split_from={} is not folded", strategy.split_from));
+  }
   const BatchSplit batch = split_batch(strategy, task.global_batch);
   strategy.micro_batch = batch.micro_batch;
   const PipelineShape shape = pipeline_shape(strategy, static_cast<int>(batch.micro_batches));
@@ -57,34 +61,6 @@ PipelineShape folded_shape(const Task& task, const Strategy& strategy) {
   return pipeline_shape(strategy, static_cast<int>(batch.micro_batches));
 }
 
-// A layer's block, or the head behind layers of others, that reads what a run before the last one put out.
-// Layers of a block class come one behind the other.
-bool reaches_back(const OpGraph& model) {
-  const std::vector<Run>& runs = model.runs();
-  const auto block_of = [&](std::size_t run) -> const Block& {
-    return model.blocks()[static_cast<std::size_t>(runs[run].block)];
-  };
-  const auto reads = [&](const Block& block, const Block& earlier) {
-    for (LayerId id = block.first; id <= block.last; id = layer_after(id)) {
-      for (const LayerId input : model.inputs(id)) {
-        if (input >= earlier.first && input <= earlier.last) return true;
-      }
-    }
-    return false;
-  };
-  for (std::size_t reader = 1; reader < runs.size(); ++reader) {
-    // A border between stages may lie before any layer, nowhere else.
-    bool border = block_of(reader).role == BlockRole::layer;
-    for (std::size_t run = reader; run-- > 0;) {
-      // Layers of its own class that a block reads are of its own instance.
-      const bool other = runs[run].block != runs[reader].block;
-      if (border && other && reads(block_of(reader), block_of(run))) return true;
-      border = border || block_of(run).role == BlockRole::layer;
-    }
-  }
-  return false;
-}
-
 FoldedStep::FoldedStep(const Task& task, const Strategy& strategy, const SharedParts& shared)
     : task_(folded_task(task)),
       shared_chain_(shared_or(shared.chain, [&] { return unit_chain(task.model); })),
@@ -99,22 +75,12 @@ FoldedStep::FoldedStep(const Task& task, const Strategy& strategy, const SharedP
       works_(units_->works()),
       replicas_(distinct_replicas(task_, strategy_)),
       sample_flops_(shared.sample_flops ? *shared.sample_flops : flops_of_sample(task)) {
-  check();
   lay_out_stages();
   count_state();
   plan_exchanges();
   plan_ends();
   plan_memory();
   count_flops();
-}
-
-void FoldedStep::check() const {
-  if (strategy_.pp > 1 && reaches_back(task_.model)) {
-    reject(fmt::format(
-        "strategy: pp={}: {} has a decoder that reads its encoder from every layer; stages "
-        "pass on one tensor only",
-        strategy_.pp, task_.model.name()));
-  }
 }
 
 std::vector<FoldedStep::Piece> FoldedStep::pieces_of(const std::vector<UnitRun>& runs) const {

@@ -46,10 +46,6 @@ Flops flops_of_sample(const Task& task);
 /// @throws Error(invalid_argument) as pipeline_shape()
 PipelineShape folded_shape(const Task& task, const Strategy& strategy);
 
-/// Whether some layer reads what a stage before the last one put out, so that the network cannot be cut
-/// into stages, which pass on one tensor only.
-bool reaches_back(const OpGraph& model);
-
 /// A training step with ranks that do the same folded into one: lowered once, priced many times.
 ///
 ///   FoldedStep step(task, strategy);
@@ -136,7 +132,6 @@ class FoldedStep {
   };
 
   // Lowering, in this order.
-  void check() const;
   bool offloads(Offload what) const {
     return strategy_.offload == what || strategy_.offload == Offload::all;
   }

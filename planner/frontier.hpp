@@ -12,7 +12,7 @@ namespace foreplan {
 
 /// A set of strategies of a StrategySpace: all that share what is told so far.
 struct SearchNode {
-  enum class Level : std::uint8_t { share, stages, course, fitting, partition, leaf, scattered };
+  enum class Level : std::uint8_t { share, stages, course, fitting, partition, leaf, apart };
   Level level = Level::share;
   Sizes sizes{};  ///< at Level::share with the most stages
   Share share{};
@@ -25,7 +25,8 @@ struct SearchNode {
   std::shared_ptr<const Borders> borders{};
   const UnitSums* units = nullptr;  ///< from Level::stages on
   LayoutFacts* facts = nullptr;
-  std::int64_t count = 1;  ///< strategies
+  std::int64_t count = 1;           ///< strategies
+  const Strategy* apart = nullptr;  ///< at Level::apart: of StrategySpace::apart()
 };
 
 /// What a node is worth: its bound, then its devices.

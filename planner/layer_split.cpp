@@ -9,8 +9,10 @@
 #include "models/op_cost.hpp"
 #include "planner/gradient_sync.hpp"
 #include "planner/partition.hpp"
+#include "planner/plain_step.hpp"
 #include "planner/rank_unit.hpp"
 #include "planner/step_check.hpp"
+#include "planner/tensor_split.hpp"
 #include "sim/error.hpp"
 
 namespace foreplan {
@@ -19,17 +21,30 @@ namespace {
 LayerId layer_id(std::size_t i) { return LayerId{static_cast<std::int32_t>(i)}; }
 std::size_t place(LayerId id) { return static_cast<std::size_t>(id); }
 
-Strategy checked(const Task& task, int devices, std::int64_t micro_batch) {
-  const Strategy strategy{.dp = devices, .micro_batch = micro_batch};
+void check_place(const Task& task, const Strategy& strategy) {
+  if (strategy.split_from == 0) return;
+  if (strategy.dp == 1) {
+    reject(fmt::format("strategy: split_from={} needs dp > 1", strategy.split_from));
+  }
+  const auto most = static_cast<std::int64_t>(task.model.size()) - 2;
+  if (strategy.split_from < 0 || strategy.split_from > most) {
+    reject(fmt::format("strategy: split_from: {} has layers 0 to {}, expected 1 to {}, got {}",
+                       task.model.name(), most, most, strategy.split_from));
+  }
+}
+
+Strategy checked(const Task& task, Strategy strategy) {
   check_step(task, strategy);
+  const bool plain =
+      only_replicates(strategy) && strategy.bp == 1 && strategy.replication == Replication::ddp;
+  if (!plain) reject("strategy: split_from goes with dp and micro_batch alone");
   if (!task.model.flat()) {
     reject(fmt::format("strategy: {} is made of blocks, whose layers are split alike",
                        task.model.name()));
   }
-  if (task.cluster.specs().size() > 1 || !task.slow.empty()) {
-    reject("strategy: a split by layers is forecast for devices that are all alike");
-  }
-  split_batch(strategy, task.global_batch);
+  require_alike(task, strategy.devices(), "a split by layers");
+  check_place(task, strategy);
+  strategy.micro_batch = split_batch(strategy, task.global_batch).micro_batch;
   return strategy;
 }
 
@@ -39,12 +54,12 @@ bool is_product(LayerKind kind) {
 
 }  // namespace
 
-LayerSplit::LayerSplit(const Task& task, int devices, std::int64_t micro_batch)
-    : task_(task),
-      strategy_(checked(task, devices, micro_batch)),
+LayerSplit::LayerSplit(const Task& task, const Strategy& strategy)
+    : task_(folded_task(task)),
+      strategy_(checked(task, strategy)),
       batch_(split_batch(strategy_, task.global_batch)),
-      data_(task.cluster, {.dp = devices}, task.collectives, &task.costs),
-      tensor_(task.cluster, {.tp = devices}, task.collectives, &task.costs),
+      data_(task.cluster, {.dp = strategy_.dp}, task.collectives, &task.costs),
+      tensor_(task.cluster, {.tp = strategy_.dp}, task.collectives, &task.costs),
       cuts_(cuts(task.model)) {
   const LayerId none = layer_id(task.model.size());
   for (std::size_t i = 0; i < task.model.size(); ++i) {
@@ -150,33 +165,14 @@ Duration LayerSplit::update_time(std::int64_t own) const {
   return norm + time(std::string(name(task_.optimizer)) + (master ? "_master" : ""));
 }
 
-/// As FoldedStep counts it for one micro-batch in flight and nothing recomputed.
 StageMemory LayerSplit::memory(LayerId from, const std::vector<Unit>& behind) const {
   std::vector<const UnitWork*> units;
   for (std::size_t i = 0; i < place(from); ++i) units.push_back(&before_[i].work);
   for (const Unit& unit : behind) units.push_back(&unit.work);
-  const std::int64_t own = parameters(from, behind);
-  const Stack& stack = task_.stack;
-  const bool master = stack.keeps_master(task_.precision);
-  StageMemory memory;
-  memory.parameters = own * element_size(stack.stored(task_.precision));
-  memory.gradients = Bytes{own * stack.gradient_bytes};
-  if (stack.micro_batch_gradients) memory.gradients += own * element_size(task_.precision);
-  memory.optimizer = Bytes{own * (4 * state_tensors(task_.optimizer) + (master ? 4 : 0))};
-  Bytes excess, placeholders;
-  for (auto unit = units.rbegin(); unit != units.rend(); ++unit) {
-    const Bytes moving = std::max((*unit)->working.forward, (*unit)->working.backward);
-    excess = std::max(excess, moving - memory.activations);
-    memory.activations += (*unit)->saved;
-    placeholders += (*unit)->placeholders;
-  }
-  memory.buffers = excess + placeholders;
-  memory.peak =
-      memory.parameters + memory.gradients + memory.optimizer + memory.activations + memory.buffers;
-  return memory;
+  return plain_memory(task_, units);
 }
 
-Estimate LayerSplit::estimate(LayerId from) const {
+LayerSplit::Course LayerSplit::course(LayerId from) const {
   const bool legal =
       from == LayerId{0} || place(from) >= task_.model.size() - 1 || cuts_[place(from) - 1];
   if (!legal || from < LayerId{0} || place(from) > task_.model.size()) {
@@ -189,34 +185,76 @@ Estimate LayerSplit::estimate(LayerId from) const {
   }
   if (from > LayerId{0}) scatter_gradient(from, behind);
   for (Unit& unit : behind) price_unit(unit);
-  const Times micro_batch = times(from, behind);
-  const Duration pipeline = batch_.micro_batches * (micro_batch.computing + micro_batch.exchanging);
-  const Duration ready = aggregated(from, micro_batch, pipeline);
+  Course found{.micro_batch = times(from, behind),
+               .pipeline = {},
+               .ready = {},
+               .update = update_time(parameters(from, behind)),
+               .memory = memory(from, behind)};
+  const Times& once = found.micro_batch;
+  found.pipeline = batch_.micro_batches * (once.computing + once.exchanging);
+  found.ready = aggregated(from, once, found.pipeline);
+  return found;
+}
 
+Estimate LayerSplit::estimate(LayerId from) const {
+  const Course found = course(from);
   Estimate result;
   result.strategy = strategy_;
+  const bool both = from > LayerId{0} && place(from) + 1 < task_.model.size();
+  result.strategy.split_from = both ? static_cast<std::int32_t>(from) : 0;
   DeviceTime& mean = result.breakdown;
-  mean.compute = batch_.micro_batches * micro_batch.computing;
-  mean.exposed_communication = batch_.micro_batches * micro_batch.exchanging + ready - pipeline;
-  mean.optimizer = update_time(parameters(from, behind));
+  mean.compute = batch_.micro_batches * found.micro_batch.computing;
+  mean.exposed_communication =
+      batch_.micro_batches * found.micro_batch.exchanging + found.ready - found.pipeline;
+  mean.optimizer = found.update;
   mean.idle = task_.stack.host_step;
-  result.step_time = ready + mean.optimizer + mean.idle;
-  result.tasks = 2 * batch_.micro_batches;
-  result.stages.push_back(memory(from, behind));
+  result.step_time = found.ready + mean.optimizer + mean.idle;
+  result.tasks = 2 * batch_.micro_batches + 3;
+  result.stages.push_back(found.memory);
   result.peak_memory = result.stages.front().peak;
   const Bytes room = task_.cluster.device(DeviceId{0}).memory;
   result.feasible = result.peak_memory + task_.stack.context_bytes <= room;
-  fill_rates(result);
+  fill_plain_rates(task_, result);
   return result;
 }
 
-void LayerSplit::fill_rates(Estimate& result) const {
-  const double step = seconds(result.step_time);
-  result.samples_per_s = step > 0 ? static_cast<double>(task_.global_batch) / step : 0;
-  const Flops once = matrix_flops(task_.model, {.samples = 1, .lengths = task_.lengths});
-  result.mfu = result.hfu = utilisation(task_, once * static_cast<double>(task_.global_batch),
-                                        result.step_time, strategy_.dp);
-  result.limited_by = limit_of(result);
+FoldedGraph LayerSplit::graph() const {
+  const Course found = course(LayerId{strategy_.split_from});
+  TaskGraphBuilder builder(1);
+  builder.set_global_batch(task_.global_batch);
+  FoldedGraph result;
+  const auto add = [&](const char* what, StreamId stream, Duration time, std::int64_t micro_batch) {
+    const auto number = static_cast<std::int32_t>(result.costs.duration.size());
+    const OpId op = builder.add_op(
+        {.key = {.op = what, .shape = {1}}, .flops = {}, .traffic = {}, .given = time});
+    std::vector<TaskId> after;
+    if (number > 0) after.push_back(TaskId{number - 1});
+    builder.add({.device = DeviceId{0},
+                 .stream = stream,
+                 .op = op,
+                 .micro_batch = static_cast<std::int32_t>(micro_batch),
+                 .after = std::move(after)});
+    result.costs.duration.push_back(time);
+  };
+  for (std::int64_t i = 0; i < batch_.micro_batches; ++i) {
+    add("layers", kComputeStream, found.micro_batch.computing, i);
+    add("exchange", kCollectiveStream, found.micro_batch.exchanging, i);
+  }
+  add("aggregate_gradients", kCollectiveStream, found.ready - found.pipeline, -1);
+  add("update", kComputeStream, found.update, -1);
+  add("wait_for_host", kComputeStream, task_.stack.host_step, -1);
+  const auto keep = [&](BufferCategory category, Bytes bytes) {
+    builder.add_buffer(
+        {.device = DeviceId{0}, .bytes = bytes, .category = category, .persistent = true});
+  };
+  keep(BufferCategory::parameter, found.memory.parameters);
+  keep(BufferCategory::gradient, found.memory.gradients);
+  keep(BufferCategory::optimizer_state, found.memory.optimizer);
+  keep(BufferCategory::activation, found.memory.activations);
+  keep(BufferCategory::workspace, found.memory.buffers);
+  result.costs.flow.resize(result.costs.duration.size());
+  result.graph = std::move(builder).build();
+  return result;
 }
 
 std::vector<LayerId> split_places(const OpGraph& model) {
@@ -232,6 +270,15 @@ std::vector<LayerId> split_places(const OpGraph& model) {
   }
   std::reverse(places.begin(), places.end());
   return places;
+}
+
+bool shares_from(const OpGraph& model, LayerId from, int devices) {
+  try {
+    split_tensors(model, from, layer_id(model.size() - 1), devices);
+    return true;
+  } catch (const Error&) {
+    return false;
+  }
 }
 
 }  // namespace foreplan

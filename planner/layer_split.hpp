@@ -5,13 +5,14 @@
 #include <vector>
 
 #include "planner/estimate.hpp"
+#include "planner/folded_step.hpp"
 #include "planner/rank_groups.hpp"
 #include "planner/unit_cost.hpp"
 
 namespace foreplan {
 
-/// A step of a flat network on `devices` devices that each layer shares as it suits it: data parallelism up
-/// to some layer, tensor parallelism from there on.
+/// A step of a flat network on the ranks of dp that each layer shares as it suits it: data parallelism up to
+/// some layer, tensor parallelism from there on (Strategy::split_from).
 ///
 ///   forward of the layers before, on own samples; all-gather: every device has all samples;
 ///   forward and backward of the layers behind, cut by columns and rows;
@@ -28,15 +29,20 @@ namespace foreplan {
 /// section 4, scheme (a).
 class LayerSplit {
  public:
-  /// Lowers the layers as data parallelism has them. The task must outlive it.
-  /// @param micro_batch  b, samples of a device at a time
-  /// @throws Error(invalid_argument) if the network is made of blocks, devices differ, or they or the
-  ///   micro-batch do not divide the batch
-  LayerSplit(const Task& task, int devices, std::int64_t micro_batch);
+  /// Lowers the layers as data parallelism has them. Model and cluster of the task must outlive it.
+  /// @param strategy  dp, the micro-batch b of a device, split_from
+  /// @throws Error(invalid_argument) if the network is made of blocks, devices differ, they or the micro-batch
+  ///   do not divide the batch, the strategy tells more, or split_from is not before a layer that is not the
+  ///   first, or of one rank
+  LayerSplit(const Task& task, const Strategy& strategy);
+
+  /// The step that the strategy tells, as estimate(LayerId).
+  Estimate estimate() const { return estimate(LayerId{strategy_.split_from}); }
+  /// The same step as tasks of one device, which stands for all.
+  FoldedGraph graph() const;
 
   /// The step with layers [0, from) shared by samples and [from, end) by features.
   /// @param from  stages may be cut before it, or the first layer, or the loss's successor: all by samples
-  /// @return  Estimate::strategy tells dp and the micro-batch
   /// @throws Error(invalid_argument) naming the layer that the devices cannot share, or if more than one
   ///   tensor crosses before `from`
   Estimate estimate(LayerId from) const;
@@ -54,18 +60,27 @@ class LayerSplit {
     std::vector<Duration> backwards;     ///< of each of them, in the order of backward
   };
 
+  /// All of a step that starts to share by features from some layer on.
+  struct Course {
+    Times micro_batch;
+    Duration pipeline{};  ///< all micro-batches
+    Duration ready{};     ///< gradients are aggregated
+    Duration update{};
+    StageMemory memory;
+  };
+
   Unit lowered(LayerId id, LayerId split_from) const;
   void price_unit(Unit& unit) const;
   void scatter_gradient(LayerId from, std::vector<Unit>& behind) const;
   Duration gathered(LayerId from) const;
+  Course course(LayerId from) const;
   Times times(LayerId from, const std::vector<Unit>& behind) const;
   Duration aggregated(LayerId from, const Times& times, Duration finish) const;
   Duration update_time(std::int64_t parameters) const;
   StageMemory memory(LayerId from, const std::vector<Unit>& behind) const;
-  void fill_rates(Estimate& result) const;
   std::int64_t parameters(LayerId from, const std::vector<Unit>& behind) const;
 
-  const Task& task_;
+  const Task task_;
   Strategy strategy_;
   BatchSplit batch_;
   RankGroups data_, tensor_;
@@ -77,5 +92,8 @@ class LayerSplit {
 /// a linear layer, and there is one, in order.
 /// @return  the first layer behind each; none for networks of blocks
 std::vector<LayerId> split_places(const OpGraph& model);
+
+/// Whether so many devices can share the layers from `from` on by features.
+bool shares_from(const OpGraph& model, LayerId from, int devices);
 
 }  // namespace foreplan

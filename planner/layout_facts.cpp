@@ -28,7 +28,7 @@ LayoutFacts::LayoutFacts(const Task& task, const UnitChain& chain, const Sizes& 
       groups_(task.cluster, strategy_of(sizes), task.collectives, &task.costs),
       shorthand_(!task.cluster.node_groups().empty()),
       block_(sizes.tp * sizes.cp * sizes.dp),
-      node_(shorthand_ ? node_facts(task.cluster).devices : 1) {}
+      node_(shorthand_ ? node_facts(task.cluster, sizes.devices()).devices : 1) {}
 
 Duration LayoutFacts::hop(int from, int to, Bytes bytes, bool sp) {
   if (from == to) return {};

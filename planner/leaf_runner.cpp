@@ -2,8 +2,6 @@
 
 #include <exception>
 
-#include "planner/scattered_step.hpp"
-
 namespace foreplan {
 
 LeafRunner::LeafRunner(const Task& task, std::shared_ptr<const UnitChain> chain, int threads)
@@ -32,8 +30,8 @@ SharedParts LeafRunner::parts(const LeafJob& job) {
 }
 
 LeafResult LeafRunner::simulate(const LeafJob& job, FoldedStep::Workspace& workspace) {
-  if (job.strategy.replication == Replication::dataparallel) {
-    const Estimate found = ScatteredStep(task_, job.strategy).estimate();
+  if (is_apart(job.strategy)) {
+    const Estimate found = foreplan::estimate(task_, job.strategy);
     return {found.feasible, found.step_time, found.peak_memory};
   }
   const FoldedStep step(task_, job.strategy, parts(job));
@@ -59,9 +57,7 @@ std::vector<LeafResult> LeafRunner::run(const std::vector<LeafJob>& jobs) {
 }
 
 Estimate LeafRunner::estimate(const LeafJob& job) {
-  if (job.strategy.replication == Replication::dataparallel) {
-    return ScatteredStep(task_, job.strategy).estimate();
-  }
+  if (is_apart(job.strategy)) return foreplan::estimate(task_, job.strategy);
   return FoldedStep(task_, job.strategy, parts(job)).estimate(task_.costs, workspaces_.front());
 }
 

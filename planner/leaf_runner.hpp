@@ -15,7 +15,7 @@ namespace foreplan {
 /// A strategy to simulate, complete.
 struct LeafJob {
   Strategy strategy;
-  std::shared_ptr<const UnitTable> units;  ///< lowered and priced; null for DataParallel
+  std::shared_ptr<const UnitTable> units;  ///< lowered and priced; null where is_apart()
 };
 
 /// What came of it.

@@ -54,8 +54,8 @@ typename Kinds::value_type named(const JsonValue& value, const Kinds& kinds) {
 }  // namespace
 
 Json to_json(const Strategy& strategy) {
-  Json json{{"dp", strategy.dp},   {"tp", strategy.tp}, {"pp", strategy.pp},
-            {"vpp", strategy.vpp}, {"cp", strategy.cp}, {"ep", strategy.ep}};
+  Json json{{"dp", strategy.dp}, {"tp", strategy.tp}, {"pp", strategy.pp}, {"vpp", strategy.vpp},
+            {"cp", strategy.cp}, {"ep", strategy.ep}, {"bp", strategy.bp}};
   json["micro_batch"] = strategy.micro_batch ? Json(*strategy.micro_batch) : Json(nullptr);
   json["zero"] = strategy.zero;
   json["sp"] = strategy.sp;
@@ -65,6 +65,7 @@ Json to_json(const Strategy& strategy) {
   json["offload"] = name(strategy.offload);
   json["replication"] = name(strategy.replication);
   json["schedule"] = name(strategy.schedule);
+  json["split_from"] = strategy.split_from;
   json["layers"] = strategy.layers;
   return json;
 }
@@ -78,6 +79,7 @@ Strategy strategy_from_json(const JsonValue& value) {
   strategy.vpp = size_of(object, "vpp");
   strategy.cp = size_of(object, "cp");
   strategy.ep = size_of(object, "ep");
+  strategy.bp = size_of(object, "bp");
   const auto micro_batch = object.optional("micro_batch");
   if (micro_batch && !micro_batch->is_null()) {
     strategy.micro_batch = micro_batch->positive_integer();
@@ -101,6 +103,9 @@ Strategy strategy_from_json(const JsonValue& value) {
   }
   if (const auto schedule = object.optional("schedule")) {
     strategy.schedule = named(*schedule, kSchedules);
+  }
+  if (const auto split_from = object.optional("split_from")) {
+    strategy.split_from = static_cast<int>(split_from->integer(0, 1'000'000));
   }
   if (const auto layers = object.optional("layers")) {
     for (const JsonValue& count : layers->array()) {

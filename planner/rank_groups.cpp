@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <numeric>
+#include <span>
 #include <vector>
 
 #include "planner/ceil_div.hpp"
@@ -47,10 +48,21 @@ NodeFacts facts_of(const NodeGroup& group, const Fabric& fabric) {
 
 }  // namespace
 
-NodeFacts node_facts(const Cluster& cluster) {
-  const std::vector<NodeGroup>& groups = cluster.node_groups();
+int groups_reached(const Cluster& cluster, int devices) {
+  int reached = 0;
+  for (const NodeGroup& group : cluster.node_groups()) {
+    if (devices <= 0) break;
+    devices -= group.nodes * group.devices_per_node;
+    ++reached;
+  }
+  return reached;
+}
+
+NodeFacts node_facts(const Cluster& cluster, int devices) {
+  const auto reached = static_cast<std::size_t>(groups_reached(cluster, devices));
+  const std::span groups(cluster.node_groups().data(), reached);
   NodeFacts facts = facts_of(groups.front(), cluster.fabric());
-  for (const NodeGroup& group : groups) {
+  for (const NodeGroup& group : groups.subspan(1)) {
     const NodeFacts other = facts_of(group, cluster.fabric());
     facts.devices = std::gcd(facts.devices, other.devices);
     facts.nics = std::min({facts.nics, other.nics, facts.devices});
@@ -92,7 +104,7 @@ RankGroups::RankGroups(const Cluster& cluster, const Strategy& strategy,
       tp_(strategy.tp),
       block_(strategy.tp * strategy.cp * strategy.dp),
       shorthand_(!cluster.node_groups().empty()) {
-  if (shorthand_) nodes_ = node_facts(cluster);
+  if (shorthand_) nodes_ = node_facts(cluster, strategy.devices());
   data_ranks_ = strategy.cp * strategy.dp;
   const bool whole = strategy.deals_whole_experts();
   if (whole && block_ % strategy.ep != 0) {

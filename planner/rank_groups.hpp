@@ -69,7 +69,10 @@ class RankGroups {
   GroupPlacement tensor_, context_, expert_, data_, expert_data_;
 };
 
-/// The nodes of a cluster given in shorthand; of several kinds the slowest in each respect.
-NodeFacts node_facts(const Cluster& cluster);
+/// How many of the node groups of a cluster given in shorthand its first `devices` lie in; 0 of one given in full.
+int groups_reached(const Cluster& cluster, int devices);
+/// The nodes that the first `devices` of a cluster given in shorthand lie in; of several kinds the slowest in
+/// each respect. What lies behind them changes nothing.
+NodeFacts node_facts(const Cluster& cluster, int devices);
 
 }  // namespace foreplan

@@ -35,6 +35,13 @@ std::vector<DeviceKind> device_kinds(const Task& task) {
   return {distinct.begin(), distinct.end()};
 }
 
+bool are_alike(const Task& task, int devices) {
+  if (alike(task)) return true;
+  const std::vector<DeviceKind> all = kinds_by_device(task);
+  return std::all_of(all.begin(), all.begin() + devices,
+                     [&](const DeviceKind& kind) { return kind == DeviceKind{all.front().spec}; });
+}
+
 std::vector<Replica> distinct_replicas(const Task& task, const Strategy& strategy) {
   if (alike(task)) return {Replica(static_cast<std::size_t>(strategy.pp))};
   const std::vector<DeviceKind> kinds = kinds_by_device(task);

@@ -17,6 +17,9 @@ struct DeviceKind {
 /// The kinds of devices of a task's cluster, each once, in order.
 std::vector<DeviceKind> device_kinds(const Task& task);
 
+/// Whether the first `devices` are of one kind, and none of them slow.
+bool are_alike(const Task& task, int devices);
+
 /// By stage: of the devices that share a replica's stage, the slowest at the task's precision.
 using Replica = std::vector<DeviceKind>;
 

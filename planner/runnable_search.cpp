@@ -4,7 +4,9 @@
 #include <tuple>
 
 #include "planner/best_first.hpp"
+#include "planner/divisors.hpp"
 #include "planner/partition.hpp"
+#include "planner/stage_layout.hpp"
 #include "sim/error.hpp"
 
 namespace foreplan {
@@ -19,13 +21,18 @@ bool valid(const Task& task, const Strategy& strategy, int devices) {
   }
 }
 
-/// Shares of the global batch halved again and again while they stay whole and not too many.
-std::vector<std::int64_t> micro_batches(std::int64_t share) {
-  std::vector<std::int64_t> sizes{share};
-  while (sizes.back() % 2 == 0 && share / (sizes.back() / 2) <= kMostMicroBatches) {
-    sizes.push_back(sizes.back() / 2);
+/// Where not all partitions are looked at: the balanced one, and that with as many layers each, as anyone would
+/// cut by hand.
+std::vector<std::vector<int>> usual_partitions(const Task& task, const Strategy& strategy) {
+  std::vector<std::vector<int>> found;
+  try {
+    found.push_back(complete(task, strategy).layers);
+    std::vector<int> even = even_layers(unit_chain(task.model), strategy.pp);
+    if (even != found.front()) found.push_back(std::move(even));
+  } catch (const Error&) {
+    // There are not as many legal cuts.
   }
-  return sizes;
+  return found;
 }
 
 /// Adds the variants of one (dp, tp, pp, micro_batch).
@@ -38,14 +45,7 @@ void add_pipelines(const Task& task, Strategy strategy, std::vector<Strategy>& s
   }
   std::vector<std::vector<int>> partitions =
       all_partitions(task.model, strategy.pp, kMostPartitions);
-  const bool cuttable = !partitions.empty() || layers > strategy.pp;
-  if (partitions.empty() && cuttable) {
-    try {
-      partitions.push_back(complete(task, strategy).layers);
-    } catch (const Error&) {
-      return;
-    }
-  }
+  if (partitions.empty() && layers > strategy.pp) partitions = usual_partitions(task, strategy);
   for (const Schedule schedule : {Schedule::gpipe, Schedule::one_f_one_b}) {
     strategy.schedule = schedule;
     for (const std::vector<int>& partition : partitions) {
@@ -91,7 +91,7 @@ std::vector<Strategy> strategy_space(const Task& task, int devices) {
       for (int pp = 1; dp * tp * pp <= devices; ++pp) {
         Strategy strategy{.dp = dp, .tp = tp, .pp = pp};
         if (!valid(task, strategy, devices)) continue;
-        for (const std::int64_t size : micro_batches(task.global_batch / dp)) {
+        for (const std::int64_t size : micro_batch_sizes(task.global_batch / dp)) {
           strategy.micro_batch = size;
           add_pipelines(task, strategy, space);
         }

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "models/op_cost.hpp"
+#include "planner/plain_step.hpp"
 #include "planner/step_check.hpp"
 #include "sim/error.hpp"
 
@@ -16,14 +17,10 @@ LayerId before(LayerId id) { return LayerId{static_cast<std::int32_t>(id) - 1}; 
 
 Strategy completed(const Task& task, Strategy strategy) {
   check_step(task, strategy);
-  const Strategy& s = strategy;
-  const bool plain = std::max({s.tp, s.pp, s.vpp, s.cp, s.ep}) == 1 && s.zero == 0 && !s.sp &&
-                     s.recompute == Recompute::none && s.offload == Offload::none &&
-                     s.layers.empty();
-  if (!plain) reject("strategy: replication=dataparallel goes with dp alone");
-  if (task.cluster.specs().size() > 1 || !task.slow.empty()) {
-    reject("strategy: replication=dataparallel is forecast for devices that are all alike");
+  if (!only_replicates(strategy) || strategy.bp != 1 || strategy.split_from != 0) {
+    reject("strategy: replication=dataparallel goes with dp alone");
   }
+  require_alike(task, strategy.devices(), "replication=dataparallel");
   const BatchSplit batch = split_batch(strategy, task.global_batch);
   if (batch.micro_batches != 1) {
     reject("strategy: replication=dataparallel works on a device's whole share at a time");
@@ -137,16 +134,7 @@ Estimate ScatteredStep::estimate() const {
     (part.pass == Pass::optimizer ? mean.optimizer : mean.compute) += part.time / strategy_.dp;
   }
   mean.idle = result.step_time - mean.compute - mean.exposed_communication - mean.optimizer;
-  const double step = seconds(result.step_time);
-  result.samples_per_s = step > 0 ? static_cast<double>(task_.global_batch) / step : 0;
-  const Positions& rows = task_.model.input_positions();
-  if (rows.source + rows.target > 0) {
-    result.tokens_per_s = result.samples_per_s * static_cast<double>(rows.count(task_.lengths));
-  }
-  const Flops once = matrix_flops(task_.model, {.samples = 1, .lengths = task_.lengths});
-  const Flops all = once * static_cast<double>(task_.global_batch);
-  result.mfu = result.hfu = utilisation(task_, all, result.step_time, strategy_.dp);
-  result.limited_by = limit_of(result);
+  fill_plain_rates(task_, result);
   return result;
 }
 

@@ -48,9 +48,9 @@ struct SearchOptions {
 /// and simulated: a network that it runs, on at most kMostLoweredDevices.
 bool plans_to_run(const Task& task, int devices);
 
-/// The space of what the runtime runs: dp, tp and pp with dp tp pp <= devices, every micro-batch that is the
-/// share over a power of two, GPipe and 1F1B for pp > 1, every legal partition into stages where
-/// there are at most kMostPartitions of them and the balanced one otherwise.
+/// The space of what the runtime runs: dp, tp and pp with dp tp pp <= devices, every micro-batch that divides
+/// the share (micro_batch_sizes()), GPipe and 1F1B for pp > 1, every legal partition into stages where there are at
+/// most kMostPartitions of them, otherwise the balanced one and that with as many layers each.
 std::vector<Strategy> strategy_space(const Task& task, int devices);
 
 /// The strategy with the least step time that fits, and proof.

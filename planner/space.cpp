@@ -4,23 +4,17 @@
 #include <set>
 #include <tuple>
 
+#include "planner/branches.hpp"
+#include "planner/divisors.hpp"
 #include "planner/folded_step.hpp"
+#include "planner/layer_split.hpp"
+#include "planner/rank_groups.hpp"
+#include "planner/replicas.hpp"
 #include "planner/step_check.hpp"
 #include "sim/error.hpp"
 
 namespace foreplan {
 namespace {
-
-std::vector<std::int64_t> divisors(std::int64_t number, std::int64_t most) {
-  std::vector<std::int64_t> found;
-  for (std::int64_t d = 1; d <= std::min(number, most) && d * d <= number; ++d) {
-    if (number % d != 0) continue;
-    found.push_back(d);
-    if (d != number / d && number / d <= most) found.push_back(number / d);
-  }
-  std::sort(found.begin(), found.end());
-  return found;
-}
 
 void add_divisors(std::set<int>& found, std::int64_t number, int most) {
   for (const std::int64_t d : divisors(number, most)) found.insert(static_cast<int>(d));
@@ -77,7 +71,7 @@ StrategySpace::StrategySpace(const Task& task, std::shared_ptr<const UnitChain> 
   const auto& layers = task.model.layers();
   attention_ = std::any_of(layers.begin(), layers.end(),
                            [](const Layer& layer) { return layer.kind == LayerKind::attention; });
-  most_stages_ = reaches_back(task.model) ? 1 : std::max(1, most_stages(*chain_));
+  most_stages_ = most_stages(*chain_);
   find_splits();
   find_keepings();
   find_layouts();
@@ -124,15 +118,18 @@ void StrategySpace::find_splits() {
 }
 
 void StrategySpace::find_keepings() {
-  const std::vector<DeviceSpec>& specs = task_.cluster.specs();
-  const bool host = std::all_of(specs.begin(), specs.end(), [](const DeviceSpec& device) {
-    return device.host_bandwidth.bytes_per_s > 0;
-  });
+  const auto offloads = [&](int device) {
+    return task_.cluster.device(DeviceId{device}).host_bandwidth.bytes_per_s > 0;
+  };
+  while (host_devices_ < task_.cluster.devices() && offloads(host_devices_)) ++host_devices_;
   for (int zero = 0; zero <= 3; ++zero) {
     for (const Offload offload : kOffloads) {
-      if (offload != Offload::none && !host) continue;
-      if (zero == 0) keepings_[0].push_back({zero, offload});
-      keepings_[zero < 2 ? 1 : 2].push_back({zero, offload});
+      for (const bool host : {false, true}) {
+        if (offload != Offload::none && !host) continue;
+        KeepingLists& lists = keepings_[host ? 1 : 0];
+        if (zero == 0) lists[0].push_back({zero, offload});
+        lists[zero < 2 ? 1 : 2].push_back({zero, offload});
+      }
     }
   }
 }
@@ -145,8 +142,18 @@ void StrategySpace::add_layouts(const Split& split, const std::vector<std::int64
     const bool may = ranks % split.ep == 0 && (takes(sizes, false) || takes(sizes, true));
     if (!may) continue;
     sizes.pp = static_cast<int>(std::min<std::int64_t>(most_stages_, devices_ / ranks));
-    layouts_.push_back(sizes);
+    for (; sizes.pp > 0; sizes.pp = fewest_stages(sizes) - 1) layouts_.push_back(sizes);
   }
+}
+
+int StrategySpace::fewest_stages(const Sizes& layout) const {
+  const int reached = groups_reached(task_.cluster, layout.devices());
+  int before = 0;  // devices of the groups but the last
+  for (int g = 0; g + 1 < reached; ++g) {
+    const NodeGroup& group = task_.cluster.node_groups()[static_cast<std::size_t>(g)];
+    before += group.nodes * group.devices_per_node;
+  }
+  return before / (layout.tp * layout.cp * layout.dp) + 1;
 }
 
 void StrategySpace::find_layouts() {
@@ -156,9 +163,34 @@ void StrategySpace::find_layouts() {
     if (seen.insert({split.tp, split.cp, split.ep}).second) add_layouts(split, replicas);
   }
   std::sort(layouts_.begin(), layouts_.end());
-  const bool alike = task_.cluster.specs().size() == 1 && task_.slow.empty();
-  for (const std::int64_t dp : replicas) {
-    if (alike && dp > 1) scattered_.push_back(static_cast<int>(dp));
+  find_apart(replicas);
+}
+
+void StrategySpace::find_apart(const std::vector<std::int64_t>& replicas) {
+  std::vector<LayerId> places = split_places(task_.model);
+  if (places.size() > kMostSplitPlaces)
+    places.erase(places.begin(), places.end() - kMostSplitPlaces);
+  const int branches = most_branches(stretches(task_.model));
+  for (const std::int64_t ranks : replicas) {
+    const int dp = static_cast<int>(ranks);
+    if (!are_alike(task_, dp)) continue;
+    const std::int64_t share = task_.global_batch / dp;
+    std::vector<std::int64_t> sizes = divisors(share, share);
+    std::erase_if(sizes, [&](std::int64_t size) { return share / size > kMostMicroBatches; });
+    if (dp > 1) {
+      apart_.push_back({.dp = dp, .micro_batch = share, .replication = Replication::dataparallel});
+    }
+    for (const LayerId from : places) {
+      if (dp == 1 || !shares_from(task_.model, from, dp)) continue;
+      for (const std::int64_t size : sizes) {
+        apart_.push_back({.dp = dp, .micro_batch = size, .split_from = static_cast<int>(from)});
+      }
+    }
+    for (int bp = 2; bp <= std::min(branches, devices_ / dp) && are_alike(task_, dp * bp); ++bp) {
+      for (const std::int64_t size : sizes) {
+        apart_.push_back({.dp = dp, .bp = bp, .micro_batch = size});
+      }
+    }
   }
 }
 
@@ -176,8 +208,7 @@ std::vector<Share> StrategySpace::shares(const Sizes& sizes) const {
     if (takes(sizes, sp)) flags.push_back(sp);
   }
   std::vector<Share> found;
-  for (const std::int64_t micro_batch : divisors(share, share)) {
-    if (share / micro_batch > kMostMicroBatches) continue;
+  for (const std::int64_t micro_batch : micro_batch_sizes(share)) {
     for (const bool sp : flags) {
       found.push_back({micro_batch, share / micro_batch, sp, false});
       if (sizes.dp * sizes.cp > 1) found.push_back({micro_batch, share / micro_batch, sp, true});
@@ -254,10 +285,10 @@ std::int64_t StrategySpace::count(const Sizes& sizes, const Share& share) const 
 }
 
 std::int64_t StrategySpace::count() const {
-  std::int64_t all = std::ssize(scattered_);
+  std::int64_t all = std::ssize(apart_);
   for (Sizes sizes : layouts_) {
     const std::vector<Share> each = shares(sizes);
-    for (; sizes.pp > 0; --sizes.pp) {
+    for (const int fewest = fewest_stages(sizes); sizes.pp >= fewest; --sizes.pp) {
       for (const Share& share : each) all += count(sizes, share);
     }
   }

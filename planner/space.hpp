@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -53,13 +54,16 @@ constexpr bool moves_state(const Keeping& keeping) {
   return keeping.offload == Offload::optimizer || keeping.offload == Offload::all;
 }
 
+inline constexpr std::size_t kMostSplitPlaces = 64;
+
 /// Every strategy that a search looks at, as a tree:
 ///
 ///   sizes (tp, cp, ep, dp, pp) > share (micro-batch, sp, zero below 2 or not) > course (schedule, vpp,
 ///     recomputation) > a partition into virtual stages, and how many layers are recomputed
 ///     > keeping (zero, offload)
 ///
-/// docs/planner.md tells what is in it and what is not. All of it can be laid out (FoldedStep).
+/// and, beside the tree, those that have steps of their own kind (is_apart()). docs/planner.md tells what is in
+/// it and what is not. All of it can be laid out.
 class StrategySpace {
  public:
   /// @param devices  to use at most
@@ -69,16 +73,24 @@ class StrategySpace {
   const UnitChain& chain() const { return *chain_; }
   const std::shared_ptr<const UnitChain>& shared_chain() const { return chain_; }
 
-  /// In lexicographic order, each with the most stages that its ranks can have; every number of stages up
-  /// to that is in the space.
+  /// In lexicographic order, each with the most stages that its ranks can have; every number of stages from
+  /// fewest_stages() up to that is in the space. Where a cluster's nodes are of several kinds, there is a layout
+  /// for each kind that its last stages reach.
   const std::vector<Sizes>& layouts() const { return layouts_; }
-  /// Devices of PyTorch's DataParallel: every dp > 1 that divides the batch, where devices are alike.
-  const std::vector<int>& scattered() const { return scattered_; }
+  /// From here on up to `layout.pp` stages reach nodes of the same kinds (groups_reached()).
+  int fewest_stages(const Sizes& layout) const;
+  /// Beside the tree, complete, where the devices used are alike: with every dp > 1 that divides the batch
+  ///   PyTorch's DataParallel
+  ///   a split by layers, every micro-batch and place (split_places()) that its ranks can share, of more than
+  ///     kMostSplitPlaces the last ones
+  ///   and with every dp, bp from 2 to as many layers as can be at work at once, every micro-batch.
+  const std::vector<Strategy>& apart() const { return apart_; }
   std::vector<Share> shares(const Sizes& sizes) const;
   std::vector<Course> courses(const Sizes& sizes, const Share& share) const;
   const std::vector<Keeping>& keepings(const Sizes& sizes, const Share& share) const {
-    if (sizes.dp * sizes.cp == 1) return keepings_[0];
-    return keepings_[share.sharded ? 2 : 1];
+    const KeepingLists& lists = keepings_[sizes.devices() <= host_devices_ ? 1 : 0];
+    if (sizes.dp * sizes.cp == 1) return lists[0];
+    return lists[share.sharded ? 2 : 1];
   }
   const PartitionSpace& partitions(int pp, int vpp) const;
   /// recompute_layers is 1 to this, in `Again::some`: less than the layers of the largest of even stages.
@@ -99,6 +111,7 @@ class StrategySpace {
   bool lowers(const Split& split);
   void find_keepings();
   void find_layouts();
+  void find_apart(const std::vector<std::int64_t>& replicas);
   std::int64_t courses_count(int pp, bool chunks) const;
   bool takes(const Sizes& sizes, bool sp) const;
   void add_layouts(const Split& split, const std::vector<std::int64_t>& replicas);
@@ -110,8 +123,12 @@ class StrategySpace {
   bool attention_ = false;
   std::vector<Split> splits_;
   std::vector<Sizes> layouts_;
-  std::vector<int> scattered_;
-  std::vector<Keeping> keepings_[3];  ///< of one replica; of more, zero below 2, and others
+  std::vector<Strategy> apart_;
+  /// Of one replica; of more, zero below 2, and others.
+  using KeepingLists = std::array<std::vector<Keeping>, 3>;
+  std::array<KeepingLists, 2>
+      keepings_;          ///< of devices some of which cannot offload; of those that can
+  int host_devices_ = 0;  ///< the first that can, one behind the other
   mutable std::map<std::pair<int, bool>, PartitionSpace> partitions_;
   mutable std::vector<std::int64_t>
       courses_counts_;  ///< by stages, chunks or not; -1: not yet known

@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "planner/family_search.hpp"
+#include "planner/search.hpp"
 #include "planner/step_check.hpp"
 
 namespace foreplan {
@@ -49,13 +50,11 @@ class Members {
       : task_(task), counts_(counts), bounds_(task) {
     members_.resize(kFamilies.size() * counts.size());
     // The slowest to forecast come first, so that no thread is left alone with them.
-    const std::size_t single = kFamilies.size() - 1;
-    in_parallel(single * counts.size(), threads, [&](std::size_t i) {
-      const std::size_t at = counts.size() - 1 - i / single;
-      const Family family = kFamilies[i % single];
+    in_parallel(members_.size(), threads, [&](std::size_t i) {
+      const std::size_t at = counts.size() - 1 - i % counts.size();
+      const Family family = kFamilies[kFamilies.size() - 1 - i / counts.size()];
       member(family, at) = best_member(task_, family, counts_[at], bounds_);
     });
-    in_parallel(counts.size(), threads, [&](std::size_t i) { find_hybrid(counts.size() - 1 - i); });
   }
 
   Member& member(Family family, std::size_t at) {
@@ -74,19 +73,6 @@ class Members {
   }
 
  private:
-  void find_hybrid(std::size_t at) {
-    const std::optional<Family> pure = fastest(at);
-    Member known;
-    if (pure) known = member(*pure, at);
-    Member& found = member(Family::hybrid, at);
-    found = best_member(task_, Family::hybrid, counts_[at], bounds_, std::move(known));
-    const bool short_of_memory =
-        std::any_of(kFamilies.begin(), kFamilies.end(),
-                    [&](Family family) { return member(family, at).obstacle == Obstacle::memory; });
-    // Too few devices for a product, and what they would be a product of does not fit.
-    if (found.obstacle == Obstacle::products && short_of_memory) found.obstacle = Obstacle::memory;
-  }
-
   const Task& task_;
   const std::vector<int>& counts_;
   WorkBounds bounds_;
@@ -96,7 +82,7 @@ class Members {
 /// What the runtime runs is lowered device by device, all else is folded: told the runtime's collectives, all
 /// of it is folded, and families are forecast alike.
 Task comparable(Task task) {
-  if (is_executable(task.model) && !task.collectives) task.collectives = CollectiveAlgorithm::ring;
+  if (plans_to_run(task, 1)) task.collectives = CollectiveAlgorithm::ring;
   return task;
 }
 

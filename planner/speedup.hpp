@@ -54,8 +54,9 @@ struct SpeedupTable {
 /// Speed-ups are over the fastest step of one device, whatever its family. Where one device does not hold
 /// the network they are over the fastest on the fewest devices that do, taken as so many times one device's:
 /// that number of devices has efficiency 1.
-/// Networks that the runtime runs are forecast with its ring collectives, as `estimate --collectives ring`
-/// forecasts them. A hybrid is any product of the families, so never slower than one of them.
+/// Networks that the runtime runs in fp32 are forecast with its ring collectives, as `estimate --collectives ring`
+/// forecasts them. A hybrid is what plan() finds with as many devices at hand, of which it may leave some idle: no
+/// slower than any family but zb-h2, zb-v and layer splits, which plan() does not look at.
 /// @throws Error(invalid_argument) if the task cannot be forecast at all
 SpeedupTable speedup_table(const Task& task, const SpeedupOptions& options);
 

@@ -54,33 +54,32 @@ void append(std::vector<UnitRun>& runs, std::int32_t unit_class) {
   ++runs.back().count;
 }
 
-/// Moves the borders of stages to legal cuts, the nearest before, or else behind.
+/// Moves the borders of stages to legal cuts, the nearest before, or else behind, that leave one to each border
+/// behind them.
 std::vector<int> at_legal_cuts(const UnitChain& chain, const std::vector<int>& layers) {
-  std::vector<int> legal(layers.size());
-  int done = 0, wanted = 0;
-  for (std::size_t s = 0; s + 1 < layers.size(); ++s) {
-    wanted += layers[s];
-    int border = std::max(wanted, done + 1);
-    const auto allowed = [&](int at) {
-      const auto i = static_cast<std::size_t>(chain.first_layer + at - 1);
-      return i < chain.cuts.size() && chain.cuts[i];
-    };
-    int back = border;
-    while (back > done && !allowed(back)) --back;
-    if (back > done) {
-      border = back;
-    } else {
-      while (border < chain.layers && !allowed(border)) ++border;
-    }
-    legal[s] = border - done;
-    done = border;
+  std::vector<int> places;
+  for (int at = 1; at < chain.layers; ++at) {
+    if (chain.cuts[static_cast<std::size_t>(chain.first_layer + at - 1)]) places.push_back(at);
   }
-  legal.back() = chain.layers - done;
-  if (legal.back() < 1) {
+  const std::size_t borders = layers.size() - 1;
+  if (places.size() < borders) {
     reject(fmt::format(
         "strategy: the network cannot be cut into {} stages, which pass on one tensor only",
         layers.size()));
   }
+  std::vector<int> legal;
+  int done = 0, wanted = 0;
+  auto next = places.begin();
+  for (std::size_t s = 0; s < borders; ++s) {
+    wanted += layers[s];
+    const auto end = places.end() - static_cast<std::ptrdiff_t>(borders - s - 1);
+    auto at = std::upper_bound(next, end, wanted);
+    if (at != next) --at;
+    legal.push_back(*at - done);
+    done = *at;
+    next = at + 1;
+  }
+  legal.push_back(chain.layers - done);
   return legal;
 }
 

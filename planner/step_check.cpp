@@ -7,6 +7,7 @@
 #include <cmath>
 #include <utility>
 
+#include "planner/replicas.hpp"
 #include "sim/error.hpp"
 
 namespace foreplan {
@@ -14,13 +15,18 @@ namespace {
 
 void check_sizes(const Task& task, const Strategy& strategy) {
   const Strategy& s = strategy;
-  const std::array<std::pair<const char*, int>, 6> sizes{
-      {{"dp", s.dp}, {"tp", s.tp}, {"pp", s.pp}, {"vpp", s.vpp}, {"cp", s.cp}, {"ep", s.ep}}};
+  const std::array<std::pair<const char*, int>, 7> sizes{{{"dp", s.dp},
+                                                          {"tp", s.tp},
+                                                          {"pp", s.pp},
+                                                          {"vpp", s.vpp},
+                                                          {"cp", s.cp},
+                                                          {"ep", s.ep},
+                                                          {"bp", s.bp}}};
   for (const auto& [key, size] : sizes) {
     if (size < 1) reject(fmt::format("strategy: {}: expected >= 1, got {}", key, size));
   }
   // A double: the product may need more than 64 bits.
-  const double needed = static_cast<double>(s.dp) * s.tp * s.pp * s.cp;
+  const double needed = static_cast<double>(s.dp) * s.tp * s.pp * s.cp * s.bp;
   if (needed > task.cluster.devices()) {
     reject(fmt::format("strategy: {} needs {:.0f} devices, the cluster has {}", format(strategy),
                        needed, task.cluster.devices()));
@@ -69,7 +75,13 @@ void check_purpose(const OpGraph& model, const Strategy& strategy) {
 
 void check_offload(const Task& task, const Strategy& strategy) {
   if (strategy.offload == Offload::none) return;
-  for (const DeviceSpec& device : task.cluster.specs()) {
+  const std::vector<DeviceSpec>& specs = task.cluster.specs();
+  const bool any = std::all_of(specs.begin(), specs.end(), [](const DeviceSpec& device) {
+    return device.host_bandwidth.bytes_per_s > 0;
+  });
+  if (any) return;
+  for (int d = 0; d < strategy.devices(); ++d) {
+    const DeviceSpec& device = task.cluster.device(DeviceId{d});
     if (device.host_bandwidth.bytes_per_s > 0) continue;
     reject(fmt::format("strategy: offload={}: device '{}' does not tell its bandwidth to the host",
                        name(strategy.offload), device.name));
@@ -111,6 +123,19 @@ void check_stack(const Stack& stack) {
 }
 
 }  // namespace
+
+bool only_replicates(const Strategy& strategy) {
+  return strategy == Strategy{.dp = strategy.dp,
+                              .bp = strategy.bp,
+                              .micro_batch = strategy.micro_batch,
+                              .replication = strategy.replication,
+                              .split_from = strategy.split_from};
+}
+
+void require_alike(const Task& task, int devices, std::string_view what) {
+  if (are_alike(task, devices)) return;
+  reject(fmt::format("strategy: {} is forecast for devices that are all alike", what));
+}
 
 void check_step(const Task& task, const Strategy& strategy) {
   check_sizes(task, strategy);

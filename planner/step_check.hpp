@@ -1,5 +1,7 @@
 #pragma once
 
+#include <string_view>
+
 #include "planner/estimate.hpp"
 
 namespace foreplan {
@@ -8,5 +10,13 @@ namespace foreplan {
 /// whatever would be ignored because the network or the rest of the strategy has nothing that it changes.
 /// @throws Error(invalid_argument) with the reason
 void check_step(const Task& task, const Strategy& strategy);
+
+/// Whether a strategy tells nothing but ranks of dp and bp, their micro-batch, how they replicate and where
+/// they split.
+bool only_replicates(const Strategy& strategy);
+
+/// @param what  is forecast only if the first `devices` are all alike
+/// @throws Error(invalid_argument) if they are not
+void require_alike(const Task& task, int devices, std::string_view what);
 
 }  // namespace foreplan

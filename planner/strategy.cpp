@@ -18,8 +18,8 @@ namespace foreplan {
 namespace {
 
 constexpr std::string_view kKeys =
-    "dp, tp, pp, vpp, cp, ep, micro_batch, zero, sp, recompute, recompute_layers, offload, "
-    "replication, schedule, layers";
+    "dp, tp, pp, vpp, cp, ep, bp, micro_batch, zero, sp, recompute, recompute_layers, offload, "
+    "replication, schedule, split_from, layers";
 
 constexpr std::size_t kMostCharacters = 1000;  ///< of a key and its value
 
@@ -65,12 +65,13 @@ typename Kinds::value_type parse_kind(std::string_view key, std::string_view val
 }
 
 using SizeKey = std::pair<std::string_view, int Strategy::*>;
-constexpr std::array<SizeKey, 6> kSizeKeys{{{"dp", &Strategy::dp},
+constexpr std::array<SizeKey, 7> kSizeKeys{{{"dp", &Strategy::dp},
                                             {"tp", &Strategy::tp},
                                             {"pp", &Strategy::pp},
                                             {"vpp", &Strategy::vpp},
                                             {"cp", &Strategy::cp},
-                                            {"ep", &Strategy::ep}}};
+                                            {"ep", &Strategy::ep},
+                                            {"bp", &Strategy::bp}}};
 
 void set(Strategy& strategy, std::string_view key, std::string_view value) {
   for (const auto& [size, member] : kSizeKeys) {
@@ -95,6 +96,8 @@ void set(Strategy& strategy, std::string_view key, std::string_view value) {
     strategy.replication = parse_kind(key, value, kReplications);
   } else if (key == "schedule") {
     strategy.schedule = parse_kind(key, value, kSchedules);
+  } else if (key == "split_from") {
+    strategy.split_from = static_cast<int>(parse_integer(key, value, 0));
   } else if (key == "layers") {
     strategy.layers = parse_layers(value);
   } else {
@@ -107,6 +110,8 @@ std::optional<std::string> not_lowered(const Strategy& strategy) {
   if (strategy.schedule == Schedule::dualpipe) return "schedule=dualpipe (two copies of the model)";
   if (strategy.cp != 1) return "cp > 1 (context parallelism)";
   if (strategy.ep != 1) return "ep > 1 (expert parallelism)";
+  if (strategy.bp != 1) return "bp > 1 (branches on devices of their own)";
+  if (strategy.split_from != 0) return "split_from (a split by layers)";
   if (strategy.zero != 0) return "zero > 0 (sharded data parallelism)";
   if (strategy.sp) return "sp=1 (sequence parallelism)";
   if (strategy.recompute != Recompute::none) return "recompute";
@@ -261,6 +266,9 @@ std::string format(const Strategy& strategy) {
     parts.push_back(fmt::format("replication={}", name(strategy.replication)));
   }
   if (strategy.pp > 1) parts.push_back(fmt::format("schedule={}", name(strategy.schedule)));
+  if (strategy.split_from != 0) {
+    parts.push_back(fmt::format("split_from={}", strategy.split_from));
+  }
   if (strategy.layers.size() > 1) {
     parts.push_back(fmt::format("layers={}", fmt::join(strategy.layers, "+")));
   }

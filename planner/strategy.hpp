@@ -46,7 +46,8 @@ std::string_view name(Replication replication);
 
 /// How a training step is laid out over devices.
 ///
-/// Device of data-parallel rank d, stage s and tensor-parallel rank t: t + tp (d + dp s).
+/// Device of data-parallel rank d, stage s and tensor-parallel rank t: t + tp (d + dp s); of data-parallel
+/// rank d and branch rank b: b + bp d.
 struct Strategy {
   int dp = 1;   ///< data-parallel ranks: each takes an equal share of the global batch
   int tp = 1;   ///< ranks that share each layer: W cut by columns, then by rows
@@ -54,6 +55,7 @@ struct Strategy {
   int vpp = 1;  ///< chunks a stage; with 1F1B more than one is interleaved
   int cp = 1;
   int ep = 1;
+  int bp = 1;  ///< devices that share a replica's layers, branches that stand side by side apart
   /// Samples a rank works on at a time. Empty: its whole share of the global batch.
   std::optional<std::int64_t> micro_batch{};
   int zero = 0;
@@ -64,11 +66,14 @@ struct Strategy {
   Offload offload = Offload::none;
   Replication replication = Replication::ddp;
   Schedule schedule = Schedule::one_f_one_b;
+  /// Layers before this one are shared by samples over the ranks of dp, this one and those behind it by
+  /// features (planner/layer_split.hpp). 0: all by samples.
+  int split_from = 0;
   /// Layers of each stage, of each virtual stage where these have chunks, the loss not counted. Empty: the
   /// planner's choice.
   std::vector<int> layers{};
 
-  int devices() const { return dp * tp * pp * cp; }
+  int devices() const { return dp * tp * pp * cp * bp; }
   /// Whether experts are dealt whole over the ranks of tp, cp and dp, rather than cut by tp and dealt over
   /// those of cp and dp: where ep does not divide these.
   bool deals_whole_experts() const { return ep > 1 && std::int64_t{cp} * dp % ep != 0; }

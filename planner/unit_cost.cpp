@@ -13,6 +13,26 @@ Duration scaled(Duration duration, double factor) {
   return Duration(static_cast<std::int64_t>(static_cast<double>(duration.count()) * factor + 0.5));
 }
 
+/// An op as a thread hands it out.
+struct Handed {
+  Duration time;
+  double launches = 0;
+};
+
+/// When a pass ends whose first kernel an idle device waits for. An op's kernels take the same time each, so that
+/// the device waits longest for its first or for its last one, or not at all.
+Duration end_of(const std::vector<Handed>& pass, Duration launch) {
+  double handed_out = 0;
+  Duration end{};
+  for (const auto& [time, launches] : pass) {
+    const Duration first = scaled(launch, handed_out + std::min(launches, 1.0));
+    handed_out += launches;
+    const Duration last = scaled(launch, handed_out) + scaled(time, 1 / std::max(launches, 1.0));
+    end = launches > 0 ? std::max({end + time, first + time, last}) : end + time;
+  }
+  return end;
+}
+
 class UnitPricer {
  public:
   UnitPricer(const UnitWork& work, const Pricing& pricing) : work_(work), pricing_(pricing) {}
@@ -24,6 +44,7 @@ class UnitPricer {
     cost_ = {};
     next_kernel_ = 0;
     forward_.clear(), input_.clear(), weight_.clear();
+    handed_forward_.clear(), handed_backward_.clear();
     if (pricing_.measured) count_flops();
     for (const LayerWork& layer : work_.layers) add(layer);
     for (const Exchange& exchange : work_.exchanges) add(exchange);
@@ -54,7 +75,8 @@ class UnitPricer {
   }
 
   /// @param times  how often the ops run
-  Duration time(const std::vector<Op>& ops, int times = 1) {
+  /// @param handed  takes them, in order
+  Duration time(const std::vector<Op>& ops, std::vector<Handed>& handed, int times = 1) {
     Duration sum{};
     const Duration launch = pricing_.costs.dispatch(pricing_.spec);
     for (const Op& op : ops) {
@@ -63,7 +85,9 @@ class UnitPricer {
         kernel = scaled(kernel, slower_products_);
         products_ += times * kernel;
       }
-      sum += kernel + scaled(launch, op.launches);
+      kernel += scaled(launch, op.launches);
+      sum += kernel;
+      handed.push_back({kernel, op.launches});
     }
     return sum;
   }
@@ -80,6 +104,13 @@ class UnitPricer {
   }
 
   void wait_for_host() {
+    if (pricing_.stack.host_runs_ahead) return wait_for_slower_host();
+    const Duration launch = pricing_.stack.host_launch;
+    cost_.forward = end_of(handed_forward_, launch);
+    cost_.backward_input = end_of(handed_backward_, launch) - cost_.backward_weight;
+  }
+
+  void wait_for_slower_host() {
     double forward = 0, backward = 0;
     for (const LayerWork& layer : work_.layers) {
       forward += launches(layer.ops.forward);
@@ -130,9 +161,12 @@ class UnitPricer {
                               backward_done_));
     } else {
       const bool again = pricing_.recompute == Recompute::full && layer.recomputed;
-      forward = time(ops.forward, again ? 2 : 1);
-      input_.push_back(time(ops.backward_input));
-      weight_.push_back(time(ops.backward_weight));
+      forward = time(ops.forward, handed_forward_, again ? 2 : 1);
+      std::vector<Handed> backward;
+      input_.push_back(time(ops.backward_input, backward));
+      weight_.push_back(time(ops.backward_weight, backward));
+      // Backward begins with the last layer.
+      handed_backward_.insert(handed_backward_.begin(), backward.begin(), backward.end());
     }
     forward_.push_back(forward);
     cost_.forward += forward;
@@ -204,7 +238,8 @@ class UnitPricer {
   double forward_flops_ = 0, backward_flops_ = 0;  ///< of products, in all
   double forward_done_ = 0, backward_done_ = 0;    ///< of layers so far
   Duration again_{}, again_exchange_{};  ///< of forward, what full recomputation does again
-  std::vector<Duration> forward_, input_, weight_;  ///< by layer
+  std::vector<Duration> forward_, input_, weight_;        ///< by layer
+  std::vector<Handed> handed_forward_, handed_backward_;  ///< of each pass, in order
 };
 
 }  // namespace

@@ -43,6 +43,10 @@ struct UnitCost {
 ///
 ///   forward = max(kernels and exchanges, their number times host_launch), and backward likewise
 ///
+/// where it runs ahead of the device. Where it does not, kernel i ends at
+///
+///   end(i) = max(end(i - 1), launches up to i times host_launch) + time(i)
+///
 /// Products of 16 bits and less that keep a device busy run at the clock that its power limit allows
 /// (CostModel::product_slowdown), by the share of the unit's time that they take.
 ///

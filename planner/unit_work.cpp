@@ -176,9 +176,20 @@ class UnitLowering {
       (expert ? work_.expert_parameters : work_.dense_parameters) += numbers;
       if (fp8(id) && parameter.role == Parameter::Role::weight) work_.fp8_parameters += numbers;
     }
-    if (layer.tied_to && !inside(*layer.tied_to)) {
-      work_.tied_parameters += layer.in_features * layer.out_features;
+    if (layer.tied_to && !inside(*layer.tied_to) && is_first_reader(id, *layer.tied_to)) {
+      const auto* table = std::get_if<TableShape>(&layer.shape);
+      const std::int64_t rows = table != nullptr ? table->rows : layer.in_features;
+      work_.tied_parameters += rows * layer.out_features;
     }
+  }
+
+  /// Of the layers that share a table with one far before them: those behind are on its stage, as a decoder's
+  /// embedding and its head.
+  bool is_first_reader(LayerId id, LayerId table) const {
+    for (LayerId before = layer_after(table); before < id; before = layer_after(before)) {
+      if (model_.layer(before).tied_to == table) return false;
+    }
+    return true;
   }
 
   Op whole_op(const char* name, Pass pass, std::vector<std::int64_t> shape) const {

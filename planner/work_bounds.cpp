@@ -62,7 +62,8 @@ Duration pipeline_bound(const PipelineShape& shape, std::span<const VirtualStage
 WorkBounds::WorkBounds(const Task& task)
     : task_(task),
       chain_(unit_chain(task.model)),
-      alike_(task.cluster.specs().size() == 1 && task.slow.empty()) {}
+      alike_(task.cluster.specs().size() == 1 && task.slow.empty() &&
+             task.cluster.node_groups().size() <= 1) {}
 
 std::optional<Duration> WorkBounds::bound(const Strategy& strategy, std::string& reason) const {
   try {
@@ -78,8 +79,8 @@ Duration WorkBounds::checked_bound(const Strategy& strategy) const {
   const BatchSplit batch = split_batch(strategy, task_.global_batch);
   const PipelineShape shape = pipeline_shape(strategy, static_cast<int>(batch.micro_batches));
   const auto chunks = virtual_stages(strategy, shape.virtual_stages());
-  const bool bounds = alike_ && !is_lowered(task_, strategy);
-  return bounds ? pipeline_bound(shape, chunks) : Duration::zero();
+  const bool bounds = alike_ && !is_lowered(task_, strategy) && strategy.split_from == 0;
+  return bounds ? pipeline_bound(shape, chunks) / strategy.bp : Duration::zero();
 }
 
 std::vector<int> WorkBounds::usual_layers(int parts) const {

@@ -23,7 +23,8 @@ namespace foreplan {
 /// gradient of the input of the first chunk of stage j. Stage i cannot start before the first micro-batch
 /// came through the first chunks before it, and its last backward has to go back through them. Hops,
 /// aggregation, optimizer and memory traffic come on top, so no forecast is faster
-/// (WorkBounds.NeverExceedTheForecast). Devices that differ: 0.
+/// (WorkBounds.NeverExceedTheForecast). Branches on devices of their own: m t over bp. Devices or nodes that
+/// differ, and splits by layers: 0.
 ///
 /// Prices are kept; threads may share one. The task must outlive it.
 class WorkBounds {

@@ -79,15 +79,15 @@ void read_links(JsonObject& root, Cluster::Parts& parts, const VertexIds& ids) {
 }  // namespace
 
 std::int32_t DeviceTable::spec(const JsonValue& value) {
+  if (!value.is_object() && !value.is_text()) value.expected("the name of a device or an object");
   const auto next = static_cast<std::int32_t>(parts_.specs.size());
+  const auto [known, added] = known_.emplace(value.json(), next);
+  if (!added) return known->second;
   if (value.is_object()) {
     JsonObject object = value.object();
     parts_.specs.push_back(read_device_keys(object));
     return next;
   }
-  if (!value.is_text()) value.expected("the name of a device or an object");
-  const auto [known, added] = known_.emplace(value.text(), next);
-  if (!added) return known->second;
   if (!lookup_) value.expected("an object, for no devices are known by name here");
   try {
     parts_.specs.push_back(lookup_(value.text()));

@@ -11,7 +11,7 @@
 namespace foreplan {
 
 /// Turns the `device` of a cluster file, a name or an object with a device file's keys, into a place
-/// in Cluster::Parts::specs; each name is looked up once.
+/// in Cluster::Parts::specs; equal ones share it.
 class DeviceTable {
  public:
   DeviceTable(Cluster::Parts& parts, const DeviceLookup& lookup) : parts_(parts), lookup_(lookup) {}
@@ -22,7 +22,7 @@ class DeviceTable {
  private:
   Cluster::Parts& parts_;
   const DeviceLookup& lookup_;
-  std::map<std::string, std::int32_t> known_;
+  std::map<std::string, std::int32_t> known_;  ///< by name or object, as JSON
 };
 
 /// Reads the keys of a device, in a file of its own or inside a cluster, and refuses others.

@@ -118,7 +118,9 @@ class Probe {
 
 GroupPlacement placement_of(const NodeFacts& nodes, const GroupShape& shape) {
   check(nodes, shape);
-  const GroupGrid grid = grid_of(nodes.devices, shape);
+  // A node that nothing leads out of is the only one.
+  const bool alone = nodes.inter.bandwidth.bytes_per_s <= 0;
+  const GroupGrid grid = alone ? GroupGrid{shape.size, 1} : grid_of(nodes.devices, shape);
   const Bandwidth nic = nodes.nic.bytes_per_s > 0 ? nodes.nic : nodes.inter.bandwidth;
   const double total = nic.bytes_per_s * nodes.nics;
   GroupPlacement placement{.grid = grid, .intra = nodes.intra, .inter = nodes.inter};

@@ -269,6 +269,7 @@ bool JsonValue::is_text() const { return value_->is_string(); }
 bool JsonValue::is_object() const { return value_->is_object(); }
 bool JsonValue::is_array() const { return value_->is_array(); }
 bool JsonValue::is_null() const { return value_->is_null(); }
+std::string JsonValue::json() const { return value_->dump(); }
 
 void JsonValue::expected(std::string_view what) const {
   reject(fmt::format("{}: expected {}, got {}", place(), what, shown(*value_)));

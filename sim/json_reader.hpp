@@ -44,6 +44,8 @@ class JsonValue {
   bool is_object() const;
   bool is_array() const;
   bool is_null() const;
+  /// As JSON, keys in order of the alphabet: of equal values the same.
+  std::string json() const;
 
   /// Throws Error: "FILE: POINTER: expected EXPECTED, got <this value, shortened>".
   [[noreturn]] void expected(std::string_view what) const;

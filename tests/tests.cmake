@@ -60,6 +60,9 @@ add_test(NAME Floors.BrokenOnesAreFound
 add_test(NAME SimuMax.SystemFilesAreConverted
          COMMAND Python3::Interpreter tests/tools/convert_simumax_test.py
          WORKING_DIRECTORY ${CMAKE_CURRENT_SOURCE_DIR})
+add_test(NAME SearchGrowth.IsWrittenAndDrawn
+         COMMAND Python3::Interpreter tests/tools/search_growth_test.py
+         WORKING_DIRECTORY ${CMAKE_CURRENT_SOURCE_DIR})
 add_test(NAME Readme.ExamplesRun
          COMMAND Python3::Interpreter tests/tools/readme_test.py README.md $<TARGET_FILE_DIR:foreplan>
          WORKING_DIRECTORY ${CMAKE_CURRENT_SOURCE_DIR})

@@ -65,10 +65,35 @@ class Fitter {
     for (const fs::path& file : files) {
       for (PublishedRow& row : read_published(file)) add(std::move(row), file.stem().string());
     }
-    std::map<std::string, int> alike;
-    for (const FitRow& row : rows_) ++alike[row.source + "/" + row.row.model.name];
-    for (FitRow& row : rows_) {
-      row.weight = 1.0 / std::sqrt(alike[row.source + "/" + row.row.model.name]);
+    weigh();
+  }
+
+  /// n rows of a source and a model weigh n^(1/2) together. Rows that were put together from k timed layers are
+  /// no more than k measurements, whatever their numbers of layers and micro-batches: k^(1/2) together.
+  void weigh() {
+    struct Kin {
+      int rows = 0;
+      std::set<std::string> measurements;
+    };
+    std::map<std::string, Kin> kin;
+    const auto kin_of = [&](const FitRow& fit) -> Kin& {
+      const PublishedRow& row = fit.row;
+      if (!forecaster_.layers_timed_apart(fit.source, row)) {
+        return kin[fit.source + "/" + row.model.name];
+      }
+      return kin[fmt::format("{}/{}", fit.source, row.model.hidden.value_or(0))];
+    };
+    for (const FitRow& fit : rows_) {
+      Kin& its = kin_of(fit);
+      ++its.rows;
+      its.measurements.insert(forecaster_.layers_timed_apart(fit.source, fit.row)
+                                  ? fmt::format("{}/{}", fit.row.parallel.tp.value_or(1),
+                                                fit.row.training.micro_batch.value_or(0))
+                                  : fit.row.id);
+    }
+    for (FitRow& fit : rows_) {
+      const Kin& its = kin_of(fit);
+      fit.weight = std::sqrt(static_cast<double>(its.measurements.size())) / its.rows;
     }
   }
 

@@ -4,7 +4,9 @@
 #include <utility>
 #include <vector>
 
+#include "planner/branch_step.hpp"
 #include "planner/folded_step.hpp"
+#include "planner/layer_split.hpp"
 #include "planner/plan_io.hpp"
 #include "planner/scattered_step.hpp"
 #include "sim/json_reader.hpp"
@@ -43,6 +45,16 @@ Forecast folded_forecast(const Task& task, const Strategy& strategy) {
     Forecast result = replayed(step.estimate(), step.graph());
     result.replicas = 1;  // device 0 waits for all in every part
     return result;
+  }
+  if (strategy.split_from != 0) {
+    const LayerSplit step(task, strategy);
+    Forecast result = replayed(step.estimate(), step.graph());
+    result.replicas = 1;  // behind the border all wait for all
+    return result;
+  }
+  if (strategy.bp > 1) {
+    const BranchStep step(task, strategy);
+    return replayed(step.estimate(), step.graph());
   }
   const FoldedStep step(task, strategy);
   Estimate estimate = step.estimate(task.costs);

@@ -129,6 +129,12 @@ const Cluster& PublishedForecaster::cluster_of(const PublishedRow& row,
   return *cluster;
 }
 
+bool PublishedForecaster::layers_timed_apart(const std::string& source,
+                                             const PublishedRow& row) const {
+  const PublishedSource* facts = sources_.find(source, row);
+  return facts != nullptr && facts->layers_timed_apart;
+}
+
 std::string PublishedForecaster::device_of(const PublishedRow& row) const {
   const auto gpu = hardware_.gpus.find(row.hardware.gpu);
   return gpu != hardware_.gpus.end() ? gpu->second.device : std::string();
@@ -157,6 +163,14 @@ const OpGraph& PublishedForecaster::model_of(const PublishedRow& row, const Publ
 }
 
 const Stack& PublishedForecaster::stack_of(const PublishedSource& facts) {
+  const Stack& stack = named_stack(facts);
+  if (!facts.layers_timed_apart) return stack;
+  Stack& apart = stacks_apart_[facts.stack] = stack;
+  apart.host_runs_ahead = false;
+  return apart;
+}
+
+const Stack& PublishedForecaster::named_stack(const PublishedSource& facts) {
   const auto known = stacks_.find(facts.stack);
   if (known != stacks_.end()) return known->second;
   Stack stack = facts.stack.empty() ? Stack{} : read_stack(find_resource("stacks", facts.stack));
@@ -196,9 +210,10 @@ constexpr double kMemoryTolerance = 1.1;
 /// Where recomputation is not told: the least with which the forecast fits, or nearly so: none, that of
 /// attention, all of as few layers of each virtual stage as will do. Where nothing fits memory tells nothing: none.
 void PublishedForecaster::estimate(const Task& task, Strategy strategy,
-                                   PublishedForecast& result) const {
+                                   const PublishedSource& facts, PublishedForecast& result) const {
   const PublishedRow& row = result.row;
-  if (const auto told = published_recompute(row)) {
+  const auto told = facts.recompute ? facts.recompute : published_recompute(row);
+  if (told) {
     strategy.recompute = *told;
   } else {
     result.assumed.push_back("recompute");
@@ -265,7 +280,7 @@ PublishedForecast PublishedForecaster::forecast(const PublishedRow& row,
                   .products = formats.products,
                   .stack = stack_of(facts)};
   result.device = task.cluster.device(DeviceId{0}).name;
-  estimate(task, strategy, result);
+  estimate(task, strategy, facts, result);
   return result;
 }
 

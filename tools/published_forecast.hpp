@@ -62,6 +62,8 @@ class PublishedForecaster {
   bool fits(const std::string& source, const PublishedRow& row) const {
     return split_.fits(source, row);
   }
+  /// Whether its step time was put together from layers that were timed apart (PublishedSource).
+  bool layers_timed_apart(const std::string& source, const PublishedRow& row) const;
   /// The name of the row's device; empty: hardware.json does not have it.
   std::string device_of(const PublishedRow& row) const;
   /// From now on these stand for the shipped ones of their names.
@@ -73,9 +75,11 @@ class PublishedForecaster {
   const OpGraph& model_of(const PublishedRow& row, const PublishedSource& facts,
                           std::int64_t vocabulary_multiple);
   const Stack& stack_of(const PublishedSource& facts);
+  const Stack& named_stack(const PublishedSource& facts);
   const CostModel& costs_of(const PublishedSource& facts);
   static std::optional<Bytes> memory_of(const PublishedRow& row, const FoldedStep& step);
-  void estimate(const Task& task, Strategy strategy, PublishedForecast& result) const;
+  void estimate(const Task& task, Strategy strategy, const PublishedSource& facts,
+                PublishedForecast& result) const;
   static Strategy least_recomputed(const Task& task, Strategy strategy);
 
   const CostModel& costs_;
@@ -86,6 +90,7 @@ class PublishedForecaster {
   std::map<std::string, std::unique_ptr<Cluster>> clusters_;
   std::map<std::string, std::unique_ptr<OpGraph>> models_;
   std::map<std::string, Stack> stacks_;
+  std::map<std::string, Stack> stacks_apart_;  ///< PublishedSource::layers_timed_apart
   std::map<std::string, std::unique_ptr<CostModel>> profiles_;
 };
 

@@ -48,6 +48,14 @@ std::string text_or_empty(JsonObject& object, const char* key) {
   return value ? value->text() : std::string();
 }
 
+Recompute read_recompute(const JsonValue& value) {
+  const std::string text = value.text();
+  for (const Recompute recompute : kRecomputes) {
+    if (text == name(recompute)) return recompute;
+  }
+  value.expected("none, selective or full");
+}
+
 PublishedSource read_source(JsonObject object) {
   PublishedSource source{.source = object.required("source").text(),
                          .id = text_or_empty(object, "id"),
@@ -63,6 +71,12 @@ PublishedSource read_source(JsonObject object) {
   if (const auto zero = object.optional("zero"))
     source.zero = static_cast<int>(zero->integer(0, 3));
   if (const auto tied = object.optional("tied")) source.tied = tied->boolean();
+  if (const auto recompute = object.optional("recompute")) {
+    source.recompute = read_recompute(*recompute);
+  }
+  if (const auto apart = object.optional("layers_timed_apart")) {
+    source.layers_timed_apart = apart->boolean();
+  }
   if (const auto positions = object.optional("positions")) {
     source.alibi = positions->text() == "alibi";
     if (!source.alibi && positions->text() != "learned") {

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "models/published.hpp"
+#include "planner/strategy.hpp"
 #include "sim/cluster.hpp"
 
 namespace foreplan {
@@ -52,6 +53,9 @@ struct PublishedSource {
   bool alibi = false;  ///< no table of positions, and a norm behind the embedding, as BLOOM has
   std::optional<bool>
       tied{};  ///< the head's weights are the embedding's; empty: as the kind has it
+  std::optional<Recompute> recompute{};  ///< of rows that say otherwise; empty: as they say
+  /// Step times were put together from layers that were timed one by one: Stack::host_runs_ahead is false.
+  bool layers_timed_apart = false;
 };
 struct PublishedSources {
   std::vector<PublishedSource> rows;          ///< the first that fits counts

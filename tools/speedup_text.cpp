@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "planner/plan_io.hpp"
+#include "planner/stage_layout.hpp"
 #include "sim/error.hpp"
 #include "tools/text_table.hpp"
 
@@ -21,10 +22,14 @@ std::string three_digits(double number) {
   return fmt::format("{:.{}f}", number, number < 10 ? 2 : number < 100 ? 1 : 0);
 }
 
-/// Without the layers of stages: they follow from the rest.
-std::string brief(const SpeedupPoint& point) {
+/// Without the layers of stages where they follow from the rest, as for all but hybrids.
+std::string brief(const FamilySpeedup& family, const SpeedupPoint& point, const Task& task) {
   Strategy strategy = point.best->strategy;
-  strategy.layers.clear();
+  const auto usual = [&] {
+    return even_layers(unit_chain(task.model), static_cast<int>(strategy.layers.size()));
+  };
+  const bool cut = family.family == Family::hybrid && strategy.layers.size() > 1;
+  if (!cut || (!task.stack.weighed_stages && strategy.layers == usual())) strategy.layers.clear();
   const std::string split =
       point.split_from.empty() ? "" : fmt::format(", by features from {} on", point.split_from);
   return format(strategy) + split;
@@ -44,7 +49,7 @@ std::string speedups(const SpeedupTable& table) {
   return text.text();
 }
 
-std::string bests(const SpeedupTable& table) {
+std::string bests(const SpeedupTable& table, const Task& task) {
   TextTable text({"at its best", "devices", "step", "speed-up", "efficiency", "memory",
                   "limited by", "strategy"});
   for (const FamilySpeedup& family : table.families) {
@@ -54,7 +59,7 @@ std::string bests(const SpeedupTable& table) {
     text.add({std::string(name(family.family)), fmt::format("{}", point->devices),
               format(best.step_time), three_digits(point->speedup),
               fmt::format("{:.1f} %", 100 * point->efficiency), format(best.peak_memory),
-              std::string(name(best.limited_by)), brief(*point)});
+              std::string(name(best.limited_by)), brief(family, *point, task)});
   }
   return text.text();
 }
@@ -106,9 +111,9 @@ std::string describe(const SpeedupTable& table, const Task& task) {
   const FamilySpeedup* fastest = table.best();
   if (fastest == nullptr) return text;
   const SpeedupPoint& point = *fastest->best();
-  text += "\n" + bests(table);
+  text += "\n" + bests(table, task);
   text += fmt::format("\nfastest: {} on {} devices, {}\n", name(fastest->family), point.devices,
-                      brief(point));
+                      brief(*fastest, point, task));
   return text;
 }
 

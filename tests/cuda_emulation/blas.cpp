@@ -33,17 +33,25 @@ T& real(Opaque* opaque) {
 
 float load(const void* data, std::size_t i, cudaDataType_t type) {
   switch (type) {
-    case CUDA_R_16F: return __half2float(static_cast<const __half*>(data)[i]);
-    case CUDA_R_16BF: return __bfloat162float(static_cast<const __nv_bfloat16*>(data)[i]);
-    default: return static_cast<const float*>(data)[i];
+    case CUDA_R_16F:
+      return __half2float(static_cast<const __half*>(data)[i]);
+    case CUDA_R_16BF:
+      return __bfloat162float(static_cast<const __nv_bfloat16*>(data)[i]);
+    default:
+      return static_cast<const float*>(data)[i];
   }
 }
 
 void store(void* data, std::size_t i, cudaDataType_t type, float value) {
   switch (type) {
-    case CUDA_R_16F: static_cast<__half*>(data)[i] = __float2half(value); break;
-    case CUDA_R_16BF: static_cast<__nv_bfloat16*>(data)[i] = __float2bfloat16(value); break;
-    default: static_cast<float*>(data)[i] = value;
+    case CUDA_R_16F:
+      static_cast<__half*>(data)[i] = __float2half(value);
+      break;
+    case CUDA_R_16BF:
+      static_cast<__nv_bfloat16*>(data)[i] = __float2bfloat16(value);
+      break;
+    default:
+      static_cast<float*>(data)[i] = value;
   }
 }
 
@@ -132,8 +140,12 @@ cublasStatus_t cublasLtMatmulDescSetAttribute(cublasLtMatmulDesc_t made,
     return *static_cast<const cublasOperation_t*>(value) == CUBLAS_OP_T;
   };
   switch (attribute) {
-    case CUBLASLT_MATMUL_DESC_TRANSA: product.transposed_a = transposed(); break;
-    case CUBLASLT_MATMUL_DESC_TRANSB: product.transposed_b = transposed(); break;
+    case CUBLASLT_MATMUL_DESC_TRANSA:
+      product.transposed_a = transposed();
+      break;
+    case CUBLASLT_MATMUL_DESC_TRANSB:
+      product.transposed_b = transposed();
+      break;
     case CUBLASLT_MATMUL_DESC_EPILOGUE:
       product.epilogue = *static_cast<const cublasLtEpilogue_t*>(value);
       break;
@@ -143,7 +155,8 @@ cublasStatus_t cublasLtMatmulDescSetAttribute(cublasLtMatmulDesc_t made,
     case CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE:
       product.bias_type = *static_cast<const cudaDataType_t*>(value);
       break;
-    default: return CUBLAS_STATUS_NOT_SUPPORTED;
+    default:
+      return CUBLAS_STATUS_NOT_SUPPORTED;
   }
   return CUBLAS_STATUS_SUCCESS;
 }
@@ -173,18 +186,21 @@ cublasStatus_t cublasLtMatmulPreferenceSetAttribute(cublasLtMatmulPreference_t,
   return CUBLAS_STATUS_SUCCESS;
 }
 
-cublasStatus_t cublasLtMatmulAlgoGetHeuristic(
-    cublasLtHandle_t, cublasLtMatmulDesc_t, cublasLtMatrixLayout_t, cublasLtMatrixLayout_t,
-    cublasLtMatrixLayout_t, cublasLtMatrixLayout_t, cublasLtMatmulPreference_t, int wanted,
-    cublasLtMatmulHeuristicResult_t* results, int* returned) {
+cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t, cublasLtMatmulDesc_t,
+                                              cublasLtMatrixLayout_t, cublasLtMatrixLayout_t,
+                                              cublasLtMatrixLayout_t, cublasLtMatrixLayout_t,
+                                              cublasLtMatmulPreference_t, int wanted,
+                                              cublasLtMatmulHeuristicResult_t* results,
+                                              int* returned) {
   *returned = wanted > 0 ? 1 : 0;
   results[0] = {};
   results[0].state = CUBLAS_STATUS_SUCCESS;
   return CUBLAS_STATUS_SUCCESS;
 }
 cublasStatus_t cublasLtMatmulAlgoConfigGetAttribute(const cublasLtMatmulAlgo_t*,
-                                                    cublasLtMatmulAlgoConfigAttributes_t, void* value,
-                                                    std::size_t size, std::size_t* written) {
+                                                    cublasLtMatmulAlgoConfigAttributes_t,
+                                                    void* value, std::size_t size,
+                                                    std::size_t* written) {
   std::memset(value, 0, size);
   if (written != nullptr) *written = size;
   return CUBLAS_STATUS_SUCCESS;

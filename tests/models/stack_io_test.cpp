@@ -81,6 +81,8 @@ TEST(StackFile, TellsWhatItsHostTakes) {
   EXPECT_EQ(stack.host_launch, std::chrono::microseconds(5));
   EXPECT_EQ(stack.host_step, std::chrono::milliseconds(250));
   EXPECT_EQ(read("").host_launch, Duration::zero());
+  EXPECT_TRUE(read("").host_runs_ahead);
+  EXPECT_FALSE(read(R"(, "host_runs_ahead": false)").host_runs_ahead);
   EXPECT_THAT(complaint(R"(, "host_launch_s": -1)"), HasSubstr("/host_launch_s: expected"));
   EXPECT_THAT(complaint(R"(, "flash_attention": 4)"), HasSubstr("/flash_attention: expected"));
   EXPECT_THAT(complaint(R"(, "fused_norms": 1)"), HasSubstr("/fused_norms: expected"));

@@ -11,6 +11,7 @@
 #include "sim/roofline.hpp"
 #include "tests/models/gpt.hpp"
 #include "tests/planner/complaint.hpp"
+#include "tests/planner/models.hpp"
 
 namespace foreplan {
 namespace {
@@ -204,6 +205,48 @@ TEST(BestFirst, PrefersFewerDevicesAmongEquals) {
     if (other.step_time != found.best->step_time) continue;
     EXPECT_LE(found.best->strategy.devices(), other.strategy.devices());
   }
+}
+
+// AlexNet's convolutions by samples, its linear layers by features: Krizhevsky, arXiv:1404.5997. Nothing that one
+// would try by hand is faster.
+TEST(BestFirst, SplitsByLayersWhereThatPays) {
+  Setting setting;
+  setting.model = read_model(FOREPLAN_SOURCE_DIR "/models/zoo/alexnet.json");
+  setting.batch = 256;
+  const Plan found = plan(setting.task(), {});
+  ASSERT_TRUE(found.best);
+  EXPECT_GT(found.best->strategy.split_from, 0);
+  EXPECT_EQ(estimate(setting.task(), found.best->strategy).step_time, found.best->step_time);
+  EXPECT_EQ(counted(found.certificate), found.certificate.strategies);
+  EXPECT_EQ(found.certificate.gap, 0);
+  for (const char* other : {"dp=8", "dp=8,zero=1", "tp=8", "dp=4,tp=2", "dp=8,split_from=18"}) {
+    EXPECT_LE(found.best->step_time, forecast(setting, other).step_time) << other;
+  }
+}
+
+/// Two wide layers of the same samples, then a narrow one; nothing divides their widths.
+OpGraph two_wide_branches() {
+  constexpr std::int64_t kPrime = 8191;
+  ModelBuilder builder(kPrime);
+  const LayerId left = builder.linear("left", kModelInput, kPrime);
+  const LayerId right = builder.linear("right", kModelInput, kPrime);
+  builder.linear("head", builder.same_width("sum", LayerKind::add, {left, right}), 3);
+  return std::move(builder).build();
+}
+
+// A single sample leaves data parallelism nothing to share, a prime width tensor parallelism nothing.
+TEST(BestFirst, PlacesBranchesOnDevicesOfTheirOwnWhereThatPays) {
+  Setting setting;
+  setting.model = two_wide_branches();
+  setting.batch = 1;
+  const Plan found = plan(setting.task(), {.devices = 3});
+  const Plan all = plan(setting.task(), {.devices = 3, .exhaustive = true});
+  ASSERT_TRUE(found.best && all.best);
+  EXPECT_EQ(found.best->strategy, (Strategy{.bp = 2, .micro_batch = 1}));
+  EXPECT_EQ(all.best->strategy, found.best->strategy);
+  EXPECT_EQ(all.best->step_time, found.best->step_time);
+  EXPECT_EQ(all.certificate.strategies, found.certificate.strategies);
+  EXPECT_LT(seconds(found.best->step_time), 0.6 * seconds(found.one_device.step_time));
 }
 
 TEST(BestFirst, RefusesABatchWithoutSamples) {

@@ -124,43 +124,5 @@ TEST(SingleTensorCuts, DoNotLieBetweenAPoolerAndTheHead) {
   EXPECT_EQ(single_tensor_cuts(unit_inputs(bert, unit_chain(bert))), expected);
 }
 
-// gpt2: embedding, 12 layers that are alike, head.
-TEST(Contraction, IsTheRunsOfABlockGraph) {
-  const Contraction gpt2 = contract(zoo("gpt2"));
-  ASSERT_EQ(gpt2.runs.size(), 3U);
-  EXPECT_EQ(gpt2.runs[1].count, 12);
-  EXPECT_EQ(gpt2.super_layers(), 14);
-}
-
-// He et al., CVPR 2016, table 1: ResNet-50 has stages of 3, 4, 6 and 3 blocks. Blocks end in a sum; the relu
-// behind it is a super-layer of its own. In each stage the first block, the others and their relus are alike:
-// 12 kinds, and some single layers before and behind.
-TEST(Contraction, FindsTheBlocksOfAResNet) {
-  const Contraction resnet = contract(zoo("resnet50"));
-  int blocks = 0;
-  for (const SuperRun& run : resnet.runs) {
-    const SuperLayer& layer = resnet.classes[static_cast<std::size_t>(run.super_class)];
-    blocks += layer.units > 1 ? run.count : 0;
-  }
-  EXPECT_EQ(blocks, 3 + 4 + 6 + 3);
-  EXPECT_GE(resnet.classes.size(), 12U);
-  EXPECT_LE(resnet.classes.size(), 12U + 10U);
-}
-
-TEST(Contraction, JoinsNeighboursWhereThereAreTooMany) {
-  std::vector<std::int64_t> widths(301, 8);
-  const OpGraph deep = mlp(widths);  // 300 products, 299 relus, the loss
-  const Contraction all = contract(deep, 1000);
-  EXPECT_EQ(all.super_layers(), 600);
-  const Contraction some = contract(deep);
-  EXPECT_LE(some.super_layers(), 200);
-  std::int32_t units = 0;
-  for (const SuperRun& run : some.runs) {
-    units += run.count * some.classes[static_cast<std::size_t>(run.super_class)].units;
-  }
-  EXPECT_EQ(units, 600);
-  EXPECT_NE(complaint([&] { contract(deep, 0); }).find("at least one"), std::string::npos);
-}
-
 }  // namespace
 }  // namespace foreplan

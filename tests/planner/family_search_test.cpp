@@ -7,6 +7,7 @@
 
 #include "models/model_io.hpp"
 #include "planner/layer_split.hpp"
+#include "planner/search.hpp"
 #include "sim/error.hpp"
 #include "sim/roofline.hpp"
 #include "tests/models/gpt.hpp"
@@ -65,7 +66,7 @@ TEST(BestMember, IsTheBestOfAllMembers) {
                     .lengths = {.source = 32}};
     const WorkBounds bounds(task);
     for (const Family family : kFamilies) {
-      // A hybrid shards before it recomputes; blocks are not split by layers.
+      // Hybrids have a search of their own; blocks are not split by layers.
       if (family == Family::hybrid || family == Family::layer_split) continue;
       for (const int devices : {1, 2, 3, 4, 8}) {
         const std::optional<Estimate> expected = by_hand(task, family, devices);
@@ -99,7 +100,7 @@ TEST(BestMember, SplitsLayersWhereItIsBest) {
   std::string from;
   for (const std::int64_t size : {1, 2, 4, 8, 16, 32, 64}) {
     for (const LayerId id : split_places(alexnet)) {
-      const Duration step = LayerSplit(task, 4, size).estimate(id).step_time;
+      const Duration step = LayerSplit(task, {.dp = 4, .micro_batch = size}).estimate(id).step_time;
       if (step < least) from = alexnet.layer(id).name;
       least = std::min(least, step);
     }
@@ -108,23 +109,32 @@ TEST(BestMember, SplitsLayersWhereItIsBest) {
   EXPECT_EQ(member.split_from, from);
 }
 
-// What is known is not forecast again, and kept where no product is faster.
-TEST(BestMember, KeepsWhatIsKnownWhereNothingIsFaster) {
-  const OpGraph model = mlp({64, 64, 64, 64});
-  const Cluster cluster = shorthand_node(4, device_of(1_GB));
+// On all devices, as a mixture of kinds, or with nothing that fits.
+TEST(BestMember, OfHybridsIsWhatPlanFinds) {
+  const OpGraph gpt =
+      hand_made_gpt({.layers = 6, .h = 32, .a = 4, .vocabulary = 64, .positions = 32});
   const RooflineModel costs;
-  const Task task{.model = model, .cluster = cluster, .costs = costs, .global_batch = 64};
-  const WorkBounds bounds(task);
-  Member known;
-  known.best = Estimate{};
-  known.best->strategy = {.dp = 4};
-  known.best->step_time = Duration(1);
-  const Member member = best_member(task, Family::hybrid, 4, bounds, known);
-  ASSERT_TRUE(member.best);
-  EXPECT_EQ(member.best->step_time, Duration(1));
-  known.best->step_time = duration_from_seconds(1000);
-  EXPECT_LT(best_member(task, Family::hybrid, 4, bounds, known).best->step_time,
-            known.best->step_time);
+  for (const Bytes memory : {Bytes{200'000}, 4_MB}) {
+    const Cluster cluster = shorthand_node(6, device_of(memory));
+    const Task task{.model = gpt,
+                    .cluster = cluster,
+                    .costs = costs,
+                    .global_batch = 24,
+                    .optimizer = Optimizer::adam,
+                    .lengths = {.source = 32}};
+    const WorkBounds bounds(task);
+    for (const int devices : {1, 3, 6}) {
+      const Plan expected = plan(task, {.devices = devices});
+      const Member member = best_member(task, Family::hybrid, devices, bounds);
+      ASSERT_EQ(member.best.has_value(), expected.best.has_value());
+      if (!expected.best) {
+        EXPECT_EQ(member.obstacle, Obstacle::memory);
+        continue;
+      }
+      EXPECT_EQ(member.best->strategy, expected.best->strategy);
+      EXPECT_EQ(member.best->step_time, expected.best->step_time);
+    }
+  }
 }
 
 }  // namespace

@@ -35,7 +35,7 @@ TEST(Layouts, UseAllDevicesAndNoMore) {
   }
 }
 
-TEST(Layouts, AreOneDimensionOrAProduct) {
+TEST(Layouts, AreOneDimension) {
   const Task task = task_of(kGpt, 24);
   const auto only = [&](Family family) {
     const Layouts found = layouts(task, family, 4);
@@ -49,12 +49,20 @@ TEST(Layouts, AreOneDimensionOrAProduct) {
   EXPECT_EQ(only(Family::tensor), (Strategy{.tp = 4}));
   EXPECT_EQ(only(Family::context), (Strategy{.cp = 4}));
   EXPECT_EQ(only(Family::gpipe), (Strategy{.pp = 4, .schedule = Schedule::gpipe}));
-  // dp tp pp = 4 with two of them above 1: 2 2 1, 2 1 2, 1 2 2.
-  std::set<std::tuple<int, int, int>> sizes;
-  for (const Strategy& s : layouts(task, Family::hybrid, 4).strategies) {
-    sizes.emplace(s.dp, s.tp, s.pp);
+}
+
+// Two branches read the samples: bp = 2, and the rest are replicas.
+TEST(Layouts, OfBranchesAreReplicasOfTheirDevices) {
+  const OpGraph branches = every_kind(8);
+  const Layouts found = layouts(task_of(branches, 24), Family::branches, 8);
+  ASSERT_EQ(found.strategies.size(), 1U);
+  EXPECT_EQ(found.strategies.front(), (Strategy{.dp = 4, .bp = 2}));
+  EXPECT_EQ(layouts(task_of(branches, 2), Family::branches, 8).obstacle, Obstacle::batch);
+  for (const int devices : {1, 8}) {
+    EXPECT_EQ(layouts(task_of(kGpt, 24), Family::branches, devices).obstacle, Obstacle::branches);
   }
-  EXPECT_EQ(sizes, (std::set<std::tuple<int, int, int>>{{1, 2, 2}, {2, 1, 2}, {2, 2, 1}}));
+  const OpGraph chain = mlp({8, 8, 8});
+  EXPECT_EQ(layouts(task_of(chain, 24), Family::branches, 2).obstacle, Obstacle::branches);
 }
 
 // 12 layers on 2 stages: 2, 3 and 6 chunks share them evenly; 14, with both ends counted, 7 chunks of one,
@@ -74,7 +82,6 @@ TEST(Layouts, SayWhatStandsInTheWay) {
   EXPECT_EQ(layouts(task_of(small, 8), Family::gpipe, 4).obstacle, Obstacle::layers);
   EXPECT_EQ(layouts(task_of(small, 8), Family::interleaved, 2).obstacle, Obstacle::layers);
   EXPECT_EQ(layouts(task_of(small, 8), Family::context, 2).obstacle, Obstacle::sequence);
-  EXPECT_EQ(layouts(task_of(small, 8), Family::hybrid, 2).obstacle, Obstacle::products);
   Task slow = task_of(small, 8);
   slow.slow = {{DeviceId{0}, 1.5}};
   EXPECT_EQ(layouts(slow, Family::dataparallel, 2).obstacle, Obstacle::mixed_devices);

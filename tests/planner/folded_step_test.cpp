@@ -4,10 +4,10 @@
 #include <gtest/gtest.h>
 
 #include "planner/lowering.hpp"
-#include "sim/error.hpp"
 #include "sim/profile.hpp"
+#include "tests/models/encoder_decoder.hpp"
 #include "tests/models/gpt.hpp"
-#include "tests/planner/fake_cost_model.hpp"
+#include "tests/planner/folded_setting.hpp"
 #include "tests/planner/models.hpp"
 
 namespace foreplan {
@@ -15,54 +15,6 @@ namespace {
 
 using namespace std::chrono_literals;
 using ::testing::HasSubstr;
-
-constexpr Duration kOp = 10us;
-
-/// Every op takes as long, but for those that only add what arrives; copies go over the links.
-class LinkModel final : public CostModel {
- public:
-  Duration compute_time(const Op& op, const DeviceSpec&) const override {
-    return op.key.op == "accumulate" ? Duration::zero() : kOp;
-  }
-  std::optional<Duration> copy_time(Bytes, DeviceId, DeviceId) const override {
-    return std::nullopt;
-  }
-  Duration dispatch(const DeviceSpec&) const override { return Duration::zero(); }
-  Duration handover() const override { return Duration::zero(); }
-};
-
-DeviceSpec big_device() {
-  DeviceSpec device = fake_device(1000_GB);
-  device.peak[DType::fp16] = 10_TFLOPps;
-  return device;
-}
-
-/// One node of `devices`, in shorthand: closed forms know it.
-Cluster node(int devices) {
-  const Cluster full = fake_cluster(devices, big_device());
-  std::vector<Cluster::LinkSpec> links;
-  for (int d = 0; d < devices; ++d) {
-    links.push_back({VertexId{d}, VertexId{devices}, 10_GBps, Duration::zero()});
-  }
-  return {"node",
-          {.specs = {big_device()},
-           .vertices = full.vertices(),
-           .links = links,
-           .node_groups = {{.nodes = 1,
-                            .spec = 0,
-                            .devices_per_node = devices,
-                            .intra = LinkFacts{10_GBps, Duration::zero()}}}}};
-}
-
-std::string complaint(const Task& task, const Strategy& strategy) {
-  try {
-    FoldedStep step(task, strategy);
-  } catch (const Error& error) {
-    EXPECT_EQ(error.code(), ErrorCode::invalid_argument);
-    return error.what();
-  }
-  return "no complaint";
-}
 
 // Without pipeline, tp and dp a step is its ops one behind the other: for each micro-batch those of the
 // layers, then the optimizer's one and, with clipping, the sum of squares. A tensor that n layers read has n
@@ -142,89 +94,6 @@ TEST(FoldedStep, SchedulesLayersThatWereMeasuredWhole) {
   const Estimate estimate = FoldedStep(task, {.pp = 2, .micro_batch = 2}).estimate(costs);
   EXPECT_EQ(estimate.breakdown.compute, 3 * 72us / 2);
   EXPECT_GE(estimate.step_time, 11us + 3 * 39us + 22us + 6us);
-}
-
-// 2 s b h L (...) of Korthikanti et al., section 4, plus the ends: the embedding's mask s b h; the last
-// norm's and the head's inputs 4 s b h and the loss's probabilities 4 s b v / t; statistics of 2 L + 1
-// norms of 8 bytes a row.
-TEST(FoldedStep, HoldsTheActivationsOfThe22BModelToTheLastDigit) {
-  const GptSizes sizes{.layers = 48, .h = 6144, .a = 64, .vocabulary = 51200, .positions = 2048};
-  const OpGraph gpt = hand_made_gpt(sizes);
-  const Cluster cluster = node(8);
-  const LinkModel costs;
-  Task task{.model = gpt,
-            .cluster = cluster,
-            .costs = costs,
-            .global_batch = 4,
-            .optimizer = Optimizer::adam,
-            .lengths = {.source = 2048},
-            .precision = DType::fp16};
-  task.stack.fused_attention = false;
-  const std::int64_t sb = 2048 * 4, sbh = sb * sizes.h, t = 8;
-  const std::int64_t scores = 64 * 2048 * sb;
-  const std::int64_t layers = 48 * (10 * sbh + 24 * sbh / t + 5 * scores / t);
-  EXPECT_EQ(static_cast<double>(layers) / (1LL << 30), 59.25);
-  const std::int64_t head = 4 * sbh + 4 * sb * 51200 / t;
-  const Estimate plain = FoldedStep(task, {.tp = 8}).estimate(costs);
-  EXPECT_EQ(plain.stages[0].activations.count, layers + sbh + head + 97 * 8 * sb);
-
-  const std::int64_t selective = 48 * 34 * sbh / t;
-  EXPECT_EQ(static_cast<double>(selective) / (1LL << 30), 9.5625);
-  const Estimate saver =
-      FoldedStep(task, {.tp = 8, .sp = true, .recompute = Recompute::selective}).estimate(costs);
-  EXPECT_EQ(saver.stages[0].activations.count,
-            selective + (sbh + 4 * sbh + 4 * sb * 51200) / t + 97 * 8 * sb / t);
-}
-
-// 18 bytes for each of 12 L h^2 weights over t: 45.5625 GiB; biases and norms are what the paper leaves out:
-// 11 h split and 2 + 4 h... whole: 5 h biases of q, k, v, up (4 h) over t, 6 h others on every rank.
-TEST(FoldedStep, HoldsTheStateOfThe22BModelToTheLastDigit) {
-  const GptSizes sizes{.layers = 48, .h = 6144, .a = 64, .vocabulary = 51200, .positions = 2048};
-  const OpGraph gpt = hand_made_gpt(sizes);
-  const Cluster cluster = node(8);
-  const LinkModel costs;
-  const Task task{.model = gpt,
-                  .cluster = cluster,
-                  .costs = costs,
-                  .global_batch = 4,
-                  .optimizer = Optimizer::adam,
-                  .lengths = {.source = 2048},
-                  .precision = DType::fp16};
-  const Estimate estimate = FoldedStep(task, {.tp = 8}).estimate(costs);
-  const StageMemory& stage = estimate.stages[0];
-  const std::int64_t h = sizes.h, weights = 48 * 12 * h * h / 8;
-  EXPECT_EQ(static_cast<double>(18 * weights) / (1LL << 30), 45.5625);
-  // Biases of q, k, v (3 h) and up (4 h) are split, those of projection and down and both norms (4 h) whole.
-  const std::int64_t small = 48 * (7 * h / 8 + 2 * h + 4 * h);
-  const std::int64_t ends = 51200 * h / 8 + 2048 * h + 2 * h;
-  EXPECT_EQ(stage.parameters + stage.gradients + stage.optimizer,
-            Bytes{18 * (weights + small + ends)});
-}
-
-// 175B with p = 8, v = 3: the first stage holds 31 chunks of 4 layers, 96 (1 + 7/24) layers in all, and
-// the masks of the embeddings of its chunks in flight.
-TEST(FoldedStep, HoldsTheActivationsOfThe175BModel) {
-  const GptSizes sizes{.layers = 96, .h = 12288, .a = 96, .vocabulary = 51200, .positions = 2048};
-  const OpGraph gpt = hand_made_gpt(sizes);
-  const Cluster cluster = node(64);
-  const LinkModel costs;
-  Task task{.model = gpt,
-            .cluster = cluster,
-            .costs = costs,
-            .global_batch = 64,
-            .optimizer = Optimizer::adam,
-            .lengths = {.source = 2048},
-            .precision = DType::fp16};
-  task.stack.fused_attention = false;
-  const std::int64_t sb = 2048, sbh = sb * sizes.h, t = 8;
-  const std::int64_t layer = 10 * sbh + 24 * sbh / t + 5 * 96 * 2048 * sb / t;
-  EXPECT_EQ(static_cast<double>(124 * layer) / (1LL << 30), 66.84375);
-  const Estimate estimate =
-      FoldedStep(task, {.tp = 8, .pp = 8, .vpp = 3, .micro_batch = 1}).estimate(costs);
-  const std::int64_t rest = estimate.stages[0].activations.count - 124 * (layer + 16 * sb);
-  EXPECT_EQ(rest % sbh, 0);
-  EXPECT_GE(rest / sbh, 8);
-  EXPECT_LE(rest / sbh, 31);
 }
 
 // Stages that are no power of two: 3 chunks of 2 on each of 3 stages, 9 micro-batches, 18 layers.
@@ -406,30 +275,6 @@ TEST(FoldedStep, GathersAgainForBackwardWhereTheStackDoes) {
   EXPECT_EQ(step(true) - step(false), 4 * Duration(3'811'200));
 }
 
-// zero 1 shards 12 of the 18 bytes over 4 replicas, zero 2 also the 4 of gradients, zero 3 all.
-TEST(FoldedStep, ShardsStateByItsZeroStage) {
-  const OpGraph gpt = hand_made_gpt({});
-  const Cluster cluster = node(4);
-  const LinkModel costs;
-  const Task task{.model = gpt,
-                  .cluster = cluster,
-                  .costs = costs,
-                  .global_batch = 4,
-                  .optimizer = Optimizer::adam,
-                  .lengths = {.source = 4},
-                  .precision = DType::fp16};
-  const std::int64_t n = gpt.parameter_count(), share = (n + 3) / 4;
-  const auto stage = [&](int zero) {
-    return FoldedStep(task, {.dp = 4, .zero = zero}).estimate(costs).stages[0];
-  };
-  EXPECT_EQ(stage(0).optimizer, Bytes{12 * n});
-  EXPECT_EQ(stage(1).optimizer, Bytes{12 * share});
-  EXPECT_EQ(stage(1).gradients, Bytes{4 * n});
-  EXPECT_EQ(stage(2).gradients, Bytes{4 * share});
-  EXPECT_EQ(stage(2).parameters, Bytes{2 * n});
-  EXPECT_EQ(stage(3).parameters, Bytes{2 * share});
-}
-
 // One device at half the speed holds up its replica, and all wait for it where gradients meet.
 TEST(FoldedStep, WaitsForASlowDevice) {
   const OpGraph gpt = hand_made_gpt({});
@@ -471,39 +316,31 @@ TEST(FoldedStep, RecomputesAsManyLayersAsAsked) {
   EXPECT_THAT(complaint(task, {.recompute_layers = 2}), HasSubstr("needs recompute=full"));
 }
 
-// 12 bytes of each parameter go to the host and come back at 1 GB/s while the optimizer runs; the state of
-// two buckets of 25 MiB stays. Activations leave beside forward and return beside backward.
-TEST(FoldedStep, OffloadsToTheHost) {
-  const OpGraph gpt = hand_made_gpt({.layers = 4});
-  DeviceSpec device = big_device();
-  device.host_bandwidth = {1e6};
-  const Cluster cluster("one", {device}, {{.id = "d0", .kind = VertexKind::device, .spec = 0}}, {});
+// A decoder reads its encoder from every layer, so a stage ends in the encoder or behind it. Two ways to cut the
+// network work as much as one device does, wherever; the table lies on the first stage, and once on the last,
+// where the decoder's embedding and a head that is tied to it read it.
+TEST(FoldedStep, CutsAnEncoderBeforeItsDecoder) {
+  const Cluster cluster = node(2);
   const LinkModel costs;
-  const Task task{.model = gpt,
-                  .cluster = cluster,
-                  .costs = costs,
-                  .global_batch = 8,
-                  .optimizer = Optimizer::adam,
-                  .lengths = {.source = 4},
-                  .precision = DType::fp16};
-  const Estimate kept = FoldedStep(task, {.micro_batch = 2}).estimate(costs);
-  const Estimate state =
-      FoldedStep(task, {.micro_batch = 2, .offload = Offload::optimizer}).estimate(costs);
-  const Bytes moved{12 * gpt.parameter_count()};
-  EXPECT_EQ(state.stages[0].optimizer_on_host, moved);
-  EXPECT_EQ(state.breakdown.optimizer, moved / Bandwidth{1e6});
-  const Estimate activations =
-      FoldedStep(task, {.micro_batch = 2, .offload = Offload::activations}).estimate(costs);
-  const Duration move = kept.stages[0].activations / Bandwidth{1e6};
-  EXPECT_GT(move, kept.step_time);
-  EXPECT_EQ(activations.step_time - activations.breakdown.optimizer, 4 * 2 * move);
-  EXPECT_THAT(complaint({.model = gpt,
-                         .cluster = node(1),
-                         .costs = costs,
-                         .global_batch = 8,
-                         .lengths = {.source = 4}},
-                        {.offload = Offload::all}),
-              HasSubstr("does not tell its bandwidth to the host"));
+  for (const bool tied : {true, false}) {
+    const OpGraph model = small_encoder_decoder({.encoder_layers = 3, .tied = tied});
+    const Task task{.model = model,
+                    .cluster = cluster,
+                    .costs = costs,
+                    .global_batch = 4,
+                    .lengths = {.source = 6, .target = 4}};
+    const Estimate whole = FoldedStep(task, {.micro_batch = 2}).estimate(costs);
+    ASSERT_EQ(whole.stages[0].parameters, Bytes{4 * model.parameter_count()});
+    for (const std::vector<int>& layers : {std::vector{1, 6}, {3, 4}, {4, 3}}) {
+      const Estimate cut =
+          FoldedStep(task, {.pp = 2, .micro_batch = 2, .layers = layers}).estimate(costs);
+      EXPECT_EQ(2 * cut.breakdown.compute, whole.breakdown.compute);
+      // A vocabulary of 40 at width 16.
+      EXPECT_EQ(cut.stages[0].parameters + cut.stages[1].parameters,
+                Bytes{4 * (model.parameter_count() + 40 * 16)});
+    }
+    EXPECT_THAT(complaint(task, {.pp = 2, .layers = {5, 2}}), HasSubstr("more than one tensor"));
+  }
 }
 
 TEST(FoldedStep, RefusesWhatCannotBeLaidOut) {

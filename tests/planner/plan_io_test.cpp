@@ -27,8 +27,8 @@ Strategy read_strategy(const std::string& text) {
 TEST(StrategyJson, IsUndoneByReading) {
   for (const char* text :
        {"", "dp=8", "tp=2,micro_batch=16", "pp=3,schedule=gpipe,layers=1+2+3",
-        "dp=2,tp=3,pp=4,vpp=5,cp=6,ep=7,micro_batch=8,zero=3,sp=1,recompute=full,"
-        "recompute_layers=2,offload=all,replication=dataparallel,layers=1+1+1+1"}) {
+        "dp=2,tp=3,pp=4,vpp=5,cp=6,ep=7,bp=8,micro_batch=8,zero=3,sp=1,recompute=full,"
+        "recompute_layers=2,offload=all,replication=dataparallel,split_from=3,layers=1+1+1+1"}) {
     const Strategy strategy = parse_strategy(text);
     EXPECT_EQ(read_strategy(to_json(strategy).dump()), strategy) << text;
   }
@@ -36,10 +36,11 @@ TEST(StrategyJson, IsUndoneByReading) {
 
 TEST(StrategyJson, HasEveryKey) {
   EXPECT_EQ(to_json(Strategy{.dp = 2, .micro_batch = 4, .layers = {3}}),
-            Json::parse(R"({"dp": 2, "tp": 1, "pp": 1, "vpp": 1, "cp": 1, "ep": 1, "micro_batch": 4,
+            Json::parse(R"({"dp": 2, "tp": 1, "pp": 1, "vpp": 1, "cp": 1, "ep": 1, "bp": 1,
+                            "micro_batch": 4,
                             "zero": 0, "sp": false, "recompute": "none",
                             "recompute_layers": null, "offload": "none", "replication": "ddp",
-                            "schedule": "1f1b",
+                            "schedule": "1f1b", "split_from": 0,
                             "layers": [3]})"));
   EXPECT_TRUE(to_json(Strategy{})["micro_batch"].is_null());
 }

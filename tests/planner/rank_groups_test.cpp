@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <string>
+
 #include "sim/cluster_io.hpp"
 #include "sim/library_collectives.hpp"
 #include "tests/planner/complaint.hpp"
@@ -29,12 +31,37 @@ Cluster nodes(int count, Duration setup, Bandwidth flow = {}) {
 }
 
 TEST(NodeFacts, TellWhatIsReached) {
-  const NodeFacts facts = node_facts(nodes(2, 14us));
+  const NodeFacts facts = node_facts(nodes(2, 14us), 16);
   EXPECT_EQ(facts.intra.bandwidth, 80_GBps);
   EXPECT_EQ(facts.intra.setup, 14us);
   EXPECT_EQ(facts.inter.bandwidth, 10_GBps);
   EXPECT_EQ(facts.inter.latency, 6us);  // 1 us inside, 2 x 2 us, 1 us of fabric
   EXPECT_EQ(facts.switch_reduction, 60_GBps);
+}
+
+// Two nodes of eight devices, then one of four whose links are slower: a strategy on 16 devices does not see it;
+// one on 17 has nodes of gcd(8, 4) devices with its links.
+TEST(NodeFacts, AreThoseOfTheNodesThatAreReached) {
+  const Cluster fast = nodes(2, {});
+  Cluster::Parts parts{
+      .specs = fast.specs(), .vertices = fast.vertices(), .node_groups = fast.node_groups()};
+  for (int d = 0; d < 4; ++d) {
+    parts.vertices.push_back(
+        {.id = "slow" + std::to_string(d), .kind = VertexKind::device, .spec = 0});
+  }
+  NodeGroup slow = fast.node_groups().front();
+  slow.nodes = 1;
+  slow.devices_per_node = slow.nics_per_node = 4;
+  slow.intra->bandwidth = 10_GBps;
+  parts.node_groups.push_back(slow);
+  const Cluster cluster("both", parts);
+  EXPECT_EQ(groups_reached(cluster, 1), 1);
+  EXPECT_EQ(groups_reached(cluster, 16), 1);
+  EXPECT_EQ(groups_reached(cluster, 17), 2);
+  EXPECT_EQ(node_facts(cluster, 16).devices, 8);
+  EXPECT_EQ(node_facts(cluster, 16).intra.bandwidth, 80_GBps);
+  EXPECT_EQ(node_facts(cluster, 17).devices, 4);
+  EXPECT_EQ(node_facts(cluster, 17).intra.bandwidth, 8_GBps);
 }
 
 // A message alone reaches 3 GB/s of a NIC's 10: stages of 8 send one a NIC, and a ring of 16 goes by 8.
@@ -43,7 +70,7 @@ TEST(RankGroups, LimitWhatAProtocolLimits) {
   const RankGroups groups(limited, {.tp = 8, .pp = 2});
   EXPECT_EQ(groups.stage_hop(0, 1, Bytes{3'000'000}), 1020us);
   const RankGroups wide(limited, {.dp = 16});
-  EXPECT_EQ(node_facts(limited).nic, 10_GBps);
+  EXPECT_EQ(node_facts(limited, 16).nic, 10_GBps);
   // 15/16 of 1.6 GB at 8 x 3 GB/s are 62.5 ms; 14 hops inside, one across: 20 us; setup 14 us.
   EXPECT_EQ(wide.time(CollectiveKind::all_gather, Bytes{1'600'000'000}, wide.data()), 62'534us);
 }

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "planner/search.hpp"
 #include "sim/error.hpp"
 #include "sim/roofline.hpp"
 #include "tests/models/gpt.hpp"
@@ -44,7 +45,9 @@ TEST(SpeedupTable, HasEveryFamilyOnPowersOfTwoAndTheMost) {
       EXPECT_EQ(here.devices, table.devices[at]);
       EXPECT_EQ(here.best.has_value(), here.obstacle == Obstacle::none) << name(row.family);
       if (!here.best) continue;
-      EXPECT_EQ(here.best->strategy.devices(), here.devices);
+      // A plan may leave devices idle.
+      const int used = here.best->strategy.devices();
+      EXPECT_TRUE(used == here.devices || (row.family == Family::hybrid && used < here.devices));
     }
   }
   EXPECT_EQ(speedup_table(task_on(cluster), {.devices = 2}).devices, (std::vector{1, 2}));
@@ -98,6 +101,7 @@ TEST(SpeedupTable, SaysWhereNothingFits) {
   }
 }
 
+// But for the zero bubbles that it does not look at.
 TEST(SpeedupTable, HasNoHybridThatIsSlowerThanAFamily) {
   for (const int devices : {4, 6, 8}) {
     const Cluster cluster = shorthand_node(devices, fake_device(), 5_GBps);
@@ -105,12 +109,35 @@ TEST(SpeedupTable, HasNoHybridThatIsSlowerThanAFamily) {
     for (std::size_t at = 0; at < table.devices.size(); ++at) {
       const SpeedupPoint& hybrid = point(table, Family::hybrid, at);
       for (const FamilySpeedup& row : table.families) {
-        if (!row.points[at].best) continue;
-        EXPECT_LE(hybrid.best->step_time, row.points[at].best->step_time) << name(row.family);
+        const auto& best = row.points[at].best;
+        if (!best || best->strategy.schedule == Schedule::zb_h2 ||
+            best->strategy.schedule == Schedule::zb_v) {
+          continue;
+        }
+        EXPECT_LE(hybrid.best->step_time, best->step_time) << name(row.family);
       }
     }
-    EXPECT_EQ(table.best()->best()->best->step_time,
-              point(table, Family::hybrid, table.devices.size() - 1).best->step_time);
+  }
+}
+
+// Whether the whole space is searched anyway, or the runtime could run the network.
+TEST(SpeedupTable, EndsWithWhatPlanSays) {
+  const Cluster cluster = shorthand_node(6, fake_device(3_MB), 5_GBps);
+  const OpGraph chain = mlp({64, 96, 32, 96, 16});
+  Task half = task_on(cluster);
+  Task runs{.model = chain, .cluster = cluster, .costs = kCosts, .global_batch = 12};
+  for (const Task& task : {half, runs}) {
+    Task planned = task;
+    if (is_executable(task.model)) planned.collectives = CollectiveAlgorithm::ring;
+    const SpeedupTable table = speedup_table(task, {});
+    for (std::size_t at = 0; at < table.devices.size(); ++at) {
+      const Plan found = plan(planned, {.devices = table.devices[at]});
+      const auto& last = table.families.back().points[at].best;
+      ASSERT_EQ(last.has_value(), found.best.has_value());
+      if (!last) continue;
+      EXPECT_EQ(last->strategy, found.best->strategy);
+      EXPECT_EQ(last->step_time, found.best->step_time);
+    }
   }
 }
 

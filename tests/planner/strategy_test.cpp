@@ -19,14 +19,16 @@ TEST(ParseStrategy, GivesOneDeviceForAnEmptyText) { EXPECT_EQ(parse_strategy("")
 
 TEST(ParseStrategy, ReadsEveryKey) {
   const Strategy s = parse_strategy(
-      "dp=2,tp=3,pp=4,vpp=5,cp=6,ep=7,micro_batch=8,zero=1,sp=1,recompute=selective,"
-      "schedule=gpipe,layers=1+2+3+4");
+      "dp=2,tp=3,pp=4,vpp=5,cp=6,ep=7,bp=9,micro_batch=8,zero=1,sp=1,recompute=selective,"
+      "schedule=gpipe,split_from=10,layers=1+2+3+4");
   EXPECT_EQ(s.dp, 2);
   EXPECT_EQ(s.tp, 3);
   EXPECT_EQ(s.pp, 4);
   EXPECT_EQ(s.vpp, 5);
   EXPECT_EQ(s.cp, 6);
   EXPECT_EQ(s.ep, 7);
+  EXPECT_EQ(s.bp, 9);
+  EXPECT_EQ(s.split_from, 10);
   EXPECT_EQ(s.micro_batch, 8);
   EXPECT_EQ(s.zero, 1);
   EXPECT_TRUE(s.sp);
@@ -53,6 +55,7 @@ TEST(ParseStrategy, KnowsEveryScheduleByItsName) {
 TEST(FormatStrategy, TellsOnlyWhatDiffersFromOneDevice) {
   EXPECT_EQ(format(Strategy{}), "dp=1");
   EXPECT_EQ(format(Strategy{.dp = 2, .micro_batch = 16}), "dp=2,micro_batch=16");
+  EXPECT_EQ(format(Strategy{.dp = 2, .bp = 3, .split_from = 5}), "dp=2,bp=3,split_from=5");
   EXPECT_EQ(format(Strategy{.pp = 2, .schedule = Schedule::gpipe, .layers = {4, 3}}),
             "pp=2,schedule=gpipe,layers=4+3");
   // Without stages there is no order of stages to tell.
@@ -198,6 +201,10 @@ TEST(CheckStrategy, RefusesKindsThatAreNotLoweredYet) {
       {"sp=1", "strategy: sp=1 (sequence parallelism) can be forecast, but not yet run"},
       {"pp=2,schedule=dualpipe",
        "strategy: schedule=dualpipe (two copies of the model) can be forecast, but not yet run"},
+      {"bp=2",
+       "strategy: bp > 1 (branches on devices of their own) can be forecast, but not yet run"},
+      {"dp=2,split_from=1",
+       "strategy: split_from (a split by layers) can be forecast, but not yet run"},
       {"recompute=full", "strategy: recompute can be forecast, but not yet run"},
   };
   for (const auto& [text, message] : cases) {

@@ -78,7 +78,7 @@ TEST(UnitCost, PipelinesNothingElse) {
 
 /// One kernel of 10 us forward, 12 us and 14 us backward, handed out by a thread.
 UnitCost handed_out(Duration host_launch, std::vector<Exchange> exchanges = {}, double kernels = 1,
-                    Recompute recompute = Recompute::none) {
+                    Recompute recompute = Recompute::none, bool runs_ahead = true) {
   FakeCostModel costs;
   costs.op = [](const OpKey& key) -> Duration {
     if (key.pass == Pass::forward) return 10us;
@@ -93,6 +93,7 @@ UnitCost handed_out(Duration host_launch, std::vector<Exchange> exchanges = {}, 
   work.exchanges = std::move(exchanges);
   Stack stack;
   stack.host_launch = host_launch;
+  stack.host_runs_ahead = runs_ahead;
   const DeviceSpec device = fake_device();
   return price(work, {.costs = costs, .spec = device, .stack = stack, .recompute = recompute});
 }
@@ -128,6 +129,50 @@ TEST(UnitCost, CountsExchangesAsLaunches) {
 TEST(UnitCost, WaitsForTheHostAgainWhereForwardComesAgain) {
   EXPECT_EQ(handed_out(20us, {}, 1, Recompute::full).recompute, 20us);
   EXPECT_EQ(handed_out(Duration::zero(), {}, 1, Recompute::full).recompute, 10us);
+}
+
+UnitCost timed_apart(Duration host_launch, double kernels = 1,
+                     Recompute recompute = Recompute::none) {
+  return handed_out(host_launch, {}, kernels, recompute, false);
+}
+
+// An idle device waits 2 us for its first kernel; the others are handed out while it computes: 2 + 10, and
+// 2 + 12 + 14.
+TEST(UnitCost, WaitsForTheFirstKernelOfAPassWhereTheHostIsNotAhead) {
+  const UnitCost cost = timed_apart(2us);
+  EXPECT_EQ(cost.forward, 12us);
+  EXPECT_EQ(cost.backward_input + cost.backward_weight, 28us);
+  EXPECT_EQ(cost.backward_weight, 14us);
+}
+
+// Backward's second kernel is handed out at 40 us, when the first one, from 20 to 32 us, has long ended: 40 + 14.
+TEST(UnitCost, WaitsForEachKernelThatComesTooLate) {
+  const UnitCost cost = timed_apart(20us);
+  EXPECT_EQ(cost.forward, 30us);
+  EXPECT_EQ(cost.backward_input + cost.backward_weight, 54us);
+}
+
+// Five kernels of 2 us each: handed out every 1 us, the first at 1 us: 1 + 10. Every 4 us: the last at 20 us: 22.
+TEST(UnitCost, WaitsForTheFirstOrTheLastKernelOfAnOp) {
+  EXPECT_EQ(timed_apart(1us, 5).forward, 11us);
+  EXPECT_EQ(timed_apart(4us, 5).forward, 22us);
+}
+
+// What another op's kernels do takes no launch of its own: the device goes on.
+TEST(UnitCost, WaitsForNoKernelThatIsPartOfAnother) {
+  EXPECT_EQ(timed_apart(20us, 0).forward, 10us);
+}
+
+TEST(UnitCost, RecomputesAsForwardWaits) {
+  EXPECT_EQ(timed_apart(20us, 1, Recompute::full).recompute, 30us);
+}
+
+// Never sooner than with a host that is ahead; at no cost of the host the same.
+TEST(UnitCost, IsNoSoonerWhereTheHostIsNotAhead) {
+  for (const Duration launch : {1us, 3us, 9us, 11us, 20us, 50us}) {
+    EXPECT_GE(timed_apart(launch, 3).forward, handed_out(launch, {}, 3).forward);
+  }
+  EXPECT_EQ(timed_apart(Duration::zero()).forward, 10us);
 }
 
 }  // namespace

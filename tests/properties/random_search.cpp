@@ -11,6 +11,7 @@
 #include "planner/folded_step.hpp"
 #include "sim/cluster_io.hpp"
 #include "sim/error.hpp"
+#include "tests/models/encoder_decoder.hpp"
 #include "tests/models/gpt.hpp"
 #include "tests/planner/models.hpp"
 #include "tests/properties/dice.hpp"
@@ -28,7 +29,8 @@ std::string small_cluster(Dice& dice) {
         1 + dice.below(30), dice.below(4));
   };
   const std::string second =
-      dice.once_in(3) ? ", " + node(dice.one_of({"rtx-4090", "v100-sxm2-16gb"})) : "";
+      dice.once_in(3) ? ", " + node(dice.one_of({"rtx-4090", "v100-sxm2-16gb", "a100-sxm-80gb"}))
+                      : "";
   return fmt::format(
       R"({{"schema": "foreplan.cluster/1", "name": "small", "nodes": [{}{}],
            "fabric": {{"oversubscription": 1, "latency_s": 1e-6}}}})",
@@ -128,7 +130,8 @@ class Walk {
 
   void choose() {
     sizes_ = any(space_.layouts());
-    sizes_.pp = static_cast<int>(1 + dice_.below(sizes_.pp));
+    const int fewest = space_.fewest_stages(sizes_);
+    sizes_.pp = static_cast<int>(fewest + dice_.below(sizes_.pp - fewest + 1));
     share_ = any(space_.shares(sizes_));
     course_ = any(space_.courses(sizes_, share_));
     const std::vector<Keeping>& keepings = space_.keepings(sizes_, share_);
@@ -173,6 +176,19 @@ class Walk {
   int recomputed_ = 0;
 };
 
+/// A strategy beside the tree.
+BoundVerdict judge_apart(const Task& task, Bounds& bounds, const Strategy& strategy) {
+  const Estimate exact = estimate(task, strategy);
+  const Duration bound = bounds.of(strategy);
+  BoundVerdict verdict{.fits = exact.feasible,
+                       .tightness = seconds(bound) / seconds(exact.step_time)};
+  if (bound > exact.step_time) {
+    verdict.violation = fmt::format("apart: bound {} ps, step {} ps; {}", bound.count(),
+                                    exact.step_time.count(), format(strategy));
+  }
+  return verdict;
+}
+
 }  // namespace
 
 SmallTasks::SmallTasks(const std::filesystem::path& data) : clusters_(small_clusters(data)) {
@@ -181,6 +197,7 @@ SmallTasks::SmallTasks(const std::filesystem::path& data) : clusters_(small_clus
         hand_made_gpt({.layers = layers, .h = 16, .a = 2, .vocabulary = 50, .positions = 8}));
   }
   models_.push_back(hand_made_gpt({.layers = 3, .h = 30, .a = 3, .vocabulary = 600}));
+  models_.push_back(small_encoder_decoder({}));
   models_.push_back(mlp({640, 128, 16, 256}));
   models_.push_back(mlp({96, 7, 96, 5}));
   models_.push_back(mlp({32, 32, 32, 32, 32}));
@@ -238,6 +255,11 @@ std::vector<BoundVerdict> judge_bounds(const StepSource& source, std::uint64_t n
     Dice dice(number);
     for (int i = 0; i < walks; ++i) {
       verdicts.push_back(Walk(dice, task, space, bounds).go());
+    }
+    const std::vector<Strategy>& apart = space.apart();
+    for (int i = 0; i < walks / 10 && !apart.empty(); ++i) {
+      const auto any = static_cast<std::size_t>(dice.below(std::ssize(apart)));
+      verdicts.push_back(judge_apart(task, bounds, apart[any]));
     }
   } catch (const Error& error) {
     // A task that nobody can plan: no such slow device, no peak at the precision.

@@ -13,8 +13,8 @@ namespace foreplan {
 
 /// Small tasks whose whole space can be simulated, by number: the same number gives the same task.
 ///
-/// Networks are GPTs of two to four layers, a mixture of experts, and chains of uneven layers; clusters have one
-/// to six devices of one or two kinds, with memory for everything, for some or for nothing.
+/// Networks are GPTs of two to four layers, an encoder with a decoder, and chains of uneven layers; clusters have one
+/// to eight devices in nodes of one or two kinds, with memory for everything, for some or for nothing.
 class SmallTasks {
  public:
   /// @param data  where `devices` lie

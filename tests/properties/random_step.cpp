@@ -150,6 +150,7 @@ class Draw {
     if (dice_.once_in(30)) only_replicas();
     batch();
     rest_of_task();
+    if (dice_.once_in(12)) apart();
   }
 
  private:
@@ -197,6 +198,18 @@ class Draw {
   void only_replicas() {
     if (!dice_.once_in(4)) strategy_ = {.dp = strategy_.dp};
     strategy_.replication = Replication::dataparallel;
+  }
+
+  /// Branches on devices of their own, or a split by layers, mostly with nothing beside it.
+  void apart() {
+    if (!dice_.once_in(8)) strategy_ = {.dp = strategy_.dp, .micro_batch = strategy_.micro_batch};
+    if (dice_.once_in(2)) {
+      strategy_.bp = dice_.one_of({2, 2, 3, 4});
+    } else {
+      const std::int64_t layers = std::ssize(task_.model.layers());
+      strategy_.split_from = static_cast<int>(1 + dice_.below(layers));
+      if (dice_.once_in(2)) strategy_.split_from = static_cast<int>(layers - 1 - dice_.below(8));
+    }
   }
 
   void wild() {

@@ -5,7 +5,9 @@
 #include <algorithm>
 #include <exception>
 
+#include "planner/branch_step.hpp"
 #include "planner/folded_step.hpp"
+#include "planner/layer_split.hpp"
 #include "planner/scattered_step.hpp"
 #include "sim/error.hpp"
 #include "sim/memory_timeline.hpp"
@@ -95,8 +97,42 @@ std::string wrong_answer(const Estimate& estimate) {
   return {};
 }
 
+/// Of a step of its own kind.
+template <typename Step>
+std::string wrong_step(const Step& step) {
+  const Estimate estimate = step.estimate();
+  if (std::string what = wrong_answer(estimate); !what.empty()) return what;
+  if (!same(estimate, step.estimate())) return "asked again it differs";
+  if (estimate.tasks > kMostReplayed) return {};
+  const FoldedGraph folded = step.graph();
+  if (static_cast<std::int64_t>(folded.graph.size()) != estimate.tasks) return "tasks are missing";
+  const Duration replayed = makespan(replay(folded.graph, folded.costs));
+  if (replayed == estimate.step_time) return {};
+  return fmt::format("its tasks take {}, estimated were {}", format(replayed),
+                     format(estimate.step_time));
+}
+
+/// Branches never make a replica slower that may leave its other devices idle.
+std::string slower_branches(const RandomStep& asked) {
+  Strategy one = asked.strategy;
+  one.bp = 1;
+  if (one.dp > 1) return {};
+  const Duration whole = BranchStep(asked.task, one).estimate().step_time;
+  const Duration step = BranchStep(asked.task, asked.strategy).estimate().step_time;
+  if (step <= whole) return {};
+  return fmt::format("branches take {}, one device {}", format(step), format(whole));
+}
+
 std::string wrong(const RandomStep& asked) {
   const Task& task = asked.task;
+  if (asked.strategy.bp > 1 && asked.strategy.split_from == 0 &&
+      asked.strategy.replication == Replication::ddp) {
+    const std::string what = wrong_step(BranchStep(task, asked.strategy));
+    return what.empty() ? slower_branches(asked) : what;
+  }
+  if (asked.strategy.split_from != 0 && asked.strategy.replication == Replication::ddp) {
+    return wrong_step(LayerSplit(task, asked.strategy));
+  }
   if (asked.strategy.replication == Replication::dataparallel) {
     return wrong_answer(ScatteredStep(task, asked.strategy).estimate());
   }

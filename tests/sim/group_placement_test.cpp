@@ -60,6 +60,13 @@ TEST(PlacementOf, CountsRanksThatDoNotFillNodesAsOneEach) {
 }
 
 // Two groups of 6 on 3 nodes of 4: the formula takes no less than both expanded at once.
+// Three of eight devices of a node that nothing leads out of: it is the only one, so all lie in it.
+TEST(PlacementOf, KeepsEveryGroupInANodeThatIsAlone) {
+  const NodeFacts alone{.devices = 8, .intra = {1us, 200_GBps}};
+  expect(placement_of(alone, {.size = 3, .stride = 1}), {3, 1, 1, 1, 1});
+  expect(placement_of(alone, {.size = 2, .stride = 3}), {2, 1, 1, 3, 3});
+}
+
 TEST(PlacementOf, OverstatesGroupsThatDoNotFillNodes) {
   const Cluster cluster = node_cluster({.nodes = 3, .devices = 4});
   const NodeFacts facts{.devices = 4, .intra = {1us, 100_GBps}, .nics = 1, .inter = {5us, 20_GBps}};

@@ -71,18 +71,23 @@ TEST(EstimateCommand, RunsManyTimesWithJitter) {
   EXPECT_NE(jitter("4")["jitter"], json["jitter"]);
 }
 
-// Networks whose layers alternate between two classes are cut like others; a decoder that reads its encoder
-// from every layer is not.
+// Networks whose layers alternate between two classes are cut like others. T5's decoder reads its encoder from
+// every layer: of 6 layers, the last norm, the decoder's embedding and 6 layers, it can be cut in 7 places.
 TEST(EstimateCommand, CutsAlternatingLayersIntoStages) {
-  const auto words = [](const char* model) {
-    return std::vector<std::string>{
-        "estimate", model,   "--cluster", "dgx-a100",   "--global-batch",
-        "64",       "--seq", "512",       "--strategy", "pp=2,dp=4,micro_batch=1",
-        "--json"};
+  const auto words = [](const char* model, const char* strategy = "pp=2,dp=4,micro_batch=1") {
+    return std::vector<std::string>{"estimate",       model,    "--cluster", "dgx-a100x2",
+                                    "--global-batch", "64",     "--seq",     "512",
+                                    "--strategy",     strategy, "--json"};
   };
   EXPECT_EQ(expect_done(words("gemma2-9b")).json()["strategy"]["layers"], Json({21, 21}));
   EXPECT_EQ(expect_done(words("gpt-neo-1.3b")).json()["strategy"]["layers"], Json({12, 12}));
-  expect_complaint(run_command(words("t5-small")), 2, {"strategy: pp=2", "reads its encoder"});
+  EXPECT_EQ(expect_done(words("t5-small")).json()["strategy"]["layers"], Json({7, 7}));
+  EXPECT_EQ(expect_done(words("t5-small", "pp=8,micro_batch=1")).json()["strategy"]["layers"],
+            Json({1, 1, 1, 1, 1, 1, 1, 7}));
+  expect_complaint(run_command(words("t5-small", "pp=9,micro_batch=1")), 2,
+                   {"cannot be cut into 9 stages", "one tensor only"});
+  expect_complaint(run_command(words("t5-small", "pp=2,dp=4,micro_batch=1,layers=8+6")), 2,
+                   {"more than one tensor crosses"});
 }
 
 // Gradients that are not aggregated beside backward are aggregated behind it.
@@ -138,6 +143,22 @@ TEST(EstimateCommand, ForecastsPytorchsDataParallel) {
     return expect_done(gpt2(strategy, {"--json"})).json()["step_time_s"].get<double>();
   };
   EXPECT_GT(step("dp=16,replication=dataparallel"), step("dp=16"));
+}
+
+TEST(EstimateCommand, ForecastsWhatHasStepsOfItsOwnKind) {
+  const auto told = [](const char* model, const char* strategy) {
+    return run_command({"estimate", model, "--cluster", "dgx-a100", "--global-batch", "8",
+                        "--precision", "bf16", "--strategy", strategy, "--json"});
+  };
+  const auto branches = expect_done(told("inception-v3", "dp=2,bp=2")).json();
+  EXPECT_EQ(branches["strategy"]["bp"], 2);
+  EXPECT_LT(branches["step_time_s"].get<double>(),
+            expect_done(told("inception-v3", "dp=2")).json()["step_time_s"].get<double>());
+  const auto split = expect_done(told("alexnet", "dp=8,split_from=15")).json();
+  EXPECT_EQ(split["strategy"]["split_from"], 15);
+  EXPECT_LT(split["step_time_s"].get<double>(),
+            expect_done(told("alexnet", "dp=8")).json()["step_time_s"].get<double>());
+  expect_complaint(told("gpt2", "bp=2"), 2, {"strategy: bp=2: gpt2 is made of blocks"});
 }
 
 }  // namespace

@@ -64,6 +64,20 @@ TEST(SpeedupCommand, AgreesWithEstimate) {
   EXPECT_EQ(zero["peak_bytes"], estimate["memory"]["peak_bytes"]);
 }
 
+// The last row is what `plan` says, on all devices and on fewer.
+TEST(SpeedupCommand, AgreesWithPlan) {
+  const Json json = expect_done(gpt2({"--json", "--families", "hybrid"})).json();
+  const Json& points = json["families"][0]["points"];
+  for (const std::size_t at : {std::size_t{2}, points.size() - 1}) {
+    const Json plan =
+        expect_done({"plan", "gpt2", "--cluster", "dgx-a100x2", "--global-batch", "64", "--seq",
+                     "1024", "--devices", json["devices"][at].dump(), "--json"})
+            .json();
+    EXPECT_EQ(points[at]["step_time_s"], plan["estimate"]["step_time_s"]);
+    EXPECT_EQ(points[at]["strategy"], plan["strategy"]);
+  }
+}
+
 TEST(SpeedupCommand, TellsTheFastestInWords) {
   const std::string text = expect_done(gpt2({"--devices", "4"})).out;
   EXPECT_NE(text.find("gpt2, 64 samples a step, on dgx-a100x2; one device: "), std::string::npos);
