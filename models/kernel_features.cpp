@@ -48,10 +48,13 @@ void unfuse_optimizer(Op& op) {
   op.launches = 8;
 }
 
-/// Routing and experts as Megatron-Core runs them: a product for each expert, some small kernels around them.
-void launch_experts(Op& op) {
+/// Routing and experts as Megatron-Core runs them: a product for each expert unless fused, some small kernels around
+/// them.
+void launch_experts(const KernelFeatures& features, Op& op) {
   const std::string& name = op.key.op;
-  if (name == "expert_linear") op.launches = static_cast<double>(op.product.batch);
+  if (name == "expert_linear" && !features.fused_experts) {
+    op.launches = static_cast<double>(op.product.batch);
+  }
   if (name == "top_k") op.launches = 20;
   if (name == "dispatch" || name == "combine") op.launches = 10;
 }
@@ -65,7 +68,7 @@ void skip_masked(Op& op) {
 
 void execute_as(const KernelFeatures& features, Op& op) {
   const std::string& name = op.key.op;
-  launch_experts(op);
+  launch_experts(features, op);
   if (op.fused_scores) op.attention_generation = features.flash_attention;
   if (name == "causal_attention" && features.skip_masked) return skip_masked(op);
   if (name == "rms_norm" && !features.fused_norms) return unfuse_norm(op);

@@ -13,6 +13,9 @@ struct KernelFeatures {
   bool fused_norms = true;  ///< RMS norms are one kernel each way
   bool fused_rotary = true;
   bool fused_loss = true;  ///< of logits as they are, in one kernel each way
+  /// Grouped products of experts are one kernel each, with the gate between them and what casts its operands and
+  /// its gradient in them.
+  bool fused_experts = false;
   bool fused_optimizer = true;
   bool fused_projections =
       true;  ///< linears that read one tensor (query, key, value; gate, up) are one product
@@ -36,7 +39,7 @@ struct KernelFeatures {
 ///   softmax_cross_entropy  forward 12 + e, 3: to fp32, log_softmax, pick;  backward 20 + e, 3
 ///   adam, sgd  each operand once more for each of the for-each kernels: 2.5 times the traffic, 8 kernels
 ///
-/// Experts: a product for each (GroupedLinear of NVIDIA/TransformerEngine); routing some 20 kernels, moving
+/// Experts: a product for each (GroupedLinear of NVIDIA/TransformerEngine), or one for all (fused_experts); routing some 20 kernels, moving
 /// rows to experts and back some 10 each (NVIDIA/Megatron-LM, megatron/core/transformer/moe; counted, roughly).
 /// Masked attention: of the keys of a causal mask, (1 + 128 / keys) / 2 are looked at, in tiles of 128.
 /// Sources: the operators of LlamaRMSNorm, apply_rotary_pos_emb and LlamaMLP (huggingface/transformers,

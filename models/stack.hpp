@@ -46,6 +46,8 @@ struct Stack {
   bool context_heads = false;
   bool pipeline_tensor = false;  ///< exchanges of tp in parts, each beside another part's product
   Blocking messages_block = Blocking::never;  ///< between stages
+  /// Rows travel to experts and back beside the work of another micro-batch, forward beside backward.
+  bool overlap_experts = false;
   bool gather_again = false;  ///< zero 3: for a forward that repeats, and again for its backward
   bool prefetch_parameters = true;  ///< zero 3: a unit's are gathered beside the unit before
   bool dispatch_once =

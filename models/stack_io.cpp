@@ -73,6 +73,7 @@ void read_features(JsonObject& root, Stack& stack) {
   if (const auto block = root.optional("messages_block")) {
     stack.messages_block = read_blocking(*block);
   }
+  read_flag(root, "overlap_experts", stack.overlap_experts);
   read_flag(root, "gather_again", stack.gather_again);
   read_flag(root, "prefetch_parameters", stack.prefetch_parameters);
   read_flag(root, "dispatch_once_per_node", stack.dispatch_once);
@@ -90,6 +91,7 @@ void read_kernels(JsonObject& root, KernelFeatures& kernels) {
   read_flag(root, "fused_norms", kernels.fused_norms);
   read_flag(root, "fused_rotary", kernels.fused_rotary);
   read_flag(root, "fused_loss", kernels.fused_loss);
+  read_flag(root, "fused_experts", kernels.fused_experts);
   read_flag(root, "fused_optimizer", kernels.fused_optimizer);
   read_flag(root, "fused_projections", kernels.fused_projections);
   read_flag(root, "stops_recomputing", kernels.stops_recomputing);

@@ -4,6 +4,8 @@
 #include <bit>
 #include <limits>
 #include <map>
+#include <set>
+#include <utility>
 
 #include "planner/bound_keeping.hpp"
 #include "planner/bound_step.hpp"
@@ -19,6 +21,7 @@ Strategy strategy_of(const UnitChain& chain, const SearchNode& node) {
   if (node.level == Level::apart) return *node.apart;
   const Sizes& sizes = node.sizes;
   Strategy strategy{.dp = sizes.dp, .tp = sizes.tp, .pp = sizes.pp, .cp = sizes.cp, .ep = sizes.ep};
+  strategy.order = sizes.order.value_or(RankOrder{});
   strategy.micro_batch = node.share.micro_batch;
   strategy.sp = node.share.sp;
   strategy.vpp = node.course.vpp;
@@ -69,6 +72,13 @@ class Board {
 /// Strategies that are simulated together; a fixed number, so that what is simulated hangs on no thread.
 constexpr std::size_t kBatch = 8;
 
+/// Orders of ranks on their way to a node that is theirs.
+struct OrdersNode {
+  SearchNode node;  ///< told of the first of them
+  OrderSet orders;
+  Duration bound{};
+};
+
 class Search {
  public:
   Search(const Task& task, const SearchOptions& options, int devices)
@@ -82,11 +92,19 @@ class Search {
 
  private:
   void plant();
+  std::vector<std::int64_t> orders_by_stages(const Sizes& layout) const;
   void plant_apart();
   bool surely_too_large(const Strategy& scattered);
   void grow();
   void expand(SearchNode node);
   void add_stages(SearchNode node);
+  void add_orders(SearchNode node);
+  void add_order(SearchNode node);
+  void tell_orders(SearchNode& node, const OrderSet& orders);
+  void tell_order(SearchNode& node, const RankOrder& order);
+  void split_orders(SearchNode node);
+  bool takes_in(const OrdersNode& host, const OrdersNode& guest) const;
+  void take_in(OrdersNode& host, const OrderSet& guests, std::int64_t strategies);
   void add_courses(SearchNode node);
   void fit(SearchNode node);
   void add_partitions(SearchNode node);
@@ -110,6 +128,7 @@ class Search {
   StrategySpace space_;
   Bounds bounds_;
   LeafRunner runner_;
+  std::set<OrderSet> order_sets_;
   Frontier open_;
   std::vector<SearchNode> batch_;
   Board board_;
@@ -138,23 +157,44 @@ void Search::push(const Rank& rank, SearchNode node) {
   }
 }
 
+/// How many there are, with the most stages of a layout first.
+std::vector<std::int64_t> Search::orders_by_stages(const Sizes& layout) const {
+  std::vector<std::int64_t> orders;
+  const int fewest = space_.fewest_stages(layout);
+  for (Sizes sizes = layout; sizes.pp >= fewest; --sizes.pp) {
+    orders.push_back(space_.orders(sizes).orders);
+  }
+  return orders;
+}
+
 void Search::plant() {
   std::vector<std::pair<Sizes, Share>> all;
-  for (const Sizes& layout : space_.layouts()) {
-    for (const Share& share : space_.shares(layout)) all.emplace_back(layout, share);
+  std::vector<std::int64_t> strategies;
+  for (Sizes layout : space_.layouts()) {
+    const std::vector<std::int64_t> orders = orders_by_stages(layout);
+    // Where it makes no difference, it is told.
+    if (*std::max_element(orders.begin(), orders.end()) == 1) layout.order = RankOrder{};
+    for (const Share& share : space_.shares(layout)) {
+      all.emplace_back(layout, share);
+      std::int64_t& below = strategies.emplace_back(0);
+      for (Sizes sizes = layout; layout.pp - sizes.pp < std::ssize(orders); --sizes.pp) {
+        below +=
+            orders[static_cast<std::size_t>(layout.pp - sizes.pp)] * space_.count(sizes, share);
+      }
+    }
   }
   bounds_.total(all, runner_.workers());
-  for (const auto& [layout, share] : all) {
-    SearchNode node{.level = Level::share, .sizes = layout, .share = share, .count = 0};
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    const auto& [layout, share] = all[i];
     const UnitTotals& units = bounds_.totals(layout, share);
     const int fewest = space_.fewest_stages(layout);
     Duration least = Duration::max();
     for (Sizes sizes = layout; sizes.pp >= fewest; --sizes.pp) {
       least = std::min(least, bounds_.of(sizes, share, units));
-      node.count += space_.count(sizes, share);
     }
-    certificate_.strategies += node.count;
-    push({least, layout.tp * layout.cp * layout.dp}, std::move(node));
+    certificate_.strategies += strategies[i];
+    push({least, layout.tp * layout.cp * layout.dp},
+         {.level = Level::share, .sizes = layout, .share = share, .count = strategies[i]});
   }
   plant_apart();
 }
@@ -186,6 +226,8 @@ void Search::expand(SearchNode node) {
     case Level::share:
       return add_stages(std::move(node));
     case Level::stages:
+      return add_orders(std::move(node));
+    case Level::order:
       return add_courses(std::move(node));
     case Level::course:
       return fit(std::move(node));
@@ -194,6 +236,8 @@ void Search::expand(SearchNode node) {
     case Level::partition:
       return add_leaves(std::move(node));
     case Level::leaf:
+      if (node.orders != nullptr) return split_orders(std::move(node));
+      [[fallthrough]];
     case Level::apart:
       batch_.push_back(std::move(node));
   }
@@ -214,17 +258,94 @@ bool Search::keep(SearchNode& node, Keepings some) {
 }
 
 void Search::add_stages(SearchNode node) {
-  node.level = Level::stages;
-  const int fewest = space_.fewest_stages(node.sizes);
+  node.units = &bounds_.units(node.sizes, node.share);
+  for (const int fewest = space_.fewest_stages(node.sizes); node.sizes.pp >= fewest;
+       --node.sizes.pp) {
+    const OrderSets& orders = space_.orders(node.sizes);
+    SearchNode child = node;
+    child.level = Level::stages;
+    child.count = orders.orders * space_.count(child.sizes, child.share);
+    if (orders.sets.size() == 1) {
+      tell_orders(child, orders.sets.front());
+      add_order(std::move(child));
+      continue;
+    }
+    const Duration bound = bounds_.of(child.sizes, child.share, child.units->totals[0]);
+    push({bound, child.sizes.devices()}, std::move(child));
+  }
+}
+
+/// Leaves out what holds no state.
+void Search::add_order(SearchNode node) {
+  node.level = Level::order;
+  KeepingBounds bounds = keeping_bounds(node);
+  node.keepings = bounds.all();
+  if (!options_.exhaustive && !keep(node, bounds.holding())) return;
+  push({bounds.of(node.keepings), node.sizes.devices()}, std::move(node));
+}
+
+/// A leaf whose order is still open.
+void Search::split_orders(SearchNode node) {
+  const OrderSet& orders = *std::exchange(node.orders, nullptr);
+  node.count = 1;
+  for (const RankOrder& order : orders) {
+    tell_order(node, order);
+    const Duration bound = options_.exhaustive ? Duration{} : bound_of(node).time(node.keeping);
+    push({bound, node.sizes.devices()}, node);
+  }
+}
+
+void Search::tell_order(SearchNode& node, const RankOrder& order) {
+  node.sizes.order = order;
   node.units = &bounds_.units(node.sizes, node.share);
   node.facts = &bounds_.facts(node.sizes);
-  for (int pp = node.sizes.pp; pp >= fewest; --pp) {
-    node.sizes.pp = pp;
-    node.count = space_.count(node.sizes, node.share);
-    KeepingBounds bounds = keeping_bounds(node);
-    node.keepings = bounds.all();
-    if (!options_.exhaustive && !keep(node, bounds.holding())) continue;
-    push({bounds.of(node.keepings), node.sizes.devices()}, node);
+}
+
+/// All of a set, whose units are no faster than the first's; of groups and hops the fastest count.
+void Search::tell_orders(SearchNode& node, const OrderSet& orders) {
+  tell_order(node, orders.front());
+  if (orders.size() == 1) return;
+  node.orders = &orders;
+  node.facts = &bounds_.facts(node.sizes, orders);
+}
+
+void Search::add_orders(SearchNode node) {
+  std::vector<OrdersNode> open;
+  for (const OrderSet& orders : space_.orders(node.sizes).sets) {
+    OrdersNode next{.node = node, .orders = orders};
+    tell_order(next.node, orders.front());
+    next.bound = bounds_.of(node.sizes, node.share, next.node.units->totals[0]);
+    const auto host = std::find_if(open.begin(), open.end(),
+                                   [&](const OrdersNode& other) { return takes_in(other, next); });
+    if (host == open.end() || options_.exhaustive) {
+      open.push_back(std::move(next));
+    } else {
+      take_in(*host, next.orders, space_.count(node.sizes, node.share));
+    }
+  }
+  for (OrdersNode& each : open) {
+    tell_orders(each.node, *order_sets_.insert(std::move(each.orders)).first);
+    each.node.count = each.node.ways() * space_.count(node.sizes, node.share);
+    add_order(std::move(each.node));
+  }
+}
+
+/// Units that exchange faster bound both, and below what is hardly slower there is as much to look at.
+bool Search::takes_in(const OrdersNode& host, const OrdersNode& guest) const {
+  constexpr double kHardly = 1.1;
+  return seconds(guest.bound) <= kHardly * seconds(host.bound) && bounds_.kinds() == 1 &&
+         host.node.units->table->exchanges_within(*guest.node.units->table);
+}
+
+/// What meets the same as an earlier order with faster units is no faster, and loses ties.
+void Search::take_in(OrdersNode& host, const OrderSet& guests, std::int64_t strategies) {
+  const OrderSet before = host.orders;
+  for (const RankOrder& guest : guests) {
+    if (space_.stand_for(host.node.sizes, before, guest)) {
+      certificate_.bounded_out += strategies;
+    } else {
+      host.orders.push_back(guest);
+    }
   }
 }
 
@@ -234,7 +355,7 @@ void Search::add_courses(SearchNode node) {
   const int keepings = std::popcount(node.keepings);
   for (const Course& course : space_.courses(node.sizes, node.share)) {
     node.course = course;
-    node.count = keepings * space_.count(node.sizes.pp, course.vpp, course.again);
+    node.count = keepings * node.ways() * space_.count(node.sizes.pp, course.vpp, course.again);
     push({bounds.of(course, node.keepings), node.sizes.devices()}, node);
   }
 }
@@ -268,9 +389,8 @@ void Search::add_partitions(SearchNode node) {
   node.level = Level::partition;
   const int fitting = std::popcount(node.keepings);
   node.recomputed = node.course.again == Again::some ? 1 : 0;
-  node.count = fitting * std::max(1, most_recomputed(node));
-  const std::vector<Borders> partitions =
-      bounds_.partitions(node.sizes, node.share, node.course, *node.units);
+  node.count = fitting * node.ways() * std::max(1, most_recomputed(node));
+  const std::vector<Borders> partitions = bounds_.partitions(node.sizes, node.share, node.course);
   for (auto at = partitions.begin(); at != partitions.end(); ++at) {
     const bool twin = std::find(partitions.begin(), at, *at) != at;
     if (twin && !options_.exhaustive) {
@@ -293,14 +413,14 @@ void Search::add_leaves(SearchNode node) {
   if (node.recomputed < most_recomputed(node)) {
     SearchNode more = node;
     ++more.recomputed;
-    more.count -= std::popcount(node.keepings);
+    more.count -= node.ways() * std::popcount(node.keepings);
     add_partition(std::move(more));
   }
   StepBound bound = bound_of(node);
   const std::vector<Keeping>& keepings = space_.keepings(node.sizes, node.share);
   SearchNode leaf = node;
   leaf.level = Level::leaf;
-  leaf.count = 1;
+  leaf.count = node.ways();
   // Those that move no activations first: they share what others make anew.
   for (const bool moving : {false, true}) {
     for (std::size_t k = 0; k < keepings.size(); ++k) {
@@ -309,7 +429,7 @@ void Search::add_leaves(SearchNode node) {
       if (options_.exhaustive) {
         push({}, leaf);
       } else if (bound.over(leaf.keeping) > Bytes{}) {
-        ++certificate_.out_of_memory;
+        certificate_.out_of_memory += leaf.count;
       } else {
         push({bound.time(leaf.keeping), node.sizes.devices()}, leaf);
       }
@@ -394,8 +514,7 @@ Plan Search::run() {
 
 /// Looks at every partition and keeping of a node for one that is over by less.
 void Search::look(SearchNode node, Bytes& least, std::optional<SearchNode>& nearest) {
-  for (const Borders& borders :
-       bounds_.partitions(node.sizes, node.share, node.course, *node.units)) {
+  for (const Borders& borders : bounds_.partitions(node.sizes, node.share, node.course)) {
     node.borders = std::make_shared<const Borders>(borders);
     StepBound bound = bound_of(node);
     for (const Keeping& keeping : space_.keepings(node.sizes, node.share)) {
@@ -418,13 +537,12 @@ std::optional<SearchNode> Search::nearest() {
       for (const Share& share : shares) {
         if (share.micro_batch != shares.front().micro_batch) continue;
         for (const Again again : {Again::none, Again::all}) {
-          look({.level = Level::leaf,
-                .sizes = sizes,
-                .share = share,
-                .course = {Schedule::one_f_one_b, 1, again},
-                .units = &bounds_.units(sizes, share),
-                .facts = &bounds_.facts(sizes)},
-               least, nearest);
+          SearchNode node{.level = Level::leaf,
+                          .sizes = sizes,
+                          .share = share,
+                          .course = {Schedule::one_f_one_b, 1, again}};
+          tell_order(node, RankOrder{});
+          look(node, least, nearest);
         }
       }
     }

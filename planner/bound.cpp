@@ -7,12 +7,14 @@
 
 #include "planner/ceil_div.hpp"
 #include "planner/optimizer_update.hpp"
+#include "planner/rank_unit.hpp"
 
 namespace foreplan {
 namespace {
 
 Strategy strategy_of(const Sizes& sizes, const Share& share) {
   Strategy strategy{.dp = sizes.dp, .tp = sizes.tp, .pp = sizes.pp, .cp = sizes.cp, .ep = sizes.ep};
+  strategy.order = sizes.order.value_or(RankOrder{});
   strategy.micro_batch = share.micro_batch;
   strategy.sp = share.sp;
   strategy.zero = share.sharded ? 2 : 0;
@@ -87,54 +89,111 @@ Bounds::Bounds(const Task& task, const StrategySpace& space)
   }
 }
 
-Bounds::UnitKey Bounds::key_of(const Sizes& sizes, const Share& share) const {
-  const bool adds_up = share.micro_batches > 1 && !share.sharded;
-  return {groups_reached(task_.cluster, sizes.devices()),
-          sizes.tp,
+Bounds::Where Bounds::where(const Sizes& sizes) const {
+  const RankLayout layout(strategy_of(sizes, {}));
+  const int node = node_devices(task_.cluster, sizes.devices());
+  if (node > 0) {
+    return {.reached = groups_reached(task_.cluster, sizes.devices()),
+            .places = places_of(layout, node)};
+  }
+  const RankOrder order = sizes.order.value_or(RankOrder{});
+  const bool last = order.dimensions.back() == Dimension::pp;
+  return {.order = order, .stages = last ? 0 : sizes.pp};
+}
+
+Bounds::UnitKey Bounds::unit_key(const Sizes& sizes, const Share& share, Where where) {
+  // Units exchange with those beside them only.
+  where.places = {.tensor = where.places.tensor,
+                  .context = where.places.context,
+                  .expert = where.places.expert};
+  return {sizes.tp,
           sizes.cp,
           sizes.ep,
           share.micro_batch,
           share.sp,
-          adds_up,
-          sizes.deals_whole_experts()};
+          share.micro_batches > 1 && !share.sharded,
+          sizes.deals_whole_experts(),
+          where};
+}
+
+/// @param lowered  for another order; null: none is
+std::shared_ptr<const UnitSums> Bounds::priced(const Sizes& sizes, const Share& share,
+                                               const RankGroups& groups,
+                                               const UnitSums* lowered) const {
+  const Strategy strategy = strategy_of(sizes, share);
+  auto table = lowered != nullptr
+                   ? std::make_shared<UnitTable>(task_, *lowered->table, groups)
+                   : std::make_shared<UnitTable>(task_, space_.chain(), strategy, groups);
+  table->price_all(task_, strategy, kinds_);
+  return std::make_shared<UnitSums>(task_, space_.chain(), std::move(table), kinds_, strategy);
+}
+
+/// Whether the usual order lets every exchange take as little as any.
+bool Bounds::as_usual(const UnitTable& table, const Sizes& sizes) {
+  const RankGroups& groups = facts(sizes).groups();
+  for (const UnitWork& work : table.works()) {
+    for (const Exchange& exchange : work.exchanges) {
+      if (exchange.time != exchange_time(exchange, groups, task_.stack)) return false;
+    }
+  }
+  return true;
 }
 
 const UnitSums& Bounds::units(const Sizes& sizes, const Share& share) {
-  std::unique_ptr<UnitSums>& place = units_[key_of(sizes, share)];
-  if (place) return *place;
-  auto table = std::make_shared<UnitTable>(task_, space_.chain(), strategy_of(sizes, share),
-                                           facts(sizes).groups());
-  table->price_all(task_, strategy_of(sizes, share), kinds_);
-  place = std::make_unique<UnitSums>(task_, space_.chain(), std::move(table), kinds_,
-                                     strategy_of(sizes, share));
-  return *place;
+  const UnitKey any = any_order(sizes, share);
+  const auto open = units_.find(any);
+  if (!sizes.order && open != units_.end()) return *open->second;
+  const UnitKey told = unit_key(sizes, share, where(sizes));
+  if (sizes.order) {
+    std::shared_ptr<const UnitSums>& place = units_[told];
+    const UnitSums* lowered = open == units_.end() ? nullptr : open->second.get();
+    if (!place) place = priced(sizes, share, facts(sizes).groups(), lowered);
+    return *place;
+  }
+  const auto made = priced(sizes, share, groups_of(sizes), nullptr);
+  units_.emplace(any, made);
+  if (as_usual(*made->table, sizes)) units_.emplace(told, made);
+  return *made;
+}
+
+Bounds::UnitKey Bounds::any_order(const Sizes& sizes, const Share& share) const {
+  return unit_key(sizes, share,
+                  {.reached = groups_reached(task_.cluster, sizes.devices()),
+                   .places = {.tensor = 0, .context = 0, .expert = 0}});
+}
+
+Bounds::UnitKey Bounds::total_key(const Sizes& sizes, const Share& share) const {
+  return sizes.order ? unit_key(sizes, share, where(sizes)) : any_order(sizes, share);
+}
+
+/// Where the order told puts them, or where exchanges take least.
+RankGroups Bounds::groups_of(const Sizes& sizes) const {
+  RankGroups groups(task_.cluster, strategy_of(sizes, {}), task_.collectives, &task_.costs);
+  if (!sizes.order) groups.allow_any_order();
+  return groups;
 }
 
 const UnitTotals& Bounds::totals(const Sizes& sizes, const Share& share) {
-  const auto [place, fresh] = totals_.try_emplace(key_of(sizes, share));
+  const auto [place, fresh] = totals_.try_emplace(total_key(sizes, share));
   if (fresh) {
-    place->second = unit_totals(task_, space_.chain(), strategy_of(sizes, share),
-                                facts(sizes).groups(), kinds_);
+    place->second =
+        unit_totals(task_, space_.chain(), strategy_of(sizes, share), groups_of(sizes), kinds_);
   }
   return place->second;
 }
 
 void Bounds::total(std::span<const std::pair<Sizes, Share>> all, WorkerPool& workers) {
-  struct Job {
-    Strategy strategy;
-    const RankGroups* groups = nullptr;
-    UnitTotals* place = nullptr;
-  };
-  std::vector<Job> jobs;
-  for (const auto& [sizes, share] : all) {
-    const auto [place, fresh] = totals_.try_emplace(key_of(sizes, share));
-    if (fresh) jobs.push_back({strategy_of(sizes, share), &facts(sizes).groups(), &place->second});
+  std::vector<std::pair<const std::pair<Sizes, Share>*, UnitTotals*>> jobs;
+  for (const auto& each : all) {
+    const auto [place, fresh] = totals_.try_emplace(total_key(each.first, each.second));
+    if (fresh) jobs.emplace_back(&each, &place->second);
   }
   std::vector<std::exception_ptr> errors(jobs.size());
   workers.run(jobs.size(), [&](std::size_t i, std::size_t) {
-    const Job& job = jobs[i];
+    const auto& [sizes, share] = *jobs[i].first;
     try {
-      *job.place = unit_totals(task_, space_.chain(), job.strategy, *job.groups, kinds_);
+      *jobs[i].second =
+          unit_totals(task_, space_.chain(), strategy_of(sizes, share), groups_of(sizes), kinds_);
     } catch (...) {
       errors[i] = std::current_exception();
     }
@@ -145,9 +204,19 @@ void Bounds::total(std::span<const std::pair<Sizes, Share>> all, WorkerPool& wor
 }
 
 LayoutFacts& Bounds::facts(const Sizes& sizes) {
-  const int reached = groups_reached(task_.cluster, sizes.devices());
+  return facts(sizes, {sizes.order.value_or(RankOrder{})});
+}
+
+LayoutFacts& Bounds::facts(const Sizes& sizes, const OrderSet& orders) {
+  std::vector<Where> places;
+  Sizes told = sizes;
+  for (const RankOrder& order : orders) {
+    told.order = order;
+    places.push_back(where(told));
+  }
   return facts_
-      .try_emplace({reached, sizes.tp, sizes.cp, sizes.ep, sizes.dp}, task_, space_.chain(), sizes)
+      .try_emplace({sizes.tp, sizes.cp, sizes.ep, sizes.dp, std::move(places)}, task_,
+                   space_.chain(), sizes, orders)
       .first->second;
 }
 
@@ -165,7 +234,12 @@ const std::vector<EndStages>& Bounds::end_stages(int pp, int vpp) {
 }
 
 const Bounds::Devices& Bounds::devices(const Sizes& sizes) {
-  const auto [place, fresh] = devices_.try_emplace({sizes.tp * sizes.cp, sizes.dp, sizes.pp});
+  Sizes key{.pp = sizes.pp};  // where devices are alike, all replicas are
+  if (kinds_.size() > 1) {
+    key = sizes;
+    key.ep = 1;
+  }
+  const auto [place, fresh] = devices_.try_emplace(key);
   Devices& found = place->second;
   if (!fresh) return found;
   for (const Replica& replica : distinct_replicas(task_, strategy_of(sizes, {}))) {
@@ -216,13 +290,25 @@ std::int64_t Bounds::heaviest(const Sizes& sizes, const UnitTotals& units) {
   const auto layers = static_cast<std::int64_t>(layers_.size());
   const std::int64_t share = ceil_div(layers, sizes.pp) * units.least_layer;
   if (kinds_.size() == 1) return std::max(share, units.whole / sizes.pp);
+  if (sizes.order) return std::max(share, rounded_down(slowest_replica(sizes, units)));
+  double slowest = std::numeric_limits<double>::infinity();
+  for (const OrderSet& orders : space_.orders(sizes).sets) {
+    Sizes told = sizes;
+    told.order = orders.front();
+    slowest = std::min(slowest, slowest_replica(told, units));
+  }
+  return std::max(share, rounded_down(slowest));
+}
+
+/// Of the replica that comes off worst: the mean over its stages.
+double Bounds::slowest_replica(const Sizes& sizes, const UnitTotals& units) {
   double slowest = 0;
   for (const std::vector<std::size_t>& replica : devices(sizes).replicas) {
     double rate = 0;
     for (const std::size_t kind : replica) rate += 1 / units.paces[kind];
     slowest = std::max(slowest, static_cast<double>(units.whole) / rate);
   }
-  return std::max(share, rounded_down(slowest));
+  return slowest;
 }
 
 Duration Bounds::of(const Sizes& sizes, const Share& share, const UnitTotals& units) {
@@ -295,9 +381,12 @@ const BalancedPartition& Bounds::by_time(const Sizes& sizes, const Course& cours
 }
 
 std::vector<Borders> Bounds::partitions(const Sizes& sizes, const Share& share,
-                                        const Course& course, const UnitSums& units) {
+                                        const Course& course) {
   const PartitionSpace& space = space_.partitions(sizes.pp, course.vpp);
   if (!space.listed().empty()) return space.listed();
+  Sizes usual = sizes;
+  usual.order = RankOrder{};
+  const UnitSums& units = this->units(usual, share);
   std::vector<Borders> found;
   if (!space.even().empty()) found.push_back(space.even());
   const BalancedPartition& time = by_time(sizes, course, units);

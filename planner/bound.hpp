@@ -2,6 +2,7 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <span>
 #include <tuple>
 #include <vector>
@@ -26,12 +27,15 @@ class Bounds {
   /// @param task   folded_task(); it and the space must outlive this
   Bounds(const Task& task, const StrategySpace& space);
 
-  /// Lowered and priced units of a share; made when first asked for.
+  /// Lowered and priced units of a share; made when first asked for. Where the order of ranks is not told, each
+  /// exchange takes the least that it takes under any.
   const UnitSums& units(const Sizes& sizes, const Share& share);
   /// What they take in all; made when first asked for, or many at once.
   const UnitTotals& totals(const Sizes& sizes, const Share& share);
   void total(std::span<const std::pair<Sizes, Share>> all, WorkerPool& workers);
   LayoutFacts& facts(const Sizes& sizes);
+  /// The least of what they are under these orders.
+  LayoutFacts& facts(const Sizes& sizes, const OrderSet& orders);
 
   Duration of(const Sizes& sizes, const Share& share, const UnitTotals& units);
   Duration of(const Sizes& sizes, const Share& share, const Course& course, const UnitSums& units,
@@ -49,9 +53,8 @@ class Bounds {
   bool may_hold(const Sizes& sizes, const Keeping& keeping, const UnitSums& units,
                 LayoutFacts& facts) const;
 
-  /// Partitions that a node's family names; see PartitionSpace.
-  std::vector<Borders> partitions(const Sizes& sizes, const Share& share, const Course& course,
-                                  const UnitSums& units);
+  /// Partitions that a node's family names; see PartitionSpace. Whatever the order of ranks, those of the usual.
+  std::vector<Borders> partitions(const Sizes& sizes, const Share& share, const Course& course);
 
   /// What a device of each stage may hold: the least of all replicas'.
   struct Devices {
@@ -59,6 +62,8 @@ class Bounds {
     std::vector<Bytes> capacity;                     ///< by stage, the context not counted
   };
   const Devices& devices(const Sizes& sizes);
+  /// Of devices.
+  std::size_t kinds() const { return kinds_.size(); }
 
   /// What a stage's optimizer has to do.
   struct Optimized {
@@ -82,12 +87,29 @@ class Bounds {
 
  private:
   friend class StepBound;
-  using UnitKey = std::tuple<int, int, int, int, std::int64_t, bool, bool, bool>;
+  /// Where groups lie: on nodes that are alike; elsewhere, by the order that puts them there.
+  struct Where {
+    int reached = 0;  ///< groups_reached()
+    RankPlaces places{};
+    std::optional<RankOrder> order{};
+    int stages = 0;  ///< where other ranks lie behind them
+    friend auto operator<=>(const Where&, const Where&) = default;
+  };
+  Where where(const Sizes& sizes) const;
+  using UnitKey = std::tuple<int, int, int, std::int64_t, bool, bool, bool, Where>;
+  static UnitKey unit_key(const Sizes& sizes, const Share& share, Where where);
+  std::shared_ptr<const UnitSums> priced(const Sizes& sizes, const Share& share,
+                                         const RankGroups& groups, const UnitSums* lowered) const;
+  bool as_usual(const UnitTable& table, const Sizes& sizes);
 
-  UnitKey key_of(const Sizes& sizes, const Share& share) const;
+  UnitKey any_order(const Sizes& sizes, const Share& share) const;
+  /// Of the order told, or of any.
+  UnitKey total_key(const Sizes& sizes, const Share& share) const;
+  RankGroups groups_of(const Sizes& sizes) const;
   Bytes capacity(std::size_t kind) const;
   Duration update(std::int64_t own, std::int64_t fp8, std::size_t kind);
   std::int64_t heaviest(const Sizes& sizes, const UnitTotals& units);
+  double slowest_replica(const Sizes& sizes, const UnitTotals& units);
   std::int64_t hops(const Sizes& sizes, const Share& share, int vpp, const UnitSums& units,
                     LayoutFacts& facts) const;
   std::int64_t filled(std::int64_t m, std::int64_t p, std::int64_t slowest,
@@ -102,10 +124,10 @@ class Bounds {
   std::vector<std::int32_t> layers_;         ///< units that are layers
   std::vector<std::int32_t> layers_before_;  ///< by unit: how many layers stand before it
   std::vector<std::int32_t> run_ends_;       ///< by unit: behind the last of its class in a row
-  std::map<UnitKey, std::unique_ptr<UnitSums>> units_;
+  std::map<UnitKey, std::shared_ptr<const UnitSums>> units_;
   std::map<UnitKey, UnitTotals> totals_;
-  std::map<std::tuple<int, int, int, int, int>, LayoutFacts> facts_;
-  std::map<std::tuple<int, int, int>, Devices> devices_;
+  std::map<std::tuple<int, int, int, int, std::vector<Where>>, LayoutFacts> facts_;
+  std::map<Sizes, Devices> devices_;
   std::map<std::tuple<std::int64_t, std::int64_t, std::size_t>, Duration> updates_;
   std::map<std::tuple<const UnitSums*, Recompute, std::vector<std::size_t>>, BalancedPartition>
       by_time_;

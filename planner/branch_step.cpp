@@ -98,7 +98,7 @@ void BranchStep::lower() {
 /// Whether no replica lies across two nodes.
 bool BranchStep::inside_nodes() const {
   if (task_.cluster.node_groups().empty()) return false;
-  const int node = node_facts(task_.cluster).devices, bp = strategy_.bp;
+  const int bp = strategy_.bp, node = node_facts(task_.cluster, strategy_.devices()).devices;
   for (int first = 0; first < strategy_.devices(); first += bp) {
     if (first / node != (first + bp - 1) / node) return false;
   }

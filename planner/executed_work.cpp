@@ -63,7 +63,8 @@ class UnitExecution {
 
   bool merges(LayerId id) const {
     const Layer& layer = model_.layer(id);
-    return layer.kind == LayerKind::linear && !layer.tied_to && !merged(id) &&
+    const bool product = layer.kind == LayerKind::linear || layer.kind == LayerKind::expert_linear;
+    return product && !layer.tied_to && !merged(id) &&
            layer.positions == model_.operand_positions(id).front();
   }
 
@@ -78,9 +79,11 @@ class UnitExecution {
   static void merge(std::vector<Op>& into, std::vector<Op>& from) {
     if (into.empty() || from.empty()) return;
     OpKey key = into.front().key;
-    key.shape[2] += from.front().key.shape[2];
+    const double launches = into.front().launches;
+    key.shape.back() += from.front().key.shape.back();
     if (from.front().key.op == "linear") key.op = "linear";
     into.front() = make_op(std::move(key));
+    into.front().launches = launches;
     from.erase(from.begin());
   }
 

@@ -10,8 +10,8 @@ namespace foreplan {
 /// Makes of a unit's ops, one a layer and pass, what the stack's kernels do:
 ///
 ///   each op        execute_as(KernelFeatures)
-///   projections    linears [m, k, n_i] that read one tensor become one, [m, k, sum n_i], in every pass
-///                  (fused_projections)
+///   projections    linears [m, k, n_i] that read one tensor, of experts too, become one, [m, k, sum n_i], in
+///                  every pass (fused_projections)
 ///   joins          a tensor that r layers read, merged ones counted once, gets r gradients: r - 1 `add` of its
 ///                  numbers backward
 ///   accumulation   of p parameters, s bytes each, in sums of a bytes: the product writes no gradient but reads and

@@ -98,6 +98,7 @@ std::vector<std::string> differences(const Strategy& strategy, const Strategy& o
   compare("cp", &Strategy::cp);
   compare("ep", &Strategy::ep);
   compare("bp", &Strategy::bp);
+  if (strategy.order != other.order) keys.push_back("order=" + format(other.order));
   if (strategy.micro_batch != other.micro_batch && other.micro_batch) {
     keys.push_back(fmt::format("micro_batch={}", *other.micro_batch));
   }

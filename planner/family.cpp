@@ -37,8 +37,8 @@ Layouts branches(const Task& task, int devices) {
   if (devices == 1) return one_of({});
   if (!are_alike(task, devices)) return none_of(Obstacle::mixed_devices);
   Layouts found;
-  for (const int bp : divisors(devices)) {
-    const int dp = devices / bp;
+  for (const std::int64_t divisor : divisors(devices, devices)) {
+    const int bp = static_cast<int>(divisor), dp = devices / bp;
     if (bp == 1 || bp > most || task.global_batch % dp != 0) continue;
     found.strategies.push_back({.dp = dp, .bp = bp});
   }

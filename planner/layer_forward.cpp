@@ -17,8 +17,7 @@ Value part(const Value& value, Bytes offset, Bytes bytes) {
 }
 
 DeviceId LayerLowering::device(int dp_rank, int stage, int t) const {
-  const Strategy& s = setting_.strategy;
-  return DeviceId{t + s.tp * (dp_rank + s.dp * stage)};
+  return ranks_.device({.tp = t, .dp = dp_rank, .pp = stage});
 }
 
 std::size_t LayerLowering::slot_of(const Cell& cell, LayerId layer) const {

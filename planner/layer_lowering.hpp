@@ -5,6 +5,7 @@
 
 #include "planner/emitter.hpp"
 #include "planner/lowering.hpp"
+#include "planner/rank_layout.hpp"
 
 namespace foreplan {
 
@@ -54,7 +55,7 @@ class LayerLowering {
   };
 
   LayerLowering(const Setting& setting, Emitter& emitter, std::vector<DeviceState>& devices)
-      : setting_(setting), emitter_(emitter), devices_(devices) {}
+      : setting_(setting), ranks_(setting.strategy), emitter_(emitter), devices_(devices) {}
 
   void forward(Cell& cell, int layer);
   /// Adds to the gradients of the layer's inputs and of its parameters; of these later where the cell's
@@ -105,6 +106,7 @@ class LayerLowering {
                                               Cell::PerRank& values);
 
   const Setting& setting_;
+  const RankLayout ranks_;
   Emitter& emitter_;
   std::vector<DeviceState>& devices_;
 };

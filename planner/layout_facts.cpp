@@ -5,8 +5,13 @@
 namespace foreplan {
 namespace {
 
-Strategy strategy_of(const Sizes& sizes) {
-  return {.dp = sizes.dp, .tp = sizes.tp, .pp = sizes.pp, .cp = sizes.cp, .ep = sizes.ep};
+Strategy strategy_of(const Sizes& sizes, const RankOrder& order) {
+  return {.dp = sizes.dp,
+          .tp = sizes.tp,
+          .pp = sizes.pp,
+          .cp = sizes.cp,
+          .ep = sizes.ep,
+          .order = order};
 }
 
 template <typename Value>
@@ -22,19 +27,31 @@ WeightSums sums_of(const UnitChain& chain, const Value& value) {
 
 }  // namespace
 
-LayoutFacts::LayoutFacts(const Task& task, const UnitChain& chain, const Sizes& sizes)
-    : task_(task),
-      chain_(chain),
-      groups_(task.cluster, strategy_of(sizes), task.collectives, &task.costs),
-      shorthand_(!task.cluster.node_groups().empty()),
-      block_(sizes.tp * sizes.cp * sizes.dp),
-      node_(shorthand_ ? node_facts(task.cluster, sizes.devices()).devices : 1) {}
+LayoutFacts::LayoutFacts(const Task& task, const UnitChain& chain, const Sizes& sizes,
+                         const OrderSet& orders)
+    : task_(task), chain_(chain), shorthand_(!task.cluster.node_groups().empty()) {
+  groups_.reserve(orders.size());
+  for (const RankOrder& order : orders) {
+    groups_.emplace_back(task.cluster, strategy_of(sizes, order), task.collectives, &task.costs);
+  }
+}
+
+template <typename Time>
+Duration LayoutFacts::least(const Time& time) const {
+  Duration least = time(groups_.front());
+  for (std::size_t i = 1; i < groups_.size(); ++i) least = std::min(least, time(groups_[i]));
+  return least;
+}
 
 Duration LayoutFacts::hop(int from, int to, Bytes bytes, bool sp) {
   if (from == to) return {};
   // In a cluster told in short all hops inside a node are alike, and all others.
-  const bool together = shorthand_ && from * block_ / node_ == to * block_ / node_;
-  const Hop asked{bytes.count, sp, shorthand_ ? -1 : from, shorthand_ ? together : to, {}};
+  Hop asked{bytes.count, sp, from, to, {}};
+  if (shorthand_) {
+    asked.from = -1;
+    asked.to = 0;
+    for (const RankGroups& groups : groups_) asked.to = 2 * asked.to + groups.together(from, to);
+  }
   for (const Hop& known : hops_) {
     if (known.to == asked.to && known.bytes == asked.bytes && known.from == asked.from &&
         known.sp == asked.sp) {
@@ -42,8 +59,10 @@ Duration LayoutFacts::hop(int from, int to, Bytes bytes, bool sp) {
     }
   }
   hops_.push_back(asked);
-  return hops_.back().time = groups_.activations_hop(
-             from, to, bytes, {.sp = sp, .scatter = task_.stack.scatter_activations});
+  return hops_.back().time = least([&](const RankGroups& groups) {
+           return groups.activations_hop(from, to, bytes,
+                                         {.sp = sp, .scatter = task_.stack.scatter_activations});
+         });
 }
 
 Duration LayoutFacts::way(int stages, Bytes bytes, bool sp) {
@@ -59,7 +78,10 @@ Duration LayoutFacts::way(int stages, Bytes bytes, bool sp) {
 Duration LayoutFacts::norm(int stages) {
   if (!task_.stack.clip_gradients || stages == 1) return {};
   const auto [place, fresh] = norms_.try_emplace(stages);
-  if (fresh) place->second = 2 * groups_.stage_hop(0, stages - 1, Bytes{4});
+  if (fresh) {
+    place->second = least(
+        [&](const RankGroups& groups) { return 2 * groups.stage_hop(0, stages - 1, Bytes{4}); });
+  }
   return place->second;
 }
 
@@ -67,9 +89,10 @@ Duration LayoutFacts::tied(int stages, std::int64_t parameters) {
   if (stages == 1 || parameters == 0) return {};
   const auto [place, fresh] = tied_.try_emplace({stages, parameters});
   if (fresh) {
-    place->second =
-        groups_.time(CollectiveKind::all_reduce, Bytes{parameters * task_.stack.gradient_bytes},
-                     groups_.stages(0, stages - 1));
+    const Bytes bytes{parameters * task_.stack.gradient_bytes};
+    place->second = least([&](const RankGroups& groups) {
+      return groups.time(CollectiveKind::all_reduce, bytes, groups.stages(0, stages - 1));
+    });
   }
   return place->second;
 }
@@ -77,13 +100,16 @@ Duration LayoutFacts::tied(int stages, std::int64_t parameters) {
 Duration LayoutFacts::over_data(CollectiveKind kind, Bytes bytes) {
   if (bytes.count == 0) return {};
   const auto [place, fresh] = data_.try_emplace({kind, bytes.count});
-  if (fresh) place->second = groups_.time(kind, bytes, groups_.data());
+  if (fresh) {
+    place->second =
+        least([&](const RankGroups& groups) { return groups.time(kind, bytes, groups.data()); });
+  }
   return place->second;
 }
 
 LayoutFacts::Buckets LayoutFacts::buckets(std::int64_t dense, CollectiveKind kind) {
   const std::int64_t bytes = dense * task_.stack.gradient_bytes;
-  const auto [first, others] = gradient_buckets(groups_, task_.stack);
+  const auto [first, others] = gradient_buckets(groups(), task_.stack);
   if (bytes < first.count) {
     const Duration only = over_data(kind, Bytes{bytes});
     return {only, only};
@@ -100,8 +126,9 @@ const WeightSums& LayoutFacts::experts(const UnitSums& units, CollectiveKind kin
     place->second = sums_of(chain_, [&](std::size_t c) {
       const std::int64_t parameters = units.table->works()[c].expert_parameters;
       if (parameters == 0) return Duration{};
-      return groups_.time(kind, Bytes{parameters * task_.stack.gradient_bytes},
-                          groups_.expert_data());
+      const Bytes bytes{parameters * task_.stack.gradient_bytes};
+      return least(
+          [&](const RankGroups& groups) { return groups.time(kind, bytes, groups.expert_data()); });
     });
   }
   return place->second;
@@ -111,8 +138,10 @@ Duration LayoutFacts::gather(const StageState& state, int zero) {
   if (zero != 1 && zero != 2) return {};
   const auto [place, fresh] = gathers_.try_emplace({state.dense, state.expert});
   if (fresh) {
-    place->second = gather_updated(state, {.zero = zero}, groups_, task_.stack,
-                                   task_.stack.stored(task_.precision));
+    place->second = least([&](const RankGroups& groups) {
+      return gather_updated(state, {.zero = zero}, groups, task_.stack,
+                            task_.stack.stored(task_.precision));
+    });
   }
   return place->second;
 }
@@ -123,7 +152,9 @@ const LayoutFacts::Sharded& LayoutFacts::sharded(const UnitSums& units, int zero
   Sharded& sums = place->second;
   const auto over = [&](CollectiveKind kind, std::int64_t size) {
     return sums_of(chain_, [&](std::size_t c) {
-      return over_replicas(units.table->works()[c], kind, size, groups_);
+      return least([&](const RankGroups& groups) {
+        return over_replicas(units.table->works()[c], kind, size, groups);
+      });
     });
   };
   sums.reduce = over(CollectiveKind::reduce_scatter, task_.stack.gradient_bytes);

@@ -9,13 +9,15 @@
 
 namespace foreplan {
 
-/// What the groups of (tp, cp, ep, dp) take for what bounds ask again and again, each time exactly as a
-/// FoldedStep has it, computed once. Not for several threads at once.
+/// What the groups of (tp, cp, ep, dp) take, where an order puts them, for what bounds ask again and again, each time exactly as a
+/// FoldedStep has it, computed once; under several orders the least of what each of these has. Not for several
+/// threads at once.
 class LayoutFacts {
  public:
-  LayoutFacts(const Task& task, const UnitChain& chain, const Sizes& sizes);
+  LayoutFacts(const Task& task, const UnitChain& chain, const Sizes& sizes, const OrderSet& orders);
 
-  const RankGroups& groups() const { return groups_; }
+  /// Of the first order.
+  const RankGroups& groups() const { return groups_.front(); }
 
   /// Activations from a stage to another.
   Duration hop(int from, int to, Bytes bytes, bool sp);
@@ -41,17 +43,19 @@ class LayoutFacts {
   const Sharded& sharded(const UnitSums& units, int zero);
 
  private:
+  template <typename Time>
+  Duration least(const Time& time) const;
   Duration over_data(CollectiveKind kind, Bytes bytes);
 
   const Task& task_;
   const UnitChain& chain_;
-  RankGroups groups_;
+  std::vector<RankGroups> groups_;  ///< by order
   bool shorthand_;
-  int block_, node_;
   struct Hop {
     std::int64_t bytes = 0;
     bool sp = false;
-    int from = 0, to = 0;  ///< in a cluster told in short: -1, and whether they lie in one node
+    /// In a cluster told in short: -1, and under which orders they lie in one node, a bit each.
+    int from = 0, to = 0;
     Duration time{};
   };
   std::vector<Hop> hops_;  ///< few

@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "sim/error.hpp"
 #include "sim/json_reader.hpp"
 
 namespace foreplan {
@@ -51,11 +52,20 @@ typename Kinds::value_type named(const JsonValue& value, const Kinds& kinds) {
   value.expected(fmt::format("one of {}", fmt::join(names, ", ")));
 }
 
+RankOrder order_from(const JsonValue& value) {
+  try {
+    return parse_rank_order(value.text());
+  } catch (const Error&) {
+    value.expected("each of tp, cp, dp and pp once, joined by '-'");
+  }
+}
+
 }  // namespace
 
 Json to_json(const Strategy& strategy) {
   Json json{{"dp", strategy.dp}, {"tp", strategy.tp}, {"pp", strategy.pp}, {"vpp", strategy.vpp},
             {"cp", strategy.cp}, {"ep", strategy.ep}, {"bp", strategy.bp}};
+  json["order"] = format(strategy.order);
   json["micro_batch"] = strategy.micro_batch ? Json(*strategy.micro_batch) : Json(nullptr);
   json["zero"] = strategy.zero;
   json["sp"] = strategy.sp;
@@ -80,6 +90,7 @@ Strategy strategy_from_json(const JsonValue& value) {
   strategy.cp = size_of(object, "cp");
   strategy.ep = size_of(object, "ep");
   strategy.bp = size_of(object, "bp");
+  if (const auto order = object.optional("order")) strategy.order = order_from(*order);
   const auto micro_batch = object.optional("micro_batch");
   if (micro_batch && !micro_batch->is_null()) {
     strategy.micro_batch = micro_batch->positive_integer();

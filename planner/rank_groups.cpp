@@ -58,6 +58,15 @@ int groups_reached(const Cluster& cluster, int devices) {
   return reached;
 }
 
+int node_devices(const Cluster& cluster, int devices) {
+  const int reached = groups_reached(cluster, devices);
+  int common = 0;
+  for (int g = 0; g < reached; ++g) {
+    common = std::gcd(common, cluster.node_groups()[static_cast<std::size_t>(g)].devices_per_node);
+  }
+  return common;
+}
+
 NodeFacts node_facts(const Cluster& cluster, int devices) {
   const auto reached = static_cast<std::size_t>(groups_reached(cluster, devices));
   const std::span groups(cluster.node_groups().data(), reached);
@@ -89,11 +98,12 @@ Duration RankGroups::time(CollectiveKind kind, Bytes bytes, const GroupPlacement
   return best_algorithm(kind, bytes, placement).time;
 }
 
-Duration RankGroups::dispatch_time(Bytes bytes, int copies, bool once_per_node) const {
-  if (!once_per_node || algorithm_ || !has_library(expert_)) {
-    return time(CollectiveKind::all_to_all, bytes, expert_);
+Duration RankGroups::dispatch_time(Bytes bytes, int copies, bool once_per_node,
+                                   const GroupPlacement& placement) const {
+  if (!once_per_node || algorithm_ || !has_library(placement)) {
+    return time(CollectiveKind::all_to_all, bytes, placement);
   }
-  return library_dispatch_time(bytes, copies, expert_);
+  return library_dispatch_time(bytes, copies, placement);
 }
 
 RankGroups::RankGroups(const Cluster& cluster, const Strategy& strategy,
@@ -101,29 +111,48 @@ RankGroups::RankGroups(const Cluster& cluster, const Strategy& strategy,
     : cluster_(cluster),
       algorithm_(algorithm),
       measured_(measured),
-      tp_(strategy.tp),
-      block_(strategy.tp * strategy.cp * strategy.dp),
+      layout_(strategy),
       shorthand_(!cluster.node_groups().empty()) {
-  if (shorthand_) nodes_ = node_facts(cluster, strategy.devices());
-  data_ranks_ = strategy.cp * strategy.dp;
-  const bool whole = strategy.deals_whole_experts();
-  if (whole && block_ % strategy.ep != 0) {
-    reject(fmt::format("strategy: ep={} does not divide tp cp dp = {}", strategy.ep, block_));
+  const int block = strategy.tp * strategy.cp * strategy.dp;
+  if (strategy.deals_whole_experts() && block % strategy.ep != 0) {
+    reject(fmt::format("strategy: ep={} does not divide tp cp dp = {}", strategy.ep, block));
   }
-  expert_data_ranks_ = (whole ? block_ : data_ranks_) / strategy.ep;
-  tensor_ = place(strategy.tp, 1);
-  context_ = place(strategy.cp, strategy.tp);
-  expert_ = place(strategy.ep, whole ? 1 : strategy.tp);
-  data_ = place(data_ranks_, strategy.tp);
-  expert_data_ = place(expert_data_ranks_, strategy.ep * (whole ? 1 : strategy.tp));
+  if (shorthand_) {
+    nodes_ = node_facts(cluster, strategy.devices());
+    places_ = places_of(layout_, nodes_.devices);
+  }
+  data_ranks_ = layout_.data().size;
+  expert_data_ranks_ = layout_.expert_data().size;
+  tensor_ = place(layout_.tensor(), places_.tensor);
+  context_ = place(layout_.context(), places_.context);
+  expert_ = place(layout_.expert(), places_.expert);
+  data_ = place(layout_.data(), places_.data);
+  expert_data_ = place(layout_.expert_data(), places_.expert_data);
 }
 
-GroupPlacement RankGroups::place(int size, int stride) const {
-  if (size == 1) return {};
-  if (shorthand_) return placement_of(nodes_, GroupShape{.size = size, .stride = stride});
-  std::vector<DeviceId> group;
-  for (int i = 0; i < size; ++i) group.push_back(DeviceId{i * stride});
-  return placement_of(cluster_, group);
+GroupPlacement RankGroups::place(const RankGroup& group, int on_node) const {
+  if (group.size == 1) return {};
+  if (shorthand_) return placement_of(nodes_, GroupGrid{on_node, group.size / on_node});
+  std::vector<DeviceId> devices;
+  for (int i = 0; i < group.size; ++i) devices.push_back(DeviceId{group.device(i)});
+  return placement_of(cluster_, devices);
+}
+
+/// A group's ranks of a node divide both, whatever the order. Between devices that are not told in short
+/// nothing is known, so that there an exchange may take no time.
+void RankGroups::allow_any_order() {
+  const auto allow = [&](Axis axis, int size) {
+    std::vector<GroupPlacement>& others = others_[static_cast<std::size_t>(axis)];
+    if (size == 1) return;
+    if (!shorthand_) others.emplace_back();
+    for (int ranks = 1; shorthand_ && ranks <= std::gcd(size, nodes_.devices); ++ranks) {
+      if (std::gcd(size, nodes_.devices) % ranks != 0) continue;
+      others.push_back(placement_of(nodes_, GroupGrid{ranks, size / ranks}));
+    }
+  };
+  allow(Axis::tensor, layout_.tensor().size);
+  allow(Axis::context, layout_.context().size);
+  allow(Axis::expert, layout_.expert().size);
 }
 
 const GroupPlacement& RankGroups::of(Axis axis) const {
@@ -139,16 +168,18 @@ const GroupPlacement& RankGroups::of(Axis axis) const {
 }
 
 GroupPlacement RankGroups::stages(int from, int to) const {
-  const DeviceId a{from * block_}, b{to * block_};
-  if (!shorthand_) return placement_of(cluster_, std::vector{a, b});
+  if (!shorthand_) {
+    const std::vector pair{layout_.device({.pp = from}), layout_.device({.pp = to})};
+    return placement_of(cluster_, pair);
+  }
   GroupPlacement placement;
-  const bool together = from * block_ / nodes_.devices == to * block_ / nodes_.devices;
-  placement.grid = {.ranks_per_node = together ? 2 : 1, .nodes = together ? 1 : 2};
+  const bool near = together(from, to);
+  placement.grid = {.ranks_per_node = near ? 2 : 1, .nodes = near ? 1 : 2};
   placement.intra = nodes_.intra;
   placement.inter = nodes_.inter;
   placement.nics = 1;
   placement.nic = nodes_.nic;
-  const int senders = std::min(block_, nodes_.devices);
+  const int senders = std::max(1, places_.stage_stride);
   placement.nic_sharing = std::min(senders, std::max(1, nodes_.devices / nodes_.nics));
   placement.uplink = {nodes_.nic.bytes_per_s * nodes_.nics / nodes_.oversubscription};
   placement.uplink_sharing = senders;
@@ -169,8 +200,9 @@ Duration RankGroups::stage_hop(int from, int to, Bytes bytes) const {
 }
 
 Duration RankGroups::activations_hop(int from, int to, Bytes bytes, const HandOver& how) const {
-  const bool cut = tp_ > 1 && (how.sp || how.scatter);
-  Duration time = stage_hop(from, to, cut ? Bytes{ceil_div(bytes.count, tp_)} : bytes);
+  const int tp = layout_.size(Dimension::tp);
+  const bool cut = tp > 1 && (how.sp || how.scatter);
+  Duration time = stage_hop(from, to, cut ? Bytes{ceil_div(bytes.count, tp)} : bytes);
   if (cut && !how.sp) time += this->time(CollectiveKind::all_gather, bytes, tensor_);
   return time;
 }

@@ -1,5 +1,6 @@
 #include "planner/rank_unit.hpp"
 
+#include <algorithm>
 #include <utility>
 
 namespace foreplan {
@@ -36,10 +37,17 @@ UnitSetting unit_setting(const Task& task, const Strategy& strategy) {
 }
 
 Duration exchange_time(const Exchange& exchange, const RankGroups& groups, const Stack& stack) {
-  if (exchange.axis == Axis::expert) {
-    return groups.dispatch_time(exchange.bytes, exchange.copies, stack.dispatch_once);
+  const auto time = [&](const GroupPlacement& placement) {
+    if (exchange.axis != Axis::expert) {
+      return groups.time(exchange.kind, exchange.bytes, placement);
+    }
+    return groups.dispatch_time(exchange.bytes, exchange.copies, stack.dispatch_once, placement);
+  };
+  Duration least = time(groups.of(exchange.axis));
+  for (const GroupPlacement& other : groups.others(exchange.axis)) {
+    least = std::min(least, time(other));
   }
-  return groups.time(exchange.kind, exchange.bytes, groups.of(exchange.axis));
+  return least;
 }
 
 UnitWork rank_unit(const Task& task, const UnitClass& unit, UnitSetting setting,

@@ -24,7 +24,8 @@ std::string unit_name(const OpGraph& model, const UnitRange& range);
 std::optional<LayerTimes> measured_unit(const Task& task, const UnitRange& range, int tp,
                                         std::int64_t micro_batch);
 
-/// How long an exchange of the units takes, all groups at work at once.
+/// How long an exchange of the units takes, all groups at work at once; at least, where the groups allow any
+/// order.
 Duration exchange_time(const Exchange& exchange, const RankGroups& groups, const Stack& stack);
 
 }  // namespace foreplan

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <set>
 
+#include "planner/rank_layout.hpp"
+
 namespace foreplan {
 namespace {
 
@@ -45,16 +47,21 @@ bool are_alike(const Task& task, int devices) {
 std::vector<Replica> distinct_replicas(const Task& task, const Strategy& strategy) {
   if (alike(task)) return {Replica(static_cast<std::size_t>(strategy.pp))};
   const std::vector<DeviceKind> kinds = kinds_by_device(task);
-  const int ranks = strategy.tp * strategy.cp;
+  const RankLayout layout(strategy);
+  const auto slowest = [&](int d, int s) {
+    const DeviceKind* least = nullptr;
+    for (int c = 0; c < strategy.cp; ++c) {
+      for (int t = 0; t < strategy.tp; ++t) {
+        const DeviceKind& kind = kinds[index(layout.device({.tp = t, .cp = c, .dp = d, .pp = s}))];
+        if (least == nullptr || rate(task, kind) < rate(task, *least)) least = &kind;
+      }
+    }
+    return *least;
+  };
   std::set<Replica> distinct;
   for (int d = 0; d < strategy.dp; ++d) {
     Replica replica;
-    for (int s = 0; s < strategy.pp; ++s) {
-      const auto first = kinds.begin() + ranks * (d + strategy.dp * s);
-      replica.push_back(*std::min_element(first, first + ranks, [&](const auto& a, const auto& b) {
-        return rate(task, a) < rate(task, b);
-      }));
-    }
+    for (int s = 0; s < strategy.pp; ++s) replica.push_back(slowest(d, s));
     distinct.insert(std::move(replica));
   }
   return {distinct.begin(), distinct.end()};

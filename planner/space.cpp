@@ -16,6 +16,10 @@
 namespace foreplan {
 namespace {
 
+Strategy strategy_of(const Sizes& sizes) {
+  return {.dp = sizes.dp, .tp = sizes.tp, .pp = sizes.pp, .cp = sizes.cp, .ep = sizes.ep};
+}
+
 void add_divisors(std::set<int>& found, std::int64_t number, int most) {
   for (const std::int64_t d : divisors(number, most)) found.insert(static_cast<int>(d));
 }
@@ -65,7 +69,10 @@ Recompute recompute_of(Again again) {
 }
 
 StrategySpace::StrategySpace(const Task& task, std::shared_ptr<const UnitChain> chain, int devices)
-    : task_(task), chain_(std::move(chain)), devices_(std::min(devices, task.cluster.devices())) {
+    : task_(task),
+      chain_(std::move(chain)),
+      devices_(std::min(devices, task.cluster.devices())),
+      distinct_orders_(task) {
   check_step(task, {});
   split_batch({.micro_batch = 1, .layers = {}}, 1);
   const auto& layers = task.model.layers();
@@ -237,6 +244,19 @@ std::vector<Course> StrategySpace::courses(const Sizes& sizes, const Share& shar
   return found;
 }
 
+const OrderSets& StrategySpace::orders(const Sizes& sizes) const {
+  Sizes key = sizes;
+  key.order.reset();
+  const auto [place, fresh] = orders_.try_emplace(key);
+  if (fresh) place->second = distinct_orders_.of(strategy_of(sizes));
+  return place->second;
+}
+
+bool StrategySpace::stand_for(const Sizes& sizes, const OrderSet& orders,
+                              const RankOrder& other) const {
+  return distinct_orders_.stand_for(strategy_of(sizes), orders, other);
+}
+
 const PartitionSpace& StrategySpace::partitions(int pp, int vpp) const {
   const std::pair key{pp * vpp, vpp > 1};
   const auto found = partitions_.find(key);
@@ -289,7 +309,8 @@ std::int64_t StrategySpace::count() const {
   for (Sizes sizes : layouts_) {
     const std::vector<Share> each = shares(sizes);
     for (const int fewest = fewest_stages(sizes); sizes.pp >= fewest; --sizes.pp) {
-      for (const Share& share : each) all += count(sizes, share);
+      const std::int64_t ways = orders(sizes).orders;
+      for (const Share& share : each) all += ways * count(sizes, share);
     }
   }
   return all;

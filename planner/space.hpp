@@ -4,16 +4,19 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "planner/estimate.hpp"
 #include "planner/partition_space.hpp"
+#include "planner/rank_orders.hpp"
 
 namespace foreplan {
 
-/// How many ranks each dimension has.
+/// How many ranks each dimension has, and which of them are neighbours.
 struct Sizes {
   int tp = 1, cp = 1, ep = 1, dp = 1, pp = 1;
+  std::optional<RankOrder> order{};  ///< empty: any
   int devices() const { return tp * cp * dp * pp; }
   /// As Strategy::deals_whole_experts().
   bool deals_whole_experts() const { return ep > 1 && std::int64_t{cp} * dp % ep != 0; }
@@ -58,9 +61,9 @@ inline constexpr std::size_t kMostSplitPlaces = 64;
 
 /// Every strategy that a search looks at, as a tree:
 ///
-///   sizes (tp, cp, ep, dp, pp) > share (micro-batch, sp, zero below 2 or not) > course (schedule, vpp,
-///     recomputation) > a partition into virtual stages, and how many layers are recomputed
-///     > keeping (zero, offload)
+///   sizes (tp, cp, ep, dp, pp) > share (micro-batch, sp, zero below 2 or not) > a set of orders of ranks
+///     > course (schedule, vpp, recomputation) > a partition into virtual stages, and how many layers are
+///     recomputed > keeping (zero, offload) > one of these orders
 ///
 /// and, beside the tree, those that have steps of their own kind (is_apart()). docs/planner.md tells what is in
 /// it and what is not. All of it can be laid out.
@@ -79,6 +82,10 @@ class StrategySpace {
   const std::vector<Sizes>& layouts() const { return layouts_; }
   /// From here on up to `layout.pp` stages reach nodes of the same kinds (groups_reached()).
   int fewest_stages(const Sizes& layout) const;
+  /// Orders of ranks that differ (RankOrders), the usual one first.
+  const OrderSets& orders(const Sizes& sizes) const;
+  /// As RankOrders::stand_for().
+  bool stand_for(const Sizes& sizes, const OrderSet& orders, const RankOrder& other) const;
   /// Beside the tree, complete, where the devices used are alike: with every dp > 1 that divides the batch
   ///   PyTorch's DataParallel
   ///   a split by layers, every micro-batch and place (split_places()) that its ranks can share, of more than
@@ -96,7 +103,7 @@ class StrategySpace {
   /// recompute_layers is 1 to this, in `Again::some`: less than the layers of the largest of even stages.
   int most_recomputed(int virtual_stages) const;
 
-  /// How many strategies there are, of everything and below a node.
+  /// How many strategies there are, of everything and, each for one order of ranks, below a node.
   std::int64_t count() const;
   std::int64_t count(const Sizes& sizes, const Share& share) const;
   std::int64_t count(const Sizes& sizes, const Share& share, const Course& course) const;
@@ -129,6 +136,8 @@ class StrategySpace {
   std::array<KeepingLists, 2>
       keepings_;          ///< of devices some of which cannot offload; of those that can
   int host_devices_ = 0;  ///< the first that can, one behind the other
+  RankOrders distinct_orders_;
+  mutable std::map<Sizes, OrderSets> orders_;
   mutable std::map<std::pair<int, bool>, PartitionSpace> partitions_;
   mutable std::vector<std::int64_t>
       courses_counts_;  ///< by stages, chunks or not; -1: not yet known

@@ -25,6 +25,7 @@ void check_sizes(const Task& task, const Strategy& strategy) {
   for (const auto& [key, size] : sizes) {
     if (size < 1) reject(fmt::format("strategy: {}: expected >= 1, got {}", key, size));
   }
+  check(s.order);
   // A double: the product may need more than 64 bits.
   const double needed = static_cast<double>(s.dp) * s.tp * s.pp * s.cp * s.bp;
   if (needed > task.cluster.devices()) {

@@ -18,8 +18,8 @@ namespace foreplan {
 namespace {
 
 constexpr std::string_view kKeys =
-    "dp, tp, pp, vpp, cp, ep, bp, micro_batch, zero, sp, recompute, recompute_layers, offload, "
-    "replication, schedule, split_from, layers";
+    "dp, tp, pp, vpp, cp, ep, bp, order, micro_batch, zero, sp, recompute, recompute_layers, "
+    "offload, replication, schedule, split_from, layers";
 
 constexpr std::size_t kMostCharacters = 1000;  ///< of a key and its value
 
@@ -80,7 +80,9 @@ void set(Strategy& strategy, std::string_view key, std::string_view value) {
       return;
     }
   }
-  if (key == "micro_batch") {
+  if (key == "order") {
+    strategy.order = parse_rank_order(value);
+  } else if (key == "micro_batch") {
     strategy.micro_batch = parse_integer(key, value, 1);
   } else if (key == "zero") {
     strategy.zero = static_cast<int>(parse_integer(key, value, 0));
@@ -134,6 +136,7 @@ void check_devices(const Strategy& strategy, int devices) {
     if (size < 1) reject(fmt::format("strategy: {}: expected >= 1, got {}", key, size));
     if (member != &Strategy::vpp) needed *= size;  // a stage's chunks share its device
   }
+  check(strategy.order);
   if (needed > devices) {
     reject(fmt::format("strategy: {} needs {:.0f} devices, the cluster has {}", format(strategy),
                        needed, devices));
@@ -250,6 +253,7 @@ std::string format(const Strategy& strategy) {
   for (const auto& [key, member] : kSizeKeys) {
     if (strategy.*member != 1) parts.push_back(fmt::format("{}={}", key, strategy.*member));
   }
+  if (strategy.order != RankOrder{}) parts.push_back("order=" + format(strategy.order));
   if (strategy.micro_batch) parts.push_back(fmt::format("micro_batch={}", *strategy.micro_batch));
   if (strategy.zero != 0) parts.push_back(fmt::format("zero={}", strategy.zero));
   if (strategy.sp) parts.emplace_back("sp=1");

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "models/op_graph.hpp"
+#include "planner/rank_order.hpp"
 
 namespace foreplan {
 
@@ -44,10 +45,8 @@ enum class Replication : std::uint8_t {
 inline constexpr std::array kReplications{Replication::ddp, Replication::dataparallel};
 std::string_view name(Replication replication);
 
-/// How a training step is laid out over devices.
-///
-/// Device of data-parallel rank d, stage s and tensor-parallel rank t: t + tp (d + dp s); of data-parallel
-/// rank d and branch rank b: b + bp d.
+/// How a training step is laid out over devices; which device does what: RankLayout. Of data-parallel rank d and
+/// branch rank b: device b + bp d.
 struct Strategy {
   int dp = 1;   ///< data-parallel ranks: each takes an equal share of the global batch
   int tp = 1;   ///< ranks that share each layer: W cut by columns, then by rows
@@ -56,6 +55,7 @@ struct Strategy {
   int cp = 1;
   int ep = 1;
   int bp = 1;  ///< devices that share a replica's layers, branches that stand side by side apart
+  RankOrder order{};  ///< which ranks are neighbours
   /// Samples a rank works on at a time. Empty: its whole share of the global batch.
   std::optional<std::int64_t> micro_batch{};
   int zero = 0;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <span>
+#include <utility>
 
 #include "models/op_cost.hpp"
 
@@ -25,6 +26,7 @@ void add_casts(const OpGraph& model, const CastSetting& setting, UnitWork& work)
   for (LayerWork& layer : work.layers) {
     const Op* product = product_of(layer);
     if (product == nullptr || product->key.dtype != DType::fp8) continue;
+    const double launches = product->launches;
     const std::vector<std::int64_t> shape = product->key.shape;  // [experts,] m, k, n
     const std::int64_t experts = shape.size() > 3 ? shape.front() : 1;
     const std::int64_t n = shape.back(), k = shape[shape.size() - 2], m = shape[shape.size() - 3];
@@ -33,8 +35,9 @@ void add_casts(const OpGraph& model, const CastSetting& setting, UnitWork& work)
         std::find(cast_inputs.begin(), cast_inputs.end(), input) == cast_inputs.end();
     cast_inputs.push_back(input);
     const auto cast = [&](std::vector<Op>& before, std::int64_t numbers) {
-      before.insert(before.begin(),
-                    make_op({.op = "cast", .shape = {numbers}, .dtype = setting.dtype}));
+      Op op = make_op({.op = "cast", .shape = {numbers}, .dtype = setting.dtype});
+      op.launches = launches;
+      before.insert(before.begin(), std::move(op));
     };
     LayerOps& ops = layer.ops;
     std::vector<Op>& backward =

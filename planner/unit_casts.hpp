@@ -12,7 +12,8 @@ struct CastSetting {
   bool saved_inputs = true;    ///< backward has the inputs in fp8
 };
 
-/// Adds to every product that multiplies fp8 what makes its operands, a cast [numbers] each:
+/// Adds to every product that multiplies fp8 what makes its operands, a cast [numbers] each, in as many kernels as the
+/// product (one for each expert, GroupedLinear of Transformer Engine):
 ///
 ///   forward    the input [m k], once for all products that read it; weights [k n] unless cached
 ///   backward   the gradient of the output [m n]; weights [k n] unless cached; the input again unless saved

@@ -197,9 +197,23 @@ class UnitPricer {
       // Two exchanges share what attention offers backward.
       return attention * (steps - 1) / steps / (forward ? 1 : 2);
     }
+    if (exchange.axis == Axis::expert) return beside_other_micro_batch(exchange.pass);
     if (forward || exchange.kind == CollectiveKind::all_gather) return {};
     if (!pricing_.stack.overlap_tensor) return {};
     return sum(weight_, exchange.beside);
+  }
+
+  /// What another micro-batch does backward while this one's rows travel forward, or the other way round, for each
+  /// of the pass's exchanges with experts.
+  Duration beside_other_micro_batch(Pass pass) const {
+    if (!pricing_.stack.overlap_experts) return {};
+    const auto exchanges = std::count_if(
+        work_.exchanges.begin(), work_.exchanges.end(), [&](const Exchange& exchange) {
+          return exchange.axis == Axis::expert && exchange.pass == pass;
+        });
+    const Duration work =
+        pass == Pass::forward ? cost_.backward_input + cost_.backward_weight : cost_.forward;
+    return work / exchanges;
   }
 
   /// Whether it goes in parts, each beside a part of the products around it.

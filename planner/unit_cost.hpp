@@ -56,6 +56,9 @@ struct UnitCost {
 /// the input) of another part: E/tp stays exposed, the rest as far as it outlasts (tp-1)/tp of the products; their
 /// copies hold no multiprocessors.
 ///
+/// Rows on their way to experts and back (overlap_experts): forward beside what another micro-batch computes backward,
+/// backward beside what it computes forward, shared evenly among the exchanges of the pass.
+///
 /// A unit that was measured whole takes what was measured, of which each of its layers, and backward of each the
 /// gradients of the weights, take the share that their matrix FLOPs are. No host holds it up beyond that.
 UnitCost price(const UnitWork& work, const Pricing& pricing);

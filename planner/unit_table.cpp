@@ -15,6 +15,25 @@ UnitTable::UnitTable(const Task& task, const UnitChain& chain, const Strategy& s
   }
 }
 
+UnitTable::UnitTable(const Task& task, const UnitTable& lowered, const RankGroups& groups)
+    : works_(lowered.works_), names_(lowered.names_) {
+  for (UnitWork& work : works_) {
+    for (Exchange& exchange : work.exchanges) {
+      exchange.time = exchange_time(exchange, groups, task.stack);
+    }
+  }
+}
+
+bool UnitTable::exchanges_within(const UnitTable& other) const {
+  for (std::size_t c = 0; c < works_.size(); ++c) {
+    const std::vector<Exchange>&mine = works_[c].exchanges, &theirs = other.works_[c].exchanges;
+    for (std::size_t e = 0; e < mine.size(); ++e) {
+      if (mine[e].time > theirs[e].time) return false;
+    }
+  }
+  return true;
+}
+
 Pricing unit_pricing(const Task& task, const Strategy& strategy, const DeviceKind& kind,
                      Recompute recompute, const CostModel& costs) {
   return {.costs = costs,

@@ -25,9 +25,14 @@ class UnitTable {
   /// @throws Error(invalid_argument) naming the layer if tp, cp or ep cannot share it
   UnitTable(const Task& task, const UnitChain& chain, const Strategy& strategy,
             const RankGroups& groups);
+  /// The units of `lowered` where `groups` lie: only what exchanges take is another.
+  UnitTable(const Task& task, const UnitTable& lowered, const RankGroups& groups);
 
   /// By unit class, exchanges timed.
   const std::vector<UnitWork>& works() const { return works_; }
+
+  /// Whether every exchange is as fast as the same one there.
+  bool exchanges_within(const UnitTable& other) const;
 
   /// What the class took where it was measured whole.
   std::optional<LayerTimes> measured(const Task& task, const Strategy& strategy,

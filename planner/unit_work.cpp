@@ -7,6 +7,7 @@
 #include "models/op_cost.hpp"
 #include "planner/ceil_div.hpp"
 #include "planner/executed_work.hpp"
+#include "planner/fused_experts.hpp"
 #include "planner/tensor_split.hpp"
 #include "planner/unit_casts.hpp"
 #include "planner/unit_memory.hpp"
@@ -41,6 +42,9 @@ class UnitLowering {
                  .cached_weights = setting_.stack.cached_fp8_weights,
                  .saved_inputs = setting_.stack.saved_fp8_inputs},
                 work_);
+    }
+    if (kernels().fused_experts) {
+      fuse_experts(model_, setting_.dtype, setting_.products.value_or(setting_.dtype), work_);
     }
     if (setting_.tp > 1) add_tensor_exchanges();
     if (setting_.cp > 1) add_context_exchanges();

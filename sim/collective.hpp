@@ -86,6 +86,7 @@ struct GroupGrid {
   int ranks_per_node = 1;
   int nodes = 1;
   constexpr int ranks() const { return ranks_per_node * nodes; }
+  friend bool operator==(const GroupGrid&, const GroupGrid&) = default;
 };
 
 /// Why `algorithm` cannot do `kind` for a group of that shape; empty: it can. A group of one needs

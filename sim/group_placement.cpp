@@ -114,13 +114,11 @@ class Probe {
   int size_;
 };
 
-}  // namespace
+/// A node that nothing leads out of is the only one.
+bool alone(const NodeFacts& nodes) { return nodes.inter.bandwidth.bytes_per_s <= 0; }
 
-GroupPlacement placement_of(const NodeFacts& nodes, const GroupShape& shape) {
-  check(nodes, shape);
-  // A node that nothing leads out of is the only one.
-  const bool alone = nodes.inter.bandwidth.bytes_per_s <= 0;
-  const GroupGrid grid = alone ? GroupGrid{shape.size, 1} : grid_of(nodes.devices, shape);
+/// @param groups  that a node holds
+GroupPlacement placed(const NodeFacts& nodes, const GroupGrid& grid, int groups) {
   const Bandwidth nic = nodes.nic.bytes_per_s > 0 ? nodes.nic : nodes.inter.bandwidth;
   const double total = nic.bytes_per_s * nodes.nics;
   GroupPlacement placement{.grid = grid, .intra = nodes.intra, .inter = nodes.inter};
@@ -129,13 +127,30 @@ GroupPlacement placement_of(const NodeFacts& nodes, const GroupShape& shape) {
   }
   placement.nics = std::min(grid.ranks_per_node, nodes.nics);
   placement.nic = nic;
-  const bool even = grid.nodes == 1 || grid.ranks_per_node * shape.stride == nodes.devices;
-  const int groups = even ? std::min(shape.stride, nodes.devices) : nodes.devices;
   placement.nic_sharing = std::min(groups, (nodes.devices + nodes.nics - 1) / nodes.nics);
   placement.uplink = {nodes.oversubscription > 1 ? total / nodes.oversubscription : 0};
   placement.uplink_sharing = groups;
   placement.switch_reduction = nodes.switch_reduction;
   return placement;
+}
+
+}  // namespace
+
+GroupPlacement placement_of(const NodeFacts& nodes, const GroupShape& shape) {
+  check(nodes, shape);
+  const GroupGrid grid = alone(nodes) ? GroupGrid{shape.size, 1} : grid_of(nodes.devices, shape);
+  const bool even = grid.nodes == 1 || grid.ranks_per_node * shape.stride == nodes.devices;
+  return placed(nodes, grid, even ? std::min(shape.stride, nodes.devices) : nodes.devices);
+}
+
+GroupPlacement placement_of(const NodeFacts& nodes, const GroupGrid& grid) {
+  check(nodes, {.size = grid.ranks()});
+  if (alone(nodes)) return placed(nodes, {grid.ranks(), 1}, 1);
+  if (grid.ranks_per_node < 1 || nodes.devices % grid.ranks_per_node != 0) {
+    reject(fmt::format("group placement: expected ranks that fill a node of {} devices, got {}",
+                       nodes.devices, grid.ranks_per_node));
+  }
+  return placed(nodes, grid, nodes.devices / grid.ranks_per_node);
 }
 
 GroupPlacement placement_of(const Cluster& cluster, std::span<const DeviceId> group) {

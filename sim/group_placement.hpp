@@ -39,6 +39,7 @@ struct GroupPlacement {
   /// At which the switch inside a node adds up what its devices send, of each device's link, each way
   /// [B/s]; 0: it does not.
   Bandwidth switch_reduction{};
+  friend bool operator==(const GroupPlacement&, const GroupPlacement&) = default;
 };
 
 /// Nodes that are all alike: the shorthand of a cluster.
@@ -68,6 +69,11 @@ struct GroupShape {
 /// all send at once, which overstates.
 /// @throws Error(invalid_argument) if a number is not positive, or there are more NICs than devices
 GroupPlacement placement_of(const NodeFacts& nodes, const GroupShape& shape);
+
+/// The same of groups of which each node holds `grid.ranks_per_node` ranks, evenly dealt to its NICs, and so
+/// G / ranks_per_node groups.
+/// @throws Error(invalid_argument) also if groups do not fill a node
+GroupPlacement placement_of(const NodeFacts& nodes, const GroupGrid& grid);
 
 /// The placement of one group that nothing competes with, found from the routes between its devices.
 ///

@@ -9,6 +9,7 @@
 #include <set>
 #include <tuple>
 
+#include "planner/rank_layout.hpp"
 #include "profiler/device_part.hpp"
 #include "runtime/host_thread.hpp"
 #include "tools/resources.hpp"
@@ -38,6 +39,7 @@ Bytes physical_memory() {
 /// devices, with few micro-batches.
 TaskGraph sequence(const Task& task, const Strategy& strategy, int devices) {
   Strategy one = strategy;
+  one.order = {};
   one.layers.clear();
   // So few micro-batches that not every schedule takes them; the work is the same.
   one.vpp = 1;
@@ -92,8 +94,9 @@ void add_measurements(const Task& task, const std::vector<Strategy>& strategies,
       continue;
     }
     const TaskGraph graph = sequence(task, strategy, 1);
+    const RankLayout ranks({.tp = strategy.tp, .pp = strategy.pp});
     for (int stage = 0; stage < strategy.pp; ++stage) {
-      profiling.add_sequence(device_part(graph, DeviceId{stage * strategy.tp}));
+      profiling.add_sequence(device_part(graph, ranks.device({.pp = stage})));
     }
   }
 }

@@ -118,9 +118,11 @@ TEST(ExecuteAs, TellsAttentionTheAgeOfItsKernels) {
   EXPECT_EQ(executed({.flash_attention = 1}, op_of("gelu", forward)).attention_generation, 0);
 }
 
-// A product for each of four experts, whatever is fused.
+// A product for each of four experts, or one for all.
 TEST(ExecuteAs, LaunchesProductsOfExpertsOneByOne) {
-  EXPECT_EQ(executed({}, op_of("expert_linear", forward, {4, 12, 5, 7})).launches, 4);
+  const Op product = op_of("expert_linear", forward, {4, 12, 5, 7});
+  EXPECT_EQ(executed({}, product).launches, 4);
+  EXPECT_EQ(executed({.fused_experts = true}, product).launches, 1);
   EXPECT_EQ(executed({}, op_of("top_k", forward, {10, 4, 2})).launches, 20);
   EXPECT_EQ(executed({}, op_of("dispatch", forward, {10, 2, 4})).launches, 10);
   EXPECT_EQ(executed({}, op_of("combine", backward_input, {10, 2, 4})).launches, 10);

@@ -76,6 +76,12 @@ TEST(StackFile, TellsWhatItsKernelsFuse) {
   EXPECT_EQ(usual.flash_attention, 0);
 }
 
+TEST(StackFile, TellsHowItRunsExperts) {
+  const Stack stack = read(R"(, "overlap_experts": true, "fused_experts": true)");
+  EXPECT_TRUE(stack.overlap_experts && stack.kernels.fused_experts);
+  EXPECT_FALSE(read("").overlap_experts || read("").kernels.fused_experts);
+}
+
 TEST(StackFile, TellsWhatItsHostTakes) {
   const Stack stack = read(R"(, "host_launch_s": 5e-6, "host_step_s": 0.25)");
   EXPECT_EQ(stack.host_launch, std::chrono::microseconds(5));

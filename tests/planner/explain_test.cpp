@@ -53,6 +53,8 @@ TEST(Differences, TellTheKeysOfTheOther) {
                                                     "sp=1", "recompute=full", "schedule=gpipe"));
   EXPECT_THAT(differences({.pp = 2, .layers = {1, 2}}, {.pp = 2, .layers = {2, 1}}),
               ElementsAre("layers=2+1"));
+  EXPECT_THAT(differences(parse_strategy("order=dp-tp-pp-cp"), {}),
+              ElementsAre("order=tp-cp-dp-pp"));
   EXPECT_THAT(differences({.recompute_layers = 2}, {}), ElementsAre("recompute_layers left out"));
 }
 

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "planner/lowering.hpp"
+#include "planner/rank_layout.hpp"
 #include "tests/planner/graph_facts.hpp"
 #include "tests/planner/happens_before.hpp"
 #include "tests/planner/models.hpp"
@@ -47,7 +48,8 @@ std::vector<Case> cases() {
         "dp=2,tp=2,pp=2,layers=3+7,micro_batch=3,schedule=zb-h2",
         "pp=2,vpp=2,layers=3+5+1+1,micro_batch=6",
         "tp=2,pp=2,layers=3+5+1+1,micro_batch=3,schedule=zb-v",
-        "dp=2,pp=2,layers=3+5+1+1,micro_batch=3,schedule=zb-v"}) {
+        "dp=2,pp=2,layers=3+5+1+1,micro_batch=3,schedule=zb-v",
+        "dp=2,tp=2,pp=2,order=pp-dp-cp-tp,layers=8+2,micro_batch=6"}) {
     all.push_back({strategy, true});
     all.push_back({strategy, false});
   }
@@ -289,17 +291,18 @@ TEST_P(Lowering, TilesSamplesLabelsAndLossesOverTheDataParallelRanks) {
 }
 
 TEST_P(Lowering, PlacesSamplesOnTheFirstStageAndLabelsOnTheLast) {
-  const int per_stage = strategy.dp * strategy.tp;
+  const RankLayout ranks(strategy);
   // ZB-V comes back to the first stage.
   const int last = strategy.schedule == Schedule::zb_v ? 0 : strategy.pp - 1;
   for (const Placement& placement : graph.placements) {
     const int device = static_cast<int>(graph.buffers[index(placement.range.buffer)].device);
-    const std::int64_t d = device / strategy.tp % strategy.dp;
+    const std::int64_t d = device / ranks.stride(Dimension::dp) % strategy.dp;
+    const int stage = device / ranks.stride(Dimension::pp) % strategy.pp;
     if (placement.role == Placement::Role::input) {
-      EXPECT_LT(device, per_stage);
+      EXPECT_EQ(stage, 0);
     }
     if (placement.role == Placement::Role::label || placement.role == Placement::Role::loss) {
-      EXPECT_EQ(device / per_stage, last);
+      EXPECT_EQ(stage, last);
     }
     if (placement.role == Placement::Role::parameter) continue;
     if (placement.role == Placement::Role::gradient) continue;

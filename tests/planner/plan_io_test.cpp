@@ -27,7 +27,8 @@ Strategy read_strategy(const std::string& text) {
 TEST(StrategyJson, IsUndoneByReading) {
   for (const char* text :
        {"", "dp=8", "tp=2,micro_batch=16", "pp=3,schedule=gpipe,layers=1+2+3",
-        "dp=2,tp=3,pp=4,vpp=5,cp=6,ep=7,bp=8,micro_batch=8,zero=3,sp=1,recompute=full,"
+        "dp=2,tp=3,pp=4,vpp=5,cp=6,ep=7,bp=8,order=pp-dp-cp-tp,micro_batch=8,zero=3,sp=1,"
+        "recompute=full,"
         "recompute_layers=2,offload=all,replication=dataparallel,split_from=3,layers=1+1+1+1"}) {
     const Strategy strategy = parse_strategy(text);
     EXPECT_EQ(read_strategy(to_json(strategy).dump()), strategy) << text;
@@ -37,7 +38,7 @@ TEST(StrategyJson, IsUndoneByReading) {
 TEST(StrategyJson, HasEveryKey) {
   EXPECT_EQ(to_json(Strategy{.dp = 2, .micro_batch = 4, .layers = {3}}),
             Json::parse(R"({"dp": 2, "tp": 1, "pp": 1, "vpp": 1, "cp": 1, "ep": 1, "bp": 1,
-                            "micro_batch": 4,
+                            "order": "tp-cp-dp-pp", "micro_batch": 4,
                             "zero": 0, "sp": false, "recompute": "none",
                             "recompute_layers": null, "offload": "none", "replication": "ddp",
                             "schedule": "1f1b", "split_from": 0,
@@ -56,6 +57,9 @@ TEST(StrategyJson, RefusesWhatItDoesNotUnderstand) {
       {R"({"dpp": 2})", "dpp"},
       {R"({"dp": 0})", "s.json: /dp: expected"},
       {R"({"dp": -2})", "s.json: /dp: expected"},
+      {R"({"order": "tp-dp"})",
+       "s.json: /order: expected each of tp, cp, dp and pp once, joined by '-', got"},
+      {R"({"order": 3})", "s.json: /order: expected"},
       {R"({"tp": "2"})", "s.json: /tp: expected"},
       {R"({"pp": 1.5})", "s.json: /pp: expected"},
       {R"({"dp": 1e30})", "s.json: /dp: expected"},

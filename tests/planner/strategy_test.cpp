@@ -19,14 +19,15 @@ TEST(ParseStrategy, GivesOneDeviceForAnEmptyText) { EXPECT_EQ(parse_strategy("")
 
 TEST(ParseStrategy, ReadsEveryKey) {
   const Strategy s = parse_strategy(
-      "dp=2,tp=3,pp=4,vpp=5,cp=6,ep=7,bp=9,micro_batch=8,zero=1,sp=1,recompute=selective,"
-      "schedule=gpipe,split_from=10,layers=1+2+3+4");
+      "dp=2,tp=3,pp=4,vpp=5,cp=6,ep=7,bp=9,order=dp-pp-tp-cp,micro_batch=8,zero=1,sp=1,recompute="
+      "selective,schedule=gpipe,split_from=10,layers=1+2+3+4");
   EXPECT_EQ(s.dp, 2);
   EXPECT_EQ(s.tp, 3);
   EXPECT_EQ(s.pp, 4);
   EXPECT_EQ(s.vpp, 5);
   EXPECT_EQ(s.cp, 6);
   EXPECT_EQ(s.ep, 7);
+  EXPECT_EQ(format(s.order), "dp-pp-tp-cp");
   EXPECT_EQ(s.bp, 9);
   EXPECT_EQ(s.split_from, 10);
   EXPECT_EQ(s.micro_batch, 8);
@@ -58,6 +59,9 @@ TEST(FormatStrategy, TellsOnlyWhatDiffersFromOneDevice) {
   EXPECT_EQ(format(Strategy{.dp = 2, .bp = 3, .split_from = 5}), "dp=2,bp=3,split_from=5");
   EXPECT_EQ(format(Strategy{.pp = 2, .schedule = Schedule::gpipe, .layers = {4, 3}}),
             "pp=2,schedule=gpipe,layers=4+3");
+  // The usual order of ranks needs no telling.
+  EXPECT_EQ(format(parse_strategy("tp=2,order=tp-cp-dp-pp")), "tp=2");
+  EXPECT_EQ(format(parse_strategy("order=dp-tp-cp-pp,tp=2")), "tp=2,order=dp-tp-cp-pp");
   // Without stages there is no order of stages to tell.
   EXPECT_EQ(format(Strategy{.schedule = Schedule::gpipe, .layers = {7}}), "dp=1");
 }
@@ -69,6 +73,7 @@ TEST(FormatStrategy, IsUndoneByParse) {
        {Sizes{1, 1, 1}, Sizes{2, 1, 1}, Sizes{8, 3, 2}, Sizes{1, 4, 5}}) {
     for (const Recompute recompute : {Recompute::none, Recompute::selective, Recompute::full}) {
       Strategy s{.dp = dp, .tp = tp, .pp = pp, .vpp = dp, .cp = tp, .ep = pp};
+      if (pp > 2) s.order = parse_rank_order("cp-dp-pp-tp");
       s.zero = pp % 4;
       s.sp = tp > 1;
       s.recompute = recompute;
@@ -101,6 +106,11 @@ TEST(ParseStrategy, RefusesWhatItDoesNotUnderstand) {
       {"dp=99999999999999999999", "got '99999999999999999999'"},
       {"micro_batch=0", "strategy: micro_batch: expected a whole number >= 1, got '0'"},
       {"micro_batch=9223372036854775808", "got '9223372036854775808'"},
+      {"order=tp-cp-dp", "joined by '-'; 'tp-cp-dp' names 3"},
+      {"order=tp-cp-dp-pp-tp", "joined by '-'; 'tp-cp-dp-pp-tp' names 5"},
+      {"order=tp-cp-dp-dp", "joined by '-'; 'tp-cp-dp-dp' has dp 2 times"},
+      {"order=tp-ep-dp-pp", "expected each of tp, cp, dp and pp once, joined by '-'; 'ep' is none"},
+      {"order=", "joined by '-'; '' is none of them"},
       {"zero=-1", "strategy: zero: expected a whole number >= 0, got '-1'"},
       {"sp=2", "strategy: sp: expected 0 or 1, got '2'"},
       {"sp=true", "strategy: sp: expected 0 or 1, got 'true'"},

@@ -76,6 +76,28 @@ TEST(UnitCost, PipelinesNothingElse) {
   EXPECT_EQ(priced({gather}, kPipelined, 1).forward_exchange, 8us);
 }
 
+Exchange rows(Pass pass, Duration time) {
+  return {.kind = CollectiveKind::all_to_all,
+          .axis = Axis::expert,
+          .pass = pass,
+          .layer = LayerId{0},
+          .bytes = {},
+          .beside = {},
+          .time = time};
+}
+
+// Two exchanges forward share the 26 us that another micro-batch computes backward: of 15 us each, 2 us are
+// waited for. Two backward share its 10 us: of 6 us each, 1 us.
+TEST(UnitCost, HidesRowsForExpertsBesideAnotherMicroBatch) {
+  const Stack overlaps{.overlap_experts = true};
+  const std::vector<Exchange> forward(2, rows(Pass::forward, 15us));
+  const std::vector<Exchange> backward(2, rows(Pass::backward_input, 6us));
+  EXPECT_EQ(priced(forward, overlaps).forward_exchange, 4us);
+  EXPECT_EQ(priced(backward, overlaps).backward_exchange, 2us);
+  EXPECT_EQ(priced(forward, {}).forward_exchange, 30us);
+  EXPECT_EQ(priced(backward, {}).backward_exchange, 12us);
+}
+
 /// One kernel of 10 us forward, 12 us and 14 us backward, handed out by a thread.
 UnitCost handed_out(Duration host_launch, std::vector<Exchange> exchanges = {}, double kernels = 1,
                     Recompute recompute = Recompute::none, bool runs_ahead = true) {

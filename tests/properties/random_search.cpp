@@ -25,7 +25,7 @@ std::string small_cluster(Dice& dice) {
         R"({{"count": {}, "device": "{}", "devices_per_node": {},
              "intra": {{"bandwidth_bytes_per_s": {}e11, "latency_s": {}e-7}}, "nics_per_node": 1,
              "nic": {{"bandwidth_bytes_per_s": {}e9, "latency_s": {}e-6}}}})",
-        1 + dice.below(2), device, 1 + dice.below(2), 1 + dice.below(4), dice.below(30),
+        1 + dice.below(2), device, dice.one_of({1, 2, 2, 3, 4}), 1 + dice.below(4), dice.below(30),
         1 + dice.below(30), dice.below(4));
   };
   const std::string second =
@@ -93,10 +93,15 @@ class Walk {
 
   BoundVerdict go() {
     choose();
+    Sizes any_order = sizes_;
+    any_order.order.reset();
+    const Duration wherever = bounds_.of(any_order, share_, bounds_.totals(any_order, share_));
     const UnitSums& units = bounds_.units(sizes_, share_);
     LayoutFacts& facts = bounds_.facts(sizes_);
     StepBound step(bounds_, {sizes_, share_, course_, borders_, recomputed_, units, facts});
-    KeepingBounds kept(bounds_, sizes_, share_, units, facts);
+    LayoutFacts& least = bounds_.facts(sizes_, orders_);
+    StepBound open(bounds_, {sizes_, share_, course_, borders_, recomputed_, units, least});
+    KeepingBounds kept(bounds_, sizes_, share_, units, least);
     const bool may_fit = kept.holding() >> keeping_at_ & 1 && kept.fitting(course_, kept_) != 0 &&
                          step.over(keeping_) <= Bytes{};
     const FoldedStep exact(task_, strategy(),
@@ -107,11 +112,13 @@ class Walk {
     const Duration leaf = step.time(keeping_);
     verdict.tightness = seconds(leaf) / seconds(time);
     const std::pair<const char*, Duration> ways[] = {
-        {"stages", bounds_.of(sizes_, share_, bounds_.totals(sizes_, share_))},
-        {"stages kept so", kept.of(kept_)},
-        {"course", bounds_.of(sizes_, share_, course_, units, facts)},
+        {"stages", wherever},
+        {"order", bounds_.of(sizes_, share_, units.totals[0])},
+        {"order kept so", kept.of(kept_)},
+        {"course", bounds_.of(sizes_, share_, course_, units, least)},
         {"course kept so", kept.of(course_, kept_)},
-        {"partition", step.least()},
+        {"partition", open.least()},
+        {"leaf of any order", open.time(keeping_)},
         {"leaf", leaf}};
     for (const auto& [what, bound] : ways) {
       if (bound <= time) continue;
@@ -132,13 +139,15 @@ class Walk {
     sizes_ = any(space_.layouts());
     const int fewest = space_.fewest_stages(sizes_);
     sizes_.pp = static_cast<int>(fewest + dice_.below(sizes_.pp - fewest + 1));
+    orders_ = any(space_.orders(sizes_).sets);
+    sizes_.order = any(orders_);
     share_ = any(space_.shares(sizes_));
     course_ = any(space_.courses(sizes_, share_));
     const std::vector<Keeping>& keepings = space_.keepings(sizes_, share_);
     keeping_at_ = static_cast<std::size_t>(dice_.below(std::ssize(keepings)));
     keeping_ = keepings[keeping_at_];
     kept_ = Keepings{1} << keeping_at_;
-    borders_ = any(bounds_.partitions(sizes_, share_, course_, bounds_.units(sizes_, share_)));
+    borders_ = any(bounds_.partitions(sizes_, share_, course_));
     const int parts = sizes_.pp * course_.vpp;
     const bool some = course_.again == Again::some;
     recomputed_ = some ? static_cast<int>(1 + dice_.below(space_.most_recomputed(parts))) : 0;
@@ -150,7 +159,8 @@ class Walk {
                .pp = sizes_.pp,
                .vpp = course_.vpp,
                .cp = sizes_.cp,
-               .ep = sizes_.ep};
+               .ep = sizes_.ep,
+               .order = *sizes_.order};
     s.micro_batch = share_.micro_batch;
     s.zero = keeping_.zero;
     s.sp = share_.sp;
@@ -167,6 +177,7 @@ class Walk {
   StrategySpace& space_;
   Bounds& bounds_;
   Sizes sizes_;
+  OrderSet orders_;
   Share share_;
   Course course_;
   Keeping keeping_;
@@ -240,6 +251,10 @@ SearchVerdict judge_search(const Task& task) {
   const Plan all = plan(task, {.exhaustive = true});
   verdict.fits = found.best.has_value();
   verdict.violation = differing(found, all);
+  for (const Sizes& sizes : space.layouts()) {
+    verdict.ordered = verdict.ordered || space.orders(sizes).orders > 1;
+  }
+  verdict.unusual = found.best && found.best->strategy.order != RankOrder{};
   if (found.certificate.strategies != verdict.strategies) verdict.violation += "; miscounted";
   return verdict;
 }

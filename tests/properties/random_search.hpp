@@ -35,6 +35,8 @@ inline constexpr std::int64_t kMostSimulated = 1500;
 struct SearchVerdict {
   std::int64_t strategies = 0;  ///< more than kMostSimulated: not compared
   bool fits = false;
+  bool ordered = false;     ///< there are orders of ranks beside the usual
+  bool unusual = false;     ///< the plan's is another
   std::string violation{};  ///< empty: none
 };
 SearchVerdict judge_search(const Task& task);

@@ -19,7 +19,8 @@ using namespace foreplan;
 
 int plans(std::uint64_t count, std::uint64_t seed) {
   const SmallTasks tasks(FOREPLAN_SOURCE_DIR "/models");
-  std::uint64_t compared = 0, fitting = 0, mixed = 0, number = seed;
+  std::uint64_t compared = 0, fitting = 0, mixed = 0, ordered = 0, unusual = 0;
+  std::uint64_t number = seed;
   std::int64_t strategies = 0;
   for (; compared < count; ++number) {
     const Task task = tasks.draw(number);
@@ -33,12 +34,16 @@ int plans(std::uint64_t count, std::uint64_t seed) {
     strategies += verdict.strategies;
     fitting += verdict.fits ? 1 : 0;
     mixed += task.cluster.specs().size() > 1 ? 1 : 0;
+    ordered += verdict.ordered ? 1 : 0;
+    unusual += verdict.unusual ? 1 : 0;
     if (compared % 100 == 0) fmt::print(stderr, "{} compared\r", compared);
   }
   fmt::print(
       "{} tasks of {} compared with all of their {} strategies: the same plan and time; {} have "
-      "one, {} have two kinds of devices\n",
-      compared, number - seed, strategies, fitting, mixed);
+      "one, {} have two kinds of devices, {} several orders of ranks, of which another than the "
+      "usual is best "
+      "in {}\n",
+      compared, number - seed, strategies, fitting, mixed, ordered, unusual);
   return 0;
 }
 

@@ -118,13 +118,13 @@ INSTANTIATE_TEST_SUITE_P(OnThreeDevices, TrainingStrategies,
                                          "pp=3,micro_batch=2,schedule=zb-h1"));
 INSTANTIATE_TEST_SUITE_P(
     OnFourDevices, TrainingStrategies,
-    testing::Values("dp=4", "dp=4,micro_batch=2", "tp=4", "pp=4,micro_batch=6,schedule=gpipe",
-                    "pp=4,micro_batch=3,schedule=1f1b", "dp=2,tp=2,micro_batch=6",
-                    "dp=2,pp=2,micro_batch=3,schedule=gpipe",
-                    "tp=2,pp=2,micro_batch=6,schedule=1f1b",
-                    "tp=2,pp=2,micro_batch=3,schedule=zb-h1",
-                    "dp=2,pp=2,micro_batch=2,schedule=zb-h2", "tp=2,pp=2,vpp=2,micro_batch=3",
-                    "dp=2,pp=2,micro_batch=2,schedule=zb-v"));
+    testing::Values(
+        "dp=4", "dp=4,micro_batch=2", "tp=4", "pp=4,micro_batch=6,schedule=gpipe",
+        "pp=4,micro_batch=3,schedule=1f1b", "dp=2,tp=2,micro_batch=6",
+        "dp=2,pp=2,micro_batch=3,schedule=gpipe", "tp=2,pp=2,micro_batch=6,schedule=1f1b",
+        "tp=2,pp=2,micro_batch=3,schedule=zb-h1", "dp=2,pp=2,micro_batch=2,schedule=zb-h2",
+        "tp=2,pp=2,vpp=2,micro_batch=3", "dp=2,pp=2,micro_batch=2,schedule=zb-v",
+        "dp=2,pp=2,order=pp-tp-cp-dp,micro_batch=3", "dp=2,tp=2,order=dp-pp-tp-cp,micro_batch=6"));
 
 TEST(TrainingStrategiesOnEightDevices, GiveTheLossesAndWeightsOfOneDevice) {
   const OpGraph model = load_model("mlp-gelu-norm");
