@@ -43,7 +43,11 @@ ProductShape product_shape(const OpKey& key) {
         {.batch = 1, .m = s[0], .n = s[2], .k = s[1], .misaligned = misaligned(key, s[1], s[2])});
   }
   if (key.op == "batched_matmul") {
-    return passed(key.pass, {.batch = s[0], .m = s[1], .n = s[3], .k = s[2]});
+    return passed(key.pass, {.batch = s[0],
+                             .m = s[1],
+                             .n = s[3],
+                             .k = s[2],
+                             .misaligned = misaligned(key, s[2], s[3])});
   }
   if (key.op == "expert_linear") {
     const std::int64_t rows = (s[1] + s[0] - 1) / s[0];

@@ -34,6 +34,13 @@ enum class SelectiveRecompute : std::uint8_t {
   operations,
 };
 
+/// How numbers are scaled before they are cast to fp8.
+enum class Fp8Scaling : std::uint8_t {
+  delayed,  ///< by what earlier steps showed, or by small blocks: one pass makes both casts
+  tensor,   ///< by the largest of the tensor, for which it is read before
+  rows,  ///< by the largest of each row of a product, along the other side another: each cast is made apart
+};
+
 /// The software that trains, by what it does: features, not efficiencies.
 struct Stack {
   std::string name = "default";
@@ -44,10 +51,18 @@ struct Stack {
   /// Context parallelism: a rank has all of a sequence in its part of the heads while attention is at work
   /// (DeepSpeed-Ulysses, Megatron's cp_comm_type a2a); else keys and values go around in a ring.
   bool context_heads = false;
+  /// With sp: what is gathered along the sequence is copied out of the ranks' pieces, what is reduced into them
+  /// (functional collectives of PyTorch along any dimension but the first).
+  bool copies_sequence = false;
   bool pipeline_tensor = false;  ///< exchanges of tp in parts, each beside another part's product
   Blocking messages_block = Blocking::never;  ///< between stages
   /// Rows travel to experts and back beside the work of another micro-batch, forward beside backward.
   bool overlap_experts = false;
+  /// Zero 3: parameters are copied out of what was gathered (FSDP2, split_with_sizes_copy).
+  bool copies_parameters = false;
+  /// Zero 2, 3: gradients are copied into one piece before they are reduced (FSDP2's chunk_cat; the backward of the
+  /// views of FSDP1's flat parameter).
+  bool copies_gradients = false;
   bool gather_again = false;  ///< zero 3: for a forward that repeats, and again for its backward
   bool prefetch_parameters = true;  ///< zero 3: a unit's are gathered beside the unit before
   bool dispatch_once =
@@ -59,6 +74,9 @@ struct Stack {
   bool master_weights = true;  ///< fp32 weights beside those of 16 bits and less
   LossKernel loss = LossKernel::in_place;
   SelectiveRecompute selective = SelectiveRecompute::attention;
+  Fp8Scaling fp8_scaling = Fp8Scaling::delayed;
+  bool fp8_gathers =
+      false;  ///< with sp: what fp8 products read is cast before it is gathered forward
   bool cached_fp8_weights = true;  ///< fp8: weights are cast once a step and both copies stay
   bool saved_fp8_inputs = true;    ///< fp8: products keep their inputs as they multiplied them
   bool fp8_parameters = false;  ///< fp8: cached casts are all that there is of a product's weights
@@ -97,6 +115,7 @@ struct Stack {
   /// Whether kernels wait in a queue when a unit's pass begins. If not, its first one is handed out to an
   /// idle device: so are layers that are timed one by one.
   bool host_runs_ahead = true;
+  bool blocking_launches = false;  ///< it waits for each (CUDA_LAUNCH_BLOCKING=1)
   Duration host_step{};  ///< of a step, while devices wait: samples, logging, the scaler of losses
   std::string source{};
 

@@ -31,6 +31,14 @@ SelectiveRecompute read_selective(const JsonValue& value) {
   value.expected("attention or operations");
 }
 
+Fp8Scaling read_scaling(const JsonValue& value) {
+  const std::string name = value.text();
+  if (name == "delayed") return Fp8Scaling::delayed;
+  if (name == "tensor") return Fp8Scaling::tensor;
+  if (name == "rows") return Fp8Scaling::rows;
+  value.expected("delayed, tensor or rows");
+}
+
 Blocking read_blocking(const JsonValue& value) {
   const std::string text = value.text();
   if (text == "never") return Blocking::never;
@@ -50,6 +58,10 @@ void read_memory(JsonObject& root, Stack& stack) {
   if (const auto kind = root.optional("selective_recompute")) {
     stack.selective = read_selective(*kind);
   }
+  if (const auto scaling = root.optional("fp8_scaling")) {
+    stack.fp8_scaling = read_scaling(*scaling);
+  }
+  read_flag(root, "fp8_gathers", stack.fp8_gathers);
   read_flag(root, "cached_fp8_weights", stack.cached_fp8_weights);
   read_flag(root, "saved_fp8_inputs", stack.saved_fp8_inputs);
   read_flag(root, "fp8_parameters", stack.fp8_parameters);
@@ -69,11 +81,15 @@ void read_features(JsonObject& root, Stack& stack) {
   read_flag(root, "overlap_parameters", stack.overlap_parameters);
   read_flag(root, "overlap_tensor", stack.overlap_tensor);
   read_flag(root, "context_heads", stack.context_heads);
+  read_flag(root, "copies_sequence", stack.copies_sequence);
+  read_flag(root, "blocking_launches", stack.blocking_launches);
   read_flag(root, "pipeline_tensor", stack.pipeline_tensor);
   if (const auto block = root.optional("messages_block")) {
     stack.messages_block = read_blocking(*block);
   }
   read_flag(root, "overlap_experts", stack.overlap_experts);
+  read_flag(root, "copies_parameters", stack.copies_parameters);
+  read_flag(root, "copies_gradients", stack.copies_gradients);
   read_flag(root, "gather_again", stack.gather_again);
   read_flag(root, "prefetch_parameters", stack.prefetch_parameters);
   read_flag(root, "dispatch_once_per_node", stack.dispatch_once);

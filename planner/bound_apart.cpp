@@ -6,13 +6,15 @@
 namespace foreplan {
 namespace {
 
+// Times are the least on any kind of device: which one does the work is told by the first devices.
+
 /// Layers [0, from) as data parallelism has them; what lies behind may cost nothing.
 Duration split_bound(const UnitSums& units, int from) {
-  return Duration{units.of(0, Recompute::none).whole[static_cast<std::size_t>(from)]};
+  return Duration{units.least[0].whole[static_cast<std::size_t>(from)]};
 }
 
 Duration branches_bound(const std::vector<Stretch>& stretches, const UnitSums& units, int bp) {
-  const UnitSums::Times& times = units.of(0, Recompute::none);
+  const UnitSums::Times& times = units.least[0];
   Duration sum{};
   for (const Stretch& stretch : stretches) {
     StretchCost cost;

@@ -97,6 +97,7 @@ class BranchStep::GraphWriter {
     };
     then("aggregate_gradients", kCollectiveStream, end.ready - end.finish);
     then("update", kComputeStream, end.update);
+    then("gather_parameters", kCollectiveStream, end.gather);
     then("wait_for_host", kComputeStream, step_.task_.stack.host_step);
     const StageMemory& memory = course_.memory[d];
     keep(device, BufferCategory::parameter, memory.parameters);

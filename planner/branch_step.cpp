@@ -6,7 +6,6 @@
 #include <numeric>
 #include <utility>
 
-#include "planner/gradient_sync.hpp"
 #include "planner/optimizer_update.hpp"
 #include "planner/plain_step.hpp"
 #include "planner/rank_unit.hpp"
@@ -18,9 +17,11 @@ namespace {
 
 Strategy checked(const Task& task, Strategy strategy) {
   check_step(task, strategy);
-  const bool plain = only_replicates(strategy) && strategy.split_from == 0 &&
+  Strategy unsharded = strategy;
+  if (strategy.zero == 1) unsharded.zero = 0;
+  const bool plain = only_replicates(unsharded) && strategy.split_from == 0 &&
                      strategy.replication == Replication::ddp;
-  if (!plain) reject("strategy: bp goes with dp and micro_batch alone");
+  if (!plain) reject("strategy: bp goes with dp, micro_batch and zero=1 alone");
   if (!task.model.flat()) {
     reject(fmt::format("strategy: bp={}: {} is made of blocks, a chain without branches",
                        strategy.bp, task.model.name()));
@@ -61,6 +62,7 @@ BranchStep::BranchStep(const Task& task, const Strategy& strategy)
       // Branch ranks lie beside each other, as tensor ranks do.
       groups_(task.cluster, {.dp = strategy_.dp, .tp = strategy_.bp}, task.collectives,
               &task.costs),
+      chain_(unit_chain(task.model)),
       stretches_(checked_stretches(task, strategy_.bp)) {
   lower();
   course_ = course_of(on_one_device());
@@ -170,7 +172,8 @@ BranchStep::Course BranchStep::course_of(std::vector<Way> ways) const {
   }
   wait_for_norm(course);
   for (const DeviceEnd& end : course.ends) {
-    course.step = std::max(course.step, end.ready + end.update + task_.stack.host_step);
+    const Duration updated = end.ready + end.update + end.gather;
+    course.step = std::max(course.step, updated + task_.stack.host_step);
   }
   return course;
 }
@@ -201,10 +204,13 @@ BranchStep::DeviceEnd BranchStep::end_of(const Course& course, std::int32_t devi
   const DeviceSpec& spec = task_.cluster.device(DeviceId{0});
   const AggregatedGradients done =
       gradients_done({last}, task_.stack.overlap_gradients, task_.costs.overlap(spec));
-  const std::vector<Op> update = update_ops(task_, state.dense + state.expert, state.fp8);
+  const std::int64_t own = own_parameters(state, strategy_, groups_);
   return {.finish = last.finish,
           .ready = std::max(done.finish, done.ready),
-          .update = update_time(update, task_.costs, spec)};
+          .update = update_time(update_ops(task_, own, state.fp8), task_.costs, spec),
+          .gather = gather_updated(state, strategy_, groups_, task_.stack,
+                                   task_.stack.stored(task_.precision)),
+          .state = state};
 }
 
 /// A word from every device of a replica that has layers to the first and back.
@@ -236,15 +242,24 @@ Bytes BranchStep::arriving(const Course& course, std::int32_t device) const {
 }
 
 StageMemory BranchStep::memory_of(const Course& course, std::int32_t device) const {
-  std::vector<const UnitWork*> units;
+  std::vector<UnitPiece> pieces;
+  Bytes activations;
   for (std::size_t s = 0; s < course.ways.size(); ++s) {
     const BranchPlacement& placement = course.ways[s].placed.placement;
     for (std::size_t i = 0; i < placement.size(); ++i) {
       if (placement[i] != device) continue;
-      units.push_back(&works_[static_cast<std::size_t>(stretches_[s].first) + i]);
+      pieces.push_back({static_cast<std::size_t>(stretches_[s].first) + i, 1, Recompute::none});
+      activations += works_[pieces.back().unit_class].saved;
     }
   }
-  StageMemory memory = plain_memory(task_, units);
+  StageMemory memory = stage_memory({.task = task_,
+                                     .zero = strategy_.zero,
+                                     .groups = groups_,
+                                     .chain = chain_,
+                                     .works = works_,
+                                     .chunks = {&pieces, 1},
+                                     .state = course.ends[static_cast<std::size_t>(device)].state,
+                                     .activations = activations});
   const Bytes copies = arriving(course, device);
   memory.buffers += copies;
   memory.peak += copies;
@@ -264,7 +279,7 @@ Estimate BranchStep::estimate() const {
                    (cost.whole_forward() + cost.whole_backward_input() + cost.backward_weight);
   }
   for (const DeviceEnd& end : course.ends) {
-    sum.exposed_communication += std::max(Duration{}, end.ready - pipeline);
+    sum.exposed_communication += std::max(Duration{}, end.ready - pipeline) + end.gather;
     sum.optimizer += end.update;
   }
   DeviceTime& mean = result.breakdown;
@@ -279,7 +294,7 @@ Estimate BranchStep::estimate() const {
   for (const Way& way : course.ways) {
     result.tasks += std::ssize(way.forward.events) + std::ssize(way.backward.events);
   }
-  result.tasks = batch_.micro_batches * result.tasks + 3 * strategy_.bp;
+  result.tasks = batch_.micro_batches * result.tasks + 4 * strategy_.bp;
   result.stages.push_back(*std::max_element(
       course.memory.begin(), course.memory.end(),
       [](const StageMemory& a, const StageMemory& b) { return a.peak < b.peak; }));

@@ -16,7 +16,8 @@ namespace foreplan {
 ///
 ///   micro-batches, one behind the other: forward through the stretches, backward through them;
 ///   gradients of a device's layers all-reduced among its likes of other replicas, in buckets beside the last
-///   backward; their norm known to all (clip_gradients); each device updates its own; Stack::host_step
+///   backward (zero 1: reduce-scattered); their norm known to all (clip_gradients); each device updates its own
+///   (zero 1: of that its share, and gathers the others'); Stack::host_step
 ///
 /// Layers are placed stretch by stretch (planner/branch_placement.hpp), or all on the first device where that
 /// is no slower in the whole step, buckets included; the others then idle. A copy takes what a message between
@@ -28,7 +29,7 @@ class BranchStep {
  public:
   /// Model and cluster of the task must outlive it.
   /// @throws Error(invalid_argument) if the network is made of blocks or has fewer layers side by side than
-  ///   bp, devices differ, or the strategy is more than dp, bp and a micro-batch
+  ///   bp, devices differ, or the strategy is more than dp, bp, a micro-batch and zero 1
   BranchStep(const Task& task, const Strategy& strategy);
 
   Estimate estimate() const;
@@ -52,7 +53,8 @@ class BranchStep {
   struct DeviceEnd {
     Duration finish{};  ///< of its last backward
     Duration ready{};   ///< its gradients are aggregated, the norm of all is known
-    Duration update{};
+    Duration update{}, gather{};
+    StageState state{};
   };
   struct Course {
     std::vector<Way> ways{};
@@ -81,6 +83,7 @@ class BranchStep {
   Strategy strategy_;
   BatchSplit batch_;
   RankGroups groups_;
+  UnitChain chain_;  ///< a class and a unit for each layer
   std::vector<Stretch> stretches_;
   std::vector<UnitWork> works_;  ///< by layer
   std::vector<UnitCost> costs_;

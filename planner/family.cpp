@@ -41,6 +41,7 @@ Layouts branches(const Task& task, int devices) {
     const int bp = static_cast<int>(divisor), dp = devices / bp;
     if (bp == 1 || bp > most || task.global_batch % dp != 0) continue;
     found.strategies.push_back({.dp = dp, .bp = bp});
+    if (dp > 1) found.strategies.push_back({.dp = dp, .bp = bp, .zero = 1});
   }
   // So many devices no bp divides, or what is left for dp does not divide the batch.
   if (found.strategies.empty()) found.obstacle = Obstacle::batch;

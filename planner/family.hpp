@@ -66,7 +66,8 @@ struct Layouts {
 /// Interleaved: every number of chunks that shares the layers evenly (embedding and head counted as a
 /// layer each, or not), or two to four where none does. Expert: every number of ranks above one that
 /// divides the devices. Branches: every bp from two to as many layers as can be at work at once that divides
-/// them. Layer split: where it changes is left open. Hybrid: none are listed, plan() has a space of its own.
+/// them, and of several replicas with and without their optimizer state sharded. Layer split: where it
+/// changes is left open. Hybrid: none are listed, plan() has a space of its own.
 Layouts layouts(const Task& task, Family family, int devices);
 
 /// The micro-batches that a layout of the family may work on: of all that divide the share of a rank,

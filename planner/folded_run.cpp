@@ -2,6 +2,7 @@
 #include <cmath>
 #include <optional>
 
+#include "models/op_cost.hpp"
 #include "planner/folded_step.hpp"
 #include "planner/optimizer_update.hpp"
 
@@ -26,17 +27,33 @@ class FoldedStep::Pricer {
   PricedUnit priced(const Piece& piece) const {
     const UnitCost cost = cost_of(piece);
     const ShardedUnit& sharded = step_.sharded_[piece.unit_class];
-    PricedUnit unit{.cost = cost,
-                    .forward = {.compute = cost.whole_forward(), .gather = sharded.gather},
-                    .backward = {.compute = cost.whole_backward_input() + cost.backward_weight,
-                                 .gather = sharded.gather,
-                                 .reduce = sharded.reduce},
-                    .again = {}};
+    const Duration out = copies(piece, sharded.gather, step_.task_.stack.copies_parameters,
+                                element_size(step_.task_.precision).count);
+    const Duration in = copies(piece, sharded.reduce, step_.task_.stack.copies_gradients,
+                               step_.task_.stack.gradient_bytes);
+    PricedUnit unit{
+        .cost = cost,
+        .forward = {.compute = out + cost.whole_forward(), .gather = sharded.gather},
+        .backward = {.compute = out + cost.whole_backward_input() + cost.backward_weight + in,
+                     .gather = sharded.gather,
+                     .reduce = sharded.reduce},
+        .again = {}};
     if (step_.task_.stack.gather_again && piece.recompute == Recompute::full) {
       unit.again = {.compute = cost.recompute + cost.recompute_exchange, .gather = sharded.gather};
       unit.backward.compute -= unit.again->compute;
     }
     return unit;
+  }
+
+  /// Of a unit's numbers, read in the format that is computed in and written in `written` bytes each or the other
+  /// way round, if the stack does so around an exchange that there is.
+  Duration copies(const Piece& piece, Duration exchange, bool does, int written) const {
+    if (!does || exchange == Duration::zero()) return {};
+    const UnitWork& work = step_.works_[piece.unit_class];
+    const std::int64_t numbers = work.dense_parameters + work.expert_parameters;
+    Op op = make_op({.op = "copy", .shape = {numbers}, .dtype = step_.task_.precision});
+    op.traffic = numbers * (element_size(step_.task_.precision) + Bytes{written});
+    return costs_.compute_time(op, device()) + costs_.dispatch(device());
   }
 
   UnitCost cost_of(const Piece& piece) const {

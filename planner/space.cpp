@@ -196,6 +196,7 @@ void StrategySpace::find_apart(const std::vector<std::int64_t>& replicas) {
     for (int bp = 2; bp <= std::min(branches, devices_ / dp) && are_alike(task_, dp * bp); ++bp) {
       for (const std::int64_t size : sizes) {
         apart_.push_back({.dp = dp, .bp = bp, .micro_batch = size});
+        if (dp > 1) apart_.push_back({.dp = dp, .bp = bp, .micro_batch = size, .zero = 1});
       }
     }
   }

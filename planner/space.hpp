@@ -90,7 +90,8 @@ class StrategySpace {
   ///   PyTorch's DataParallel
   ///   a split by layers, every micro-batch and place (split_places()) that its ranks can share, of more than
   ///     kMostSplitPlaces the last ones
-  ///   and with every dp, bp from 2 to as many layers as can be at work at once, every micro-batch.
+  ///   and with every dp, bp from 2 to as many layers as can be at work at once, every micro-batch,
+  ///     zero 0 and, of several replicas, 1
   const std::vector<Strategy>& apart() const { return apart_; }
   std::vector<Share> shares(const Sizes& sizes) const;
   std::vector<Course> courses(const Sizes& sizes, const Share& share) const;

@@ -56,7 +56,7 @@ struct SpeedupTable {
 /// that number of devices has efficiency 1.
 /// Networks that the runtime runs in fp32 are forecast with its ring collectives, as `estimate --collectives ring`
 /// forecasts them. A hybrid is what plan() finds with as many devices at hand, of which it may leave some idle: no
-/// slower than any family but zb-h2, zb-v and layer splits, which plan() does not look at.
+/// slower than any family but ZB-H2 and ZB-V, which plan() does not look at.
 /// @throws Error(invalid_argument) if the task cannot be forecast at all
 SpeedupTable speedup_table(const Task& task, const SpeedupOptions& options);
 

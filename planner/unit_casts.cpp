@@ -9,6 +9,14 @@
 namespace foreplan {
 namespace {
 
+/// Beyond a cast whose scale is known.
+void find_scale(Fp8Scaling scaling, std::int64_t numbers, DType dtype, Op& cast) {
+  if (scaling == Fp8Scaling::delayed) return;
+  const int more = scaling == Fp8Scaling::tensor ? 1 : 2;
+  cast.traffic += more * numbers * element_size(dtype);
+  cast.launches *= 1 + more;
+}
+
 bool is_product(const Op& op) {
   return op.key.op == "linear" || op.key.op == "matmul" || op.key.op == "expert_linear";
 }
@@ -37,6 +45,7 @@ void add_casts(const OpGraph& model, const CastSetting& setting, UnitWork& work)
     const auto cast = [&](std::vector<Op>& before, std::int64_t numbers) {
       Op op = make_op({.op = "cast", .shape = {numbers}, .dtype = setting.dtype});
       op.launches = launches;
+      find_scale(setting.scaling, numbers, setting.dtype, op);
       before.insert(before.begin(), std::move(op));
     };
     LayerOps& ops = layer.ops;

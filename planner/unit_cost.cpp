@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <utility>
 
+#include "models/op_cost.hpp"
 #include "planner/overlap.hpp"
+#include "sim/kernel_model.hpp"
 
 namespace foreplan {
 namespace {
@@ -58,7 +60,7 @@ class UnitPricer {
     return cost_;
   }
 
-  /// Of the unit's time, exchanges and waits included, what its products take.
+  /// Of the unit's time, exchanges and waits included, that in which products multiply.
   double product_share() const {
     const Duration whole =
         cost_.whole_forward() + cost_.whole_backward_input() + cost_.backward_weight;
@@ -82,8 +84,9 @@ class UnitPricer {
     for (const Op& op : ops) {
       Duration kernel = kernel_time(op);
       if (op.product.batch > 0 && element_size(op.key.dtype).count < 4) {
+        const double multiplying = product_activity(op, pricing_.spec, kernel);
         kernel = scaled(kernel, slower_products_);
-        products_ += times * kernel;
+        products_ += times * scaled(kernel, multiplying);
       }
       kernel += scaled(launch, op.launches);
       sum += kernel;
@@ -98,9 +101,11 @@ class UnitPricer {
     return kernels;
   }
 
-  /// How much longer than the device the host takes to hand out a pass.
+  /// How much longer than the device alone a pass takes for the host that hands it out.
   Duration host_wait(double kernels, Duration device) const {
-    return std::max(Duration::zero(), scaled(pricing_.stack.host_launch, kernels) - device);
+    const Duration host = scaled(pricing_.stack.host_launch, kernels);
+    if (pricing_.stack.blocking_launches) return host;
+    return std::max(Duration::zero(), host - device);
   }
 
   void wait_for_host() {
@@ -235,11 +240,36 @@ class UnitPricer {
     return first + time_beside(exchange.time - first, others, {});
   }
 
+  /// What goes along the sequence is put together out of the ranks' pieces, or cut into them: read and written
+  /// once. In parts, what comes of a reduction is added up from all ranks' pieces.
+  Duration copying(const Exchange& exchange) const {
+    if (!pricing_.stack.copies_sequence || exchange.axis != Axis::tensor) return {};
+    if (pricing_.tensor_ranks == 1 || exchange.kind == CollectiveKind::all_reduce) return {};
+    Bytes moved = 2 * exchange.bytes;
+    if (pipelined(exchange)) {
+      if (exchange.kind == CollectiveKind::all_gather) return {};
+      moved = exchange.bytes + Bytes{exchange.bytes.count / pricing_.tensor_ranks};
+    }
+    Op op = make_op({.op = "copy", .shape = {std::max<std::int64_t>(1, moved.count / 4)}});
+    op.traffic = moved;
+    return scaled(pricing_.costs.compute_time(op, pricing_.spec), pricing_.slowdown) +
+           pricing_.costs.dispatch(pricing_.spec);
+  }
+
+  /// Selective recomputation of operations keeps what was reduced, not what was gathered.
+  bool gathered_anew(const Exchange& exchange) const {
+    return pricing_.recompute == Recompute::selective &&
+           pricing_.stack.selective == SelectiveRecompute::operations &&
+           exchange.pass == Pass::forward && exchange.axis == Axis::tensor &&
+           exchange.kind == CollectiveKind::all_gather;
+  }
+
   void add(const Exchange& exchange) {
     const bool forward = exchange.pass == Pass::forward;
-    const Duration alone = exposed(exchange);
+    const Duration alone = exposed(exchange) + copying(exchange);
     (forward ? cost_.forward_exchange : cost_.backward_exchange) += alone;
     if (forward && work_.layers[place(exchange.layer)].recomputed) again_exchange_ += alone;
+    if (gathered_anew(exchange)) cost_.recompute_exchange += alone;
   }
 
   const UnitWork& work_;

@@ -40,7 +40,8 @@ class UnitLowering {
       add_casts(model_,
                 {.dtype = setting_.dtype,
                  .cached_weights = setting_.stack.cached_fp8_weights,
-                 .saved_inputs = setting_.stack.saved_fp8_inputs},
+                 .saved_inputs = setting_.stack.saved_fp8_inputs,
+                 .scaling = setting_.stack.fp8_scaling},
                 work_);
     }
     if (kernels().fused_experts) {
@@ -254,13 +255,23 @@ class UnitLowering {
                                .beside = std::move(beside)});
   }
 
+  /// Of what all of `readers` multiply in fp8, a byte a number.
+  Bytes gathered(Bytes bytes, const std::vector<LayerId>& readers) const {
+    if (!setting_.stack.fp8_gathers) return bytes;
+    if (!std::all_of(readers.begin(), readers.end(), [&](LayerId id) { return fp8(id); })) {
+      return bytes;
+    }
+    return Bytes{bytes.count / element_size(setting_.dtype).count};
+  }
+
   void add_tensor_exchanges() {
     using enum CollectiveKind;
     for (const RegionEdge& edge : entering_edges(model_, range_.first, range_.last, shardings_)) {
       const LayerId layer = edge.consumers.front();
       const Bytes bytes = operand_bytes(layer, edge.producer);
       if (setting_.sp) {
-        exchange(all_gather, Axis::tensor, Pass::forward, layer, bytes, edge.consumers);
+        exchange(all_gather, Axis::tensor, Pass::forward, layer, gathered(bytes, edge.consumers),
+                 edge.consumers);
         exchange(reduce_scatter, Axis::tensor, Pass::backward_input, layer, bytes, edge.consumers);
       } else {
         exchange(all_reduce, Axis::tensor, Pass::backward_input, layer, bytes, edge.consumers);

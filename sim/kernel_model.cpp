@@ -44,6 +44,12 @@ class Kernel {
         rate_(spec.peak.at(op.key.dtype).flops_per_s * efficiency()),
         bandwidth_(spec.memory_bandwidth.bytes_per_s * kernels_.memory_efficiency) {}
 
+  /// [s] of multiplying alone, at the rate that is reached
+  double multiplying() const {
+    if (!op_.fused_scores) return op_.matrix.count / rate_;
+    return op_.executed * op_.matrix.count * products_again() / rate_;
+  }
+
   double time() const {
     if (op_.product.batch == 0) return op_.launches == 0 ? moving() : moving() + ramp();
     if (op_.fused_scores) return std::max(attention(), moving()) + seconds(kernels_.tile_overhead);
@@ -98,6 +104,9 @@ class Kernel {
     return factor;
   }
 
+  /// Backward computes the scores anew: five products for the four that count.
+  double products_again() const { return op_.key.pass == Pass::forward ? 1 : 1.25; }
+
   double attention() const {
     const bool forward = op_.key.pass == Pass::forward;
     const double share =
@@ -105,8 +114,7 @@ class Kernel {
     const auto [batch, m, n, k] = sizes();
     const double tiles = batch * std::ceil(m / kAttentionTile);
     const double filled = std::ceil(tiles / multiprocessors_) * multiprocessors_ / tiles;
-    // Backward computes the scores anew: five products for the four that count.
-    const double products = op_.matrix.count * (forward ? 1 : 1.25) / rate_;
+    const double products = op_.matrix.count * products_again() / rate_;
     const double exponentials =
         batch * m * n / (kExponentials * multiprocessors_ * clock_mhz_ * 1e6);
     return filled * op_.executed * (products + exponentials) / share * lag();
@@ -128,6 +136,11 @@ class Kernel {
 Duration kernel_time(const Op& op, const DeviceSpec& spec) {
   const Duration least = roofline_time(op, spec);
   return spec.kernels ? duration_from_seconds(Kernel(op, spec).time()) : least;
+}
+
+double product_activity(const Op& op, const DeviceSpec& spec, Duration time) {
+  if (!spec.kernels || op.product.batch == 0 || time <= Duration::zero()) return 0;
+  return std::min(1.0, Kernel(op, spec).multiplying() / seconds(time));
 }
 
 double power_slowdown(double share, const DeviceSpec& spec) {

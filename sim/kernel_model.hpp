@@ -27,11 +27,17 @@ inline constexpr double kAttentionTile = 128;
 /// @throws Error(invalid_argument) if the device has no peak for the dtype
 Duration kernel_time(const Op& op, const DeviceSpec& spec);
 
+/// Of the time that a product or fused attention takes at full clock, the share in which its multiprocessors
+/// multiply at the rate that they reach, at most 1: g executed FLOPs / (peak efficiency time), g = 5/4 for fused
+/// attention backward. Where tiles do not fill a wave, bytes are waited for, exponentials stand between products
+/// or the kernel is of an older generation, it is less. 0 for what multiplies no matrices, or without `kernels`.
+double product_activity(const Op& op, const DeviceSpec& spec, Duration time);
+
 /// How many times as long products take under a power limit, 1/x with x the clock over the full one.
 ///
 /// Power goes as f V^2, and V as f. Over what the limit leaves beside leakage, products at full clock draw q
 /// (`KernelFacts::product_power`), other kernels and exchanges 1/2. Products of a share u of the time at full
-/// clock, u' = (u/x) / (u/x + 1 - u) at clock x, may draw
+/// clock (`product_activity`), u' = (u/x) / (u/x + 1 - u) at clock x, may draw
 ///
 ///   u' q x^3 + (1 - u') / 2 <= 1        x = 1 where that holds there
 ///

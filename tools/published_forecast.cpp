@@ -153,8 +153,8 @@ void PublishedForecaster::replace_stack(Stack stack) {
 const OpGraph& PublishedForecaster::model_of(const PublishedRow& row, const PublishedSource& facts,
                                              std::int64_t vocabulary_multiple) {
   const std::string key =
-      fmt::format("{}/{}/{}/{}/{}", shape_key(row.model), vocabulary_multiple, facts.dropout,
-                  facts.alibi, facts.tied ? 1 + int{*facts.tied} : 0);
+      fmt::format("{}/{}/{}/{}/{}/{}", shape_key(row.model), vocabulary_multiple, facts.dropout,
+                  facts.alibi, facts.packed, facts.tied ? 1 + int{*facts.tied} : 0);
   std::unique_ptr<OpGraph>& model = models_[key];
   if (!model) {
     model = std::make_unique<OpGraph>(published_model(row, facts, sources_, vocabulary_multiple));
@@ -210,13 +210,12 @@ constexpr double kMemoryTolerance = 1.1;
 /// Where recomputation is not told: the least with which the forecast fits, or nearly so: none, that of
 /// attention, all of as few layers of each virtual stage as will do. Where nothing fits memory tells nothing: none.
 void PublishedForecaster::estimate(const Task& task, Strategy strategy,
-                                   const PublishedSource& facts, PublishedForecast& result) const {
+                                   std::optional<Recompute> told, PublishedForecast& result) const {
   const PublishedRow& row = result.row;
-  const auto told = facts.recompute ? facts.recompute : published_recompute(row);
+  if (!published_recompute(row, {})) result.assumed.push_back("recompute");
   if (told) {
     strategy.recompute = *told;
   } else {
-    result.assumed.push_back("recompute");
     strategy = row.hardware.gpu_memory_gb ? least_recomputed(task, strategy) : strategy;
   }
   const FoldedStep step(task, strategy);
@@ -265,11 +264,16 @@ PublishedForecast PublishedForecaster::forecast(const PublishedRow& row,
   const PublishedSource facts = known != nullptr ? *known : PublishedSource{};
   const Optimizer optimizer = published_optimizer(row, result.assumed);
   const NumberFormats formats = formats_of(published_precision(row));
-  const Strategy strategy = published_strategy(row, facts, result.assumed);
+  Strategy strategy = published_strategy(row, facts, result.assumed);
   const std::int64_t megatron = strategy.tp > 1 ? kVocabularyRows * strategy.tp : 1;
   const std::int64_t padding = facts.vocabulary_multiple > 0 ? facts.vocabulary_multiple : megatron;
-  const OpGraph& model = model_of(row, facts, padding);
+  const OpGraph& model =
+      facts.vocabulary_cut ? model_of(row, facts, -strategy.tp) : model_of(row, facts, padding);
   const std::int64_t tokens = row.model.sequence.value_or(1);
+  if (facts.recompute_every > 1) {
+    const auto layers = static_cast<int>(model.block_count(BlockRole::layer));
+    strategy.recompute_layers = layers / (strategy.pp * strategy.vpp * facts.recompute_every);
+  }
   const Task task{.model = model,
                   .cluster = cluster_of(row, result.assumed),
                   .costs = costs_of(facts),
@@ -280,7 +284,7 @@ PublishedForecast PublishedForecaster::forecast(const PublishedRow& row,
                   .products = formats.products,
                   .stack = stack_of(facts)};
   result.device = task.cluster.device(DeviceId{0}).name;
-  estimate(task, strategy, facts, result);
+  estimate(task, strategy, published_recompute(row, facts), result);
   return result;
 }
 

@@ -78,7 +78,8 @@ class PublishedForecaster {
   const Stack& named_stack(const PublishedSource& facts);
   const CostModel& costs_of(const PublishedSource& facts);
   static std::optional<Bytes> memory_of(const PublishedRow& row, const FoldedStep& step);
-  void estimate(const Task& task, Strategy strategy, const PublishedSource& facts,
+  /// @param told  recomputation, as the row or its source tells
+  void estimate(const Task& task, Strategy strategy, std::optional<Recompute> told,
                 PublishedForecast& result) const;
   static Strategy least_recomputed(const Task& task, Strategy strategy);
 

@@ -176,7 +176,11 @@ OpGraph published_model(const PublishedRow& row, const PublishedSource& facts,
   const auto known = sources.models.find(row.model.name);
   if (known != sources.models.end()) return load_model(known->second);
   TransformerShape shape = shape_of(row, facts);
-  shape.vocabulary = multiple_above(shape.vocabulary, vocabulary_multiple);
+  const bool cut = vocabulary_multiple < 0;
+  shape.vocabulary = cut ? shape.vocabulary - shape.vocabulary % -vocabulary_multiple
+                         : multiple_above(shape.vocabulary, vocabulary_multiple);
+  // A sample's tokens see those of their own sample alone.
+  for (TransformerLayer& layer : shape.layers) layer.window = facts.packed;
   return build_transformer(shape);
 }
 

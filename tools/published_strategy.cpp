@@ -77,6 +77,13 @@ void check_schedule(const PublishedRow& row) {
   reject(fmt::format("parallel.schedule: not understood: '{}'", text));
 }
 
+std::optional<Recompute> recompute_in(const std::string& text) {
+  if (text.starts_with("full")) return Recompute::full;
+  if (text.starts_with("selective")) return Recompute::selective;
+  if (text == "none" || has(text, "no recompute")) return Recompute::none;
+  return std::nullopt;
+}
+
 }  // namespace
 
 Strategy published_strategy(const PublishedRow& row, const PublishedSource& facts,
@@ -94,16 +101,18 @@ Strategy published_strategy(const PublishedRow& row, const PublishedSource& fact
   strategy.sp = strategy.tp > 1 && parallel.sp.value_or(facts.sp);
   if (strategy.tp > 1 && !parallel.sp) assumed.push_back("sp");
   if (strategy.pp > 1) check_schedule(row);
-  if (strategy.pp > 1 && !parallel.vpp) assumed.push_back("vpp");
+  if (strategy.pp > 1 && !parallel.vpp) {
+    assumed.push_back("vpp");
+    strategy.vpp = std::max(1, facts.vpp);
+  }
   return strategy;
 }
 
-std::optional<Recompute> published_recompute(const PublishedRow& row) {
-  const std::string& text = row.parallel.recompute;
-  if (text.starts_with("full")) return Recompute::full;
-  if (text.starts_with("selective")) return Recompute::selective;
-  if (text == "none" || has(text, "no recompute")) return Recompute::none;
-  return std::nullopt;
+std::optional<Recompute> published_recompute(const PublishedRow& row,
+                                             const PublishedSource& facts) {
+  if (!facts.recompute_instead.empty()) return recompute_in(facts.recompute_instead);
+  const std::optional<Recompute> told = recompute_in(row.parallel.recompute);
+  return told ? told : recompute_in(facts.recompute);
 }
 
 DType published_precision(const PublishedRow& row) {

@@ -17,8 +17,9 @@ namespace foreplan {
 Strategy published_strategy(const PublishedRow& row, const PublishedSource& facts,
                             std::vector<std::string>& assumed);
 
-/// Empty: not told, or told in words that no strategy has.
-std::optional<Recompute> published_recompute(const PublishedRow& row);
+/// As the row tells; as its source does where the row tells nothing, or in words that no strategy has. Empty: so
+/// does the source.
+std::optional<Recompute> published_recompute(const PublishedRow& row, const PublishedSource& facts);
 
 /// @throws Error(invalid_argument) for formats that foreplan has not
 DType published_precision(const PublishedRow& row);

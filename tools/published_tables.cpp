@@ -48,14 +48,6 @@ std::string text_or_empty(JsonObject& object, const char* key) {
   return value ? value->text() : std::string();
 }
 
-Recompute read_recompute(const JsonValue& value) {
-  const std::string text = value.text();
-  for (const Recompute recompute : kRecomputes) {
-    if (text == name(recompute)) return recompute;
-  }
-  value.expected("none, selective or full");
-}
-
 PublishedSource read_source(JsonObject object) {
   PublishedSource source{.source = object.required("source").text(),
                          .id = text_or_empty(object, "id"),
@@ -66,14 +58,23 @@ PublishedSource read_source(JsonObject object) {
   if (const auto multiple = object.optional("vocabulary_multiple")) {
     source.vocabulary_multiple = multiple->integer(1, 1'000'000);
   }
+  if (const auto cut = object.optional("vocabulary_cut")) source.vocabulary_cut = cut->boolean();
   if (const auto dropout = object.optional("dropout")) source.dropout = dropout->boolean();
   if (const auto sp = object.optional("sp")) source.sp = sp->boolean();
   if (const auto zero = object.optional("zero"))
     source.zero = static_cast<int>(zero->integer(0, 3));
-  if (const auto tied = object.optional("tied")) source.tied = tied->boolean();
-  if (const auto recompute = object.optional("recompute")) {
-    source.recompute = read_recompute(*recompute);
+  if (const auto packed = object.optional("packed_tokens")) {
+    source.packed = packed->integer(1, 1'000'000);
   }
+  source.recompute = text_or_empty(object, "recompute");
+  if (const auto every = object.optional("recompute_every")) {
+    source.recompute_every = static_cast<int>(every->integer(1, 1'000));
+  }
+  if (const auto vpp = object.optional("vpp")) {
+    source.vpp = static_cast<int>(vpp->integer(1, 1'000));
+  }
+  if (const auto tied = object.optional("tied")) source.tied = tied->boolean();
+  source.recompute_instead = text_or_empty(object, "recompute_instead");
   if (const auto apart = object.optional("layers_timed_apart")) {
     source.layers_timed_apart = apart->boolean();
   }

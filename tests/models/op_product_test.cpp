@@ -84,6 +84,17 @@ TEST(ProductShape, IsMisalignedWhereFeaturesAreNoMultipleOf16Bytes) {
   EXPECT_FALSE(misaligned(12, 8, DType::fp32));
 }
 
+// Scores of heads of 108 numbers of fp16, 216 bytes, and what they weigh; heads of 112 are 224 bytes.
+TEST(ProductShape, IsMisalignedWhereHeadsAreNoMultipleOf16Bytes) {
+  const auto misaligned = [](std::int64_t in, std::int64_t out) {
+    return product_shape({.op = "batched_matmul", .shape = {2, 64, in, out}, .dtype = DType::fp16})
+        .misaligned;
+  };
+  EXPECT_TRUE(misaligned(108, 64));
+  EXPECT_TRUE(misaligned(64, 108));
+  EXPECT_FALSE(misaligned(112, 64));
+}
+
 TEST(ProductShape, OfOthersIsNone) {
   EXPECT_EQ(product_shape({.op = "gelu", .shape = {8}}).batch, 0);
   EXPECT_EQ(product_shape({.op = "adam", .pass = optimizer, .shape = {8}}).batch, 0);

@@ -94,6 +94,22 @@ TEST(StackFile, TellsWhatItsHostTakes) {
   EXPECT_THAT(complaint(R"(, "fused_norms": 1)"), HasSubstr("/fused_norms: expected"));
 }
 
+TEST(StackFile, TellsWhatIsCopiedCastAndWaitedFor) {
+  const Stack stack = read(R"(, "copies_parameters": true, "copies_gradients": true,
+    "copies_sequence": true, "fp8_scaling": "rows", "fp8_gathers": true,
+    "blocking_launches": true)");
+  EXPECT_TRUE(stack.copies_parameters && stack.copies_gradients && stack.copies_sequence);
+  EXPECT_TRUE(stack.fp8_gathers && stack.blocking_launches);
+  EXPECT_EQ(stack.fp8_scaling, Fp8Scaling::rows);
+  EXPECT_EQ(read(R"(, "fp8_scaling": "tensor")").fp8_scaling, Fp8Scaling::tensor);
+  const Stack usual = read(R"(, "fp8_scaling": "delayed")");
+  EXPECT_EQ(usual.fp8_scaling, Stack{}.fp8_scaling);
+  EXPECT_FALSE(usual.copies_parameters || usual.copies_gradients || usual.copies_sequence);
+  EXPECT_FALSE(usual.fp8_gathers || usual.blocking_launches);
+  EXPECT_THAT(complaint(R"(, "fp8_scaling": "blocks")"),
+              HasSubstr("/fp8_scaling: expected delayed, tensor or rows"));
+}
+
 TEST(StackFile, TellsWhatLiesInMemory) {
   const Stack stack = read(R"(, "fused_projections": false, "fused_elementwise": false,
     "fused_accumulation": false, "cached_fp8_weights": false, "saved_fp8_inputs": false,

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <filesystem>
+#include <tuple>
 
 #include "models/model_io.hpp"
 #include "sim/roofline.hpp"
@@ -83,6 +84,18 @@ TEST_F(BranchStepOf, ReplicasAddUpTheGradientsOfEachDevice) {
   EXPECT_EQ(found.stages.front().parameters, Bytes{3 * 72 * 4});
 }
 
+// With zero 1 they are reduce-scattered, half of an all-reduce, and parameters in fp32 gathered, the other half.
+TEST_F(BranchStepOf, ReplicasMayShardTheirState) {
+  Task sharing = task(20);
+  sharing.stack.overlap_parameters = false;
+  const Estimate found = BranchStep(sharing, {.dp = 2, .bp = 2, .zero = 1}).estimate();
+  EXPECT_EQ(found.step_time, 80us + 128ns + Duration(86400));
+  sharing.optimizer = Optimizer::adam;
+  // Two numbers of four bytes for each parameter, of which a replica has half.
+  EXPECT_EQ(BranchStep(sharing, {.dp = 2, .bp = 2, .zero = 1}).estimate().stages.front().optimizer,
+            Bytes{3 * 72 / 2 * 8});
+}
+
 // A word of 4 bytes to the first device and back: 2 x 0.4 ns.
 TEST_F(BranchStepOf, DevicesWaitForTheNormOfAllGradients) {
   Task clipping = task();
@@ -103,13 +116,16 @@ TEST_F(BranchStepOf, StaysOnOneDeviceWhereCopiesAreSlow) {
 TEST(BranchStep, WithoutBranchDevicesIsDataParallelism) {
   const Cluster cluster = shorthand_node(8, fake_device(100_GB), 10_GBps);
   const RooflineModel costs;
-  const std::pair<const char*, int> cases[] = {
-      {"resnet18", 1}, {"inception-v3", 1}, {"mlp-branches", 1}, {"vgg11", 4}};
-  for (const auto& [name, dp] : cases) {
+  const std::tuple<const char*, int, int> cases[] = {{"resnet18", 1, 0},
+                                                     {"inception-v3", 1, 0},
+                                                     {"mlp-branches", 1, 0},
+                                                     {"vgg11", 4, 0},
+                                                     {"vgg11", 4, 1}};
+  for (const auto& [name, dp, zero] : cases) {
     const OpGraph model = zoo(name);
     const Task task{.model = model, .cluster = cluster, .costs = costs, .global_batch = 64};
     for (const std::int64_t size : {4, 16}) {
-      const Strategy strategy{.dp = dp, .micro_batch = size};
+      const Strategy strategy{.dp = dp, .micro_batch = size, .zero = zero};
       const Estimate branches = BranchStep(task, strategy).estimate();
       const Estimate folded = FoldedStep(task, strategy).estimate(costs);
       EXPECT_EQ(branches.step_time, folded.step_time) << name;
@@ -153,8 +169,8 @@ TEST_F(BranchStepOf, RefusesWhatHasNoBranches) {
 
 TEST_F(BranchStepOf, RefusesWhatGoesNotWithIt) {
   EXPECT_THAT(complaint([&] { BranchStep(task(), {.bp = 8}); }), HasSubstr("needs 8 devices"));
-  EXPECT_EQ(complaint([&] { BranchStep(task(), {.bp = 2, .zero = 1}); }),
-            "strategy: bp goes with dp and micro_batch alone");
+  EXPECT_EQ(complaint([&] { BranchStep(task(), {.bp = 2, .zero = 2}); }),
+            "strategy: bp goes with dp, micro_batch and zero=1 alone");
   Task slow = task();
   slow.slow = {{DeviceId{0}, 2.0}};
   EXPECT_EQ(complaint([&] { BranchStep(slow, {.bp = 2}); }),

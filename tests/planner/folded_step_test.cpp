@@ -275,6 +275,29 @@ TEST(FoldedStep, GathersAgainForBackwardWhereTheStackDoes) {
   EXPECT_EQ(step(true) - step(false), 4 * Duration(3'811'200));
 }
 
+// Of six units (embedding, four layers, head) parameters are copied behind two gathers, gradients before one
+// reduction; every copy takes 10 us. Replicas alone have none.
+TEST(FoldedStep, CopiesWhatIsGatheredAndReducedWhereTheStackDoes) {
+  const OpGraph gpt = hand_made_gpt({.layers = 4, .h = 32, .a = 4, .vocabulary = 64});
+  const Cluster cluster = node(4);
+  const LinkModel costs;
+  const auto step = [&](bool parameters, bool gradients, const char* strategy) {
+    const Task task{.model = gpt,
+                    .cluster = cluster,
+                    .costs = costs,
+                    .global_batch = 4,
+                    .lengths = {.source = 8},
+                    .stack = {.copies_parameters = parameters,
+                              .copies_gradients = gradients,
+                              .prefetch_parameters = false}};
+    return FoldedStep(task, parse_strategy(strategy)).estimate(costs).step_time;
+  };
+  const Duration plain = step(false, false, "dp=4,zero=3");
+  EXPECT_EQ(step(true, false, "dp=4,zero=3") - plain, 12 * kOp);
+  EXPECT_EQ(step(false, true, "dp=4,zero=3") - plain, 6 * kOp);
+  EXPECT_EQ(step(true, true, "dp=1,zero=3"), step(false, false, "dp=1,zero=3"));
+}
+
 // One device at half the speed holds up its replica, and all wait for it where gradients meet.
 TEST(FoldedStep, WaitsForASlowDevice) {
   const OpGraph gpt = hand_made_gpt({});

@@ -172,9 +172,9 @@ TEST(PlanProperties, HangNotOnNames) {
 // them idle.
 TEST(PlanProperties, AreNoWorseWithMoreNodes) {
   const std::vector<std::vector<Nodes>> growing{
-      {{.devices = 4}, {.devices = 1}, {.devices = 3}},
-      {{.devices = 4}, {.devices = 4, .intra = 1e9, .nic = 1e8}},
-      {{.devices = 4}, {.device = "v100-sxm2-16gb", .devices = 1, .nic = 1e9}, {.devices = 4}},
+      {{.devices = 3}, {.devices = 1}, {.devices = 2}},
+      {{}, {.intra = 1e9, .nic = 1e8}},
+      {{}, {.device = "v100-sxm2-16gb", .devices = 1, .nic = 1e9}, {.devices = 2}},
       {{.device = "v100-sxm2-16gb", .devices = 3}, {.devices = 2}}};
   for (const Asked asked : kBoth) {
     for (const Bytes memory : {1_MB, 3_MB, 1_GB}) {

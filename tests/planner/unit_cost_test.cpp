@@ -98,9 +98,89 @@ TEST(UnitCost, HidesRowsForExpertsBesideAnotherMicroBatch) {
   EXPECT_EQ(priced(backward, {}).backward_exchange, 12us);
 }
 
+// What was reduced is kept, what was gathered is gathered anew: 8 us. Recomputation of attention alone asks for none.
+TEST(UnitCost, GathersAnewWhereOperationsAreRecomputed) {
+  const auto gather = exchange(CollectiveKind::all_gather, Pass::forward, 8us);
+  const auto reduce = exchange(CollectiveKind::reduce_scatter, Pass::forward, 16us);
+  const auto again = [&](SelectiveRecompute selective, Recompute recompute) {
+    FakeCostModel costs;
+    UnitWork work;
+    work.layers.push_back(
+        {.layer = LayerId{0},
+         .ops = {
+             .forward = {product(Pass::forward)}, .backward_input = {}, .backward_weight = {}}});
+    work.exchanges = {gather, reduce};
+    const DeviceSpec device = fake_device();
+    const Stack stack{.selective = selective};
+    return price(work, {.costs = costs, .spec = device, .stack = stack, .recompute = recompute})
+        .recompute_exchange;
+  };
+  EXPECT_EQ(again(SelectiveRecompute::operations, Recompute::selective), 8us);
+  EXPECT_EQ(again(SelectiveRecompute::operations, Recompute::none), 0us);
+  EXPECT_EQ(again(SelectiveRecompute::attention, Recompute::selective), 0us);
+}
+
+// A copy takes 5 us whatever its size: behind each gather and before each reduction; none without ranks to share,
+// and in parts none behind what is gathered.
+TEST(UnitCost, CopiesWhatGoesAlongTheSequence) {
+  FakeCostModel costs;
+  costs.op = [](const OpKey& key) -> Duration { return key.op == "copy" ? 5us : 0us; };
+  const DeviceSpec device = fake_device();
+  const auto forward = [&](CollectiveKind kind, const Stack& stack, int ranks) {
+    UnitWork work;
+    work.layers.push_back(
+        {.layer = LayerId{0},
+         .ops = {
+             .forward = {product(Pass::forward)}, .backward_input = {}, .backward_weight = {}}});
+    work.exchanges = {exchange(kind, Pass::forward, 8us)};
+    return price(work, {.costs = costs, .spec = device, .stack = stack, .tensor_ranks = ranks})
+        .forward_exchange;
+  };
+  const Stack copies{.copies_sequence = true};
+  Stack parts = kPipelined;
+  parts.copies_sequence = true;
+  EXPECT_EQ(forward(CollectiveKind::all_gather, copies, 4), 13us);
+  EXPECT_EQ(forward(CollectiveKind::reduce_scatter, copies, 4), 13us);
+  EXPECT_EQ(forward(CollectiveKind::all_reduce, copies, 4), 8us);
+  EXPECT_EQ(forward(CollectiveKind::all_gather, copies, 1), 8us);
+  EXPECT_EQ(forward(CollectiveKind::all_gather, parts, 4), 8us);
+  EXPECT_EQ(forward(CollectiveKind::reduce_scatter, parts, 4), 13us);
+}
+
+// 256 bytes gathered are read and written, 512; reduced in four parts, 256 are read and 64 written.
+TEST(UnitCost, CopiesEveryByteOfASequence) {
+  class Bytewise final : public CostModel {
+   public:
+    Duration compute_time(const Op& op, const DeviceSpec&) const override {
+      return op.key.op == "copy" ? Duration(op.traffic.count) : Duration::zero();
+    }
+    std::optional<Duration> copy_time(Bytes, DeviceId, DeviceId) const override { return {}; }
+    Duration dispatch(const DeviceSpec&) const override { return {}; }
+    Duration handover() const override { return {}; }
+  } costs;
+  const DeviceSpec device = fake_device();
+  const auto copied = [&](CollectiveKind kind, bool parts) {
+    UnitWork work;
+    work.layers.push_back(
+        {.layer = LayerId{0},
+         .ops = {
+             .forward = {product(Pass::forward)}, .backward_input = {}, .backward_weight = {}}});
+    work.exchanges = {exchange(kind, Pass::forward, Duration::zero())};
+    work.exchanges.front().bytes = 256_B;
+    const Stack stack{.copies_sequence = true, .pipeline_tensor = parts};
+    return price(work, {.costs = costs, .spec = device, .stack = stack, .tensor_ranks = 4})
+        .forward_exchange;
+  };
+  EXPECT_EQ(copied(CollectiveKind::all_gather, false), Duration(512));
+  EXPECT_EQ(copied(CollectiveKind::reduce_scatter, true), Duration(320));
+}
+
+/// How far a thread that hands out kernels gets: ahead of the device, not when a pass begins, not beyond a kernel.
+enum class Host { ahead, not_ahead, waits };
+
 /// One kernel of 10 us forward, 12 us and 14 us backward, handed out by a thread.
 UnitCost handed_out(Duration host_launch, std::vector<Exchange> exchanges = {}, double kernels = 1,
-                    Recompute recompute = Recompute::none, bool runs_ahead = true) {
+                    Recompute recompute = Recompute::none, Host host = Host::ahead) {
   FakeCostModel costs;
   costs.op = [](const OpKey& key) -> Duration {
     if (key.pass == Pass::forward) return 10us;
@@ -115,7 +195,8 @@ UnitCost handed_out(Duration host_launch, std::vector<Exchange> exchanges = {}, 
   work.exchanges = std::move(exchanges);
   Stack stack;
   stack.host_launch = host_launch;
-  stack.host_runs_ahead = runs_ahead;
+  stack.host_runs_ahead = host != Host::not_ahead;
+  stack.blocking_launches = host == Host::waits;
   const DeviceSpec device = fake_device();
   return price(work, {.costs = costs, .spec = device, .stack = stack, .recompute = recompute});
 }
@@ -155,7 +236,7 @@ TEST(UnitCost, WaitsForTheHostAgainWhereForwardComesAgain) {
 
 UnitCost timed_apart(Duration host_launch, double kernels = 1,
                      Recompute recompute = Recompute::none) {
-  return handed_out(host_launch, {}, kernels, recompute, false);
+  return handed_out(host_launch, {}, kernels, recompute, Host::not_ahead);
 }
 
 // An idle device waits 2 us for its first kernel; the others are handed out while it computes: 2 + 10, and
@@ -195,6 +276,15 @@ TEST(UnitCost, IsNoSoonerWhereTheHostIsNotAhead) {
     EXPECT_GE(timed_apart(launch, 3).forward, handed_out(launch, {}, 3).forward);
   }
   EXPECT_EQ(timed_apart(Duration::zero()).forward, 10us);
+}
+
+// A host that waits for each kernel hides behind none: 10 + 9 us forward, 12 + 14 + 2 x 9 backward, and forward
+// again.
+TEST(UnitCost, AddsWhatTheHostTakesWhereItWaits) {
+  const UnitCost cost = handed_out(9us, {}, 1, Recompute::full, Host::waits);
+  EXPECT_EQ(cost.forward, 19us);
+  EXPECT_EQ(cost.backward_input + cost.backward_weight, 44us);
+  EXPECT_EQ(cost.recompute, 19us);
 }
 
 }  // namespace

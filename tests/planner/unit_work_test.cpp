@@ -139,6 +139,45 @@ TEST(UnitWork, CastsAnewWhatIsNotKept) {
   EXPECT_THAT(names(up.backward_weight), ElementsAre("cast bf16", "linear fp8"));
 }
 
+// Up reads 64 numbers of bf16 and writes 2 bytes each: 256 bytes; read once more for the largest, 384 in two
+// kernels; with scales of each side twice more, 512 in three.
+TEST(UnitWork, ReadsAgainWhatScalesAreFoundFor) {
+  const OpGraph gpt = hand_made_gpt(kWide);
+  const auto cast = [&](Fp8Scaling scaling) {
+    UnitSetting setting{.dtype = DType::bf16, .products = DType::fp8};
+    setting.stack.fp8_scaling = scaling;
+    const UnitWork work = lower_block(gpt, 1, setting);
+    return layer_named(gpt, work, "up").ops.forward.front();
+  };
+  EXPECT_EQ(cast(Fp8Scaling::delayed).traffic, 256_B);
+  EXPECT_EQ(cast(Fp8Scaling::delayed).launches, 1);
+  EXPECT_EQ(cast(Fp8Scaling::tensor).traffic, 384_B);
+  EXPECT_EQ(cast(Fp8Scaling::tensor).launches, 2);
+  EXPECT_EQ(cast(Fp8Scaling::rows).traffic, 512_B);
+  EXPECT_EQ(cast(Fp8Scaling::rows).launches, 3);
+}
+
+// Four rows of 16 enter query, key and value, and up: 128 bytes of bf16, 64 of fp8. What is reduced stays in bf16.
+TEST(UnitWork, GathersInFp8WhatIsMultipliedSo) {
+  const OpGraph gpt = hand_made_gpt(kWide);
+  const auto gathered = [&](bool fp8_gathers, std::optional<DType> products) {
+    UnitSetting setting{.dtype = DType::bf16, .products = products, .tp = 2, .sp = true};
+    setting.stack.fp8_gathers = fp8_gathers;
+    Bytes sum;
+    for (const Exchange& exchange : lower_block(gpt, 1, setting).exchanges) {
+      const bool gather = exchange.kind == CollectiveKind::all_gather;
+      if (gather && exchange.pass == Pass::forward) sum += exchange.bytes;
+      if (!gather) {
+        EXPECT_EQ(exchange.bytes, 128_B);
+      }
+    }
+    return sum;
+  };
+  EXPECT_EQ(gathered(false, DType::fp8), 256_B);
+  EXPECT_EQ(gathered(true, DType::fp8), 128_B);
+  EXPECT_EQ(gathered(true, std::nullopt), 256_B);
+}
+
 // In bf16 a layer keeps 34 s b h bytes (docs/forecast.md). As fp8 the inputs of q k v, up and down take a byte
 // less a number, 1 + 1 + 4; that of projection, which attention keeps too, a copy of one more.
 TEST(UnitWork, KeepsInputsOfProductsInFp8) {

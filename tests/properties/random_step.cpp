@@ -205,6 +205,7 @@ class Draw {
     if (!dice_.once_in(8)) strategy_ = {.dp = strategy_.dp, .micro_batch = strategy_.micro_batch};
     if (dice_.once_in(2)) {
       strategy_.bp = dice_.one_of({2, 2, 3, 4});
+      if (dice_.once_in(3)) strategy_.zero = 1;
     } else {
       const std::int64_t layers = std::ssize(task_.model.layers());
       strategy_.split_from = static_cast<int>(1 + dice_.below(layers));

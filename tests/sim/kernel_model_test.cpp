@@ -144,6 +144,36 @@ TEST(KernelTime, IsLongerWhereRowsAreMisaligned) {
   EXPECT_NEAR(microseconds(op, spec), 2 * 26.2144 + 2, kPicosecond);
 }
 
+// 1,310.72 MFLOP of 50 TFLOP/s are 26.2144 us of the 28.2144; three waves of 45.3216 us computing 39.3216 for the
+// 26.22464 that count; a longer kernel multiplies less of its time, none more than all of it.
+TEST(ProductActivity, IsTheShareOfItsTimeThatAProductMultiplies) {
+  const Op full = product({1, 256, 2560, 1000});
+  EXPECT_NEAR(product_activity(full, device(), kernel_time(full, device())), 26.2144 / 28.2144,
+              1e-6);
+  EXPECT_NEAR(product_activity(full, device(), Duration(52428800)), 0.5, 1e-9);
+  EXPECT_EQ(product_activity(full, device(), 1us), 1);
+}
+
+// Two heads of 640 queries and keys, 64 features: 209.7152 MFLOP, half of it done, at 50 TFLOP/s 2.097152 us;
+// backward, twice the FLOPs and a product more: 5.24288 us.
+TEST(ProductActivity, CountsWhatAttentionDoes) {
+  Op attention = product({2, 640, 640, 64});
+  attention.matrix = attention.flops = Flops{2 * attention.flops.count};
+  attention.fused_scores = true;
+  attention.executed = 0.5;
+  EXPECT_NEAR(product_activity(attention, device(), 20us), 2.097152 / 20, 1e-9);
+  attention.key.pass = Pass::backward_input;
+  attention.matrix = Flops{2 * attention.matrix.count};
+  EXPECT_NEAR(product_activity(attention, device(), 20us), 5.24288 / 20, 1e-9);
+}
+
+TEST(ProductActivity, IsNoneWithoutProductsOrKnownKernels) {
+  EXPECT_EQ(product_activity(product({}, Bytes{1000}), device(), 1us), 0);
+  DeviceSpec unknown = device();
+  unknown.kernels.reset();
+  EXPECT_EQ(product_activity(product({1, 256, 256, 256}), unknown, 1us), 0);
+}
+
 /// Products draw q of what an 800 W limit leaves.
 DeviceSpec drawing(double q, double limit = 800) {
   DeviceSpec spec = device();

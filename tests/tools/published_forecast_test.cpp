@@ -55,6 +55,24 @@ TEST(PublishedModel, HasItsExperts) {
               30.5, 0.1);
 }
 
+// Samples of 128 tokens are packed: a query sees no more.
+TEST(PublishedModel, AttendsInsideASampleWhereSamplesArePacked) {
+  const PublishedSources sources = read_published_sources(kRows / "sources.json");
+  const auto windows = [&](const std::string& id) {
+    const PublishedRow row = shipped("nemo_docs", id);
+    const OpGraph model = published_model(row, *sources.find("nemo_docs", row), sources, 1);
+    std::set<std::int64_t> seen;
+    for (std::size_t i = 0; i < model.size(); ++i) {
+      const Layer& layer = model.layer(LayerId{static_cast<std::int32_t>(i)});
+      if (layer.kind != LayerKind::attention) continue;
+      seen.insert(std::get<AttentionShape>(layer.shape).window);
+    }
+    return seen;
+  };
+  EXPECT_EQ(windows("nemo-docs-LLAMA2-7B-sft-g8-s4096-783173-l37"), std::set<std::int64_t>{128});
+  EXPECT_EQ(windows("nemo-docs-LLAMA2-7B-pretrain-g8-s4096-783173-l18"), std::set<std::int64_t>{0});
+}
+
 TEST(PublishedModel, IsRefusedWithoutItsShape) {
   PublishedRow row = shipped("korthikanti_2022", "korthikanti-22B-full");
   row.model.heads.reset();

@@ -97,8 +97,11 @@ TEST(PublishedStrategy, TellsWhatItAssumed) {
   open.parallel.vpp.reset();
   open.parallel.sp.reset();
   EXPECT_THAT(assumed(open), ElementsAre("sp", "vpp"));
+  EXPECT_EQ(strategy(open).vpp, 1);
   EXPECT_FALSE(strategy(open).sp);
   PublishedSource facts;
+  facts.vpp = 10;
+  EXPECT_EQ(strategy(open, facts).vpp, 10);
   facts.sp = true;
   EXPECT_TRUE(strategy(open, facts).sp);
 }
@@ -123,13 +126,26 @@ TEST(PublishedRecompute, IsOpenWhereWordsHaveNoStrategy) {
   const auto recompute = [](const char* text) {
     PublishedRow told;
     told.parallel.recompute = text;
-    return published_recompute(told);
+    return published_recompute(told, {});
   };
   EXPECT_EQ(recompute("full (use_checkpoint=true)"), Recompute::full);
   EXPECT_EQ(recompute("selective (op-level)"), Recompute::selective);
   EXPECT_EQ(recompute("-r 0 (no recompute)"), Recompute::none);
   EXPECT_EQ(recompute(""), std::nullopt);
   EXPECT_EQ(recompute("every n-th block (selective)"), std::nullopt);
+}
+
+// A row's own word goes before its source's, unless no strategy has it.
+TEST(PublishedRecompute, IsThatOfTheSourceWhereTheRowTellsNone) {
+  PublishedSource facts;
+  facts.recompute = "full";
+  PublishedRow open;
+  EXPECT_EQ(published_recompute(open, facts), Recompute::full);
+  open.parallel.recompute = "selective";
+  EXPECT_EQ(published_recompute(open, facts), Recompute::selective);
+  open.parallel.recompute = "every n-th block (selective)";
+  EXPECT_EQ(published_recompute(open, facts), Recompute::full);
+  EXPECT_EQ(published_recompute(open, {}), std::nullopt);
 }
 
 TEST(PublishedPrecision, IsThatOfTheProducts) {

@@ -13,10 +13,11 @@ using ::testing::HasSubstr;
 
 PublishedSource read(const std::string& keys) {
   const CommandFolder folder;
-  const std::string file = folder.write(
-      "sources.json", R"({"schema": "foreplan.published_sources/1", "source": "a test", "models": [],
+  const std::string file =
+      folder.write("sources.json",
+                   R"({"schema": "foreplan.published_sources/1", "source": "a test", "models": [],
                           "rows": [{"source": "s", "stack": "t")" +
-                          keys + "}]}");
+                       keys + "}]}");
   return read_published_sources(file).rows.front();
 }
 
@@ -31,10 +32,10 @@ std::string complaint(const std::string& keys) {
 }
 
 TEST(PublishedSources, TellWhatRowsDoNot) {
-  const PublishedSource source =
-      read(R"(, "recompute": "selective", "layers_timed_apart": true, "tied": false, "zero": 2,
+  const PublishedSource source = read(
+      R"(, "recompute_instead": "selective", "layers_timed_apart": true, "tied": false, "zero": 2,
                "positions": "alibi", "vocabulary_multiple": 64)");
-  EXPECT_EQ(source.recompute, Recompute::selective);
+  EXPECT_EQ(source.recompute_instead, "selective");
   EXPECT_TRUE(source.layers_timed_apart && source.alibi);
   EXPECT_EQ(source.tied, false);
   EXPECT_EQ(source.zero, 2);
@@ -43,12 +44,13 @@ TEST(PublishedSources, TellWhatRowsDoNot) {
 
 TEST(PublishedSources, LeaveRowsAsTheyAre) {
   const PublishedSource source = read("");
-  EXPECT_FALSE(source.recompute || source.tied || source.layers_timed_apart || source.dropout);
+  EXPECT_TRUE(source.recompute_instead.empty());
+  EXPECT_FALSE(source.tied || source.layers_timed_apart || source.dropout);
 }
 
 TEST(PublishedSources, SayWhatIsWrong) {
-  EXPECT_THAT(complaint(R"(, "recompute": "most")"),
-              HasSubstr("sources.json: /rows/0/recompute: expected none, selective or full"));
+  EXPECT_THAT(complaint(R"(, "recompute_instead": 1)"),
+              HasSubstr("sources.json: /rows/0/recompute_instead: expected"));
   EXPECT_THAT(complaint(R"(, "layers_timed_apart": 1)"), HasSubstr("layers_timed_apart: expected"));
   EXPECT_THAT(complaint(R"(, "positions": "rotary")"), HasSubstr("positions: expected"));
   EXPECT_THAT(complaint(R"(, "reompute": "none")"), HasSubstr("reompute"));
