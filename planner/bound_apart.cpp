@@ -10,11 +10,11 @@ namespace {
 
 /// Layers [0, from) as data parallelism has them; what lies behind may cost nothing.
 Duration split_bound(const UnitSums& units, int from) {
-  return Duration{units.least[0].whole[static_cast<std::size_t>(from)]};
+  return Duration{units.least(Recompute::none).whole[static_cast<std::size_t>(from)]};
 }
 
 Duration branches_bound(const std::vector<Stretch>& stretches, const UnitSums& units, int bp) {
-  const UnitSums::Times& times = units.least[0];
+  const UnitSums::Times& times = units.least(Recompute::none);
   Duration sum{};
   for (const Stretch& stretch : stretches) {
     StretchCost cost;
