@@ -7,6 +7,7 @@
 #include <set>
 #include <utility>
 
+#include "planner/bound_keeping.hpp"
 #include "planner/bound_step.hpp"
 #include "planner/frontier.hpp"
 #include "planner/leaf_runner.hpp"
@@ -91,22 +92,26 @@ class Search {
 
  private:
   void plant();
+  std::vector<std::int64_t> orders_by_stages(const Sizes& layout) const;
   void plant_apart();
   bool surely_too_large(const Strategy& scattered);
   void grow();
   void expand(SearchNode node);
   void add_stages(SearchNode node);
   void add_orders(SearchNode node);
+  void add_order(SearchNode node);
   void tell_orders(SearchNode& node, const OrderSet& orders);
   void tell_order(SearchNode& node, const RankOrder& order);
   void split_orders(SearchNode node);
   bool takes_in(const OrdersNode& host, const OrdersNode& guest) const;
   void take_in(OrdersNode& host, const OrderSet& guests, std::int64_t strategies);
   void add_courses(SearchNode node);
+  void fit(SearchNode node);
   void add_partitions(SearchNode node);
   void add_partition(SearchNode node);
   void add_leaves(SearchNode node);
-  std::uint32_t may_fit(const SearchNode& node);
+  KeepingBounds keeping_bounds(const SearchNode& node);
+  bool keep(SearchNode& node, Keepings some);
   StepBound bound_of(const SearchNode& node);
   int most_recomputed(const SearchNode& node) const;
   void push(const Rank& rank, SearchNode node);
@@ -152,31 +157,44 @@ void Search::push(const Rank& rank, SearchNode node) {
   }
 }
 
+/// How many there are, with the most stages of a layout first.
+std::vector<std::int64_t> Search::orders_by_stages(const Sizes& layout) const {
+  std::vector<std::int64_t> orders;
+  const int fewest = space_.fewest_stages(layout);
+  for (Sizes sizes = layout; sizes.pp >= fewest; --sizes.pp) {
+    orders.push_back(space_.orders(sizes).orders);
+  }
+  return orders;
+}
+
 void Search::plant() {
+  std::vector<std::pair<Sizes, Share>> all;
+  std::vector<std::int64_t> strategies;
   for (Sizes layout : space_.layouts()) {
-    const int fewest = space_.fewest_stages(layout);
-    std::vector<std::int64_t> orders;  // by number of stages
-    for (Sizes sizes = layout; std::ssize(orders) <= layout.pp - fewest;) {
-      sizes.pp = fewest + static_cast<int>(orders.size());
-      orders.push_back(space_.orders(sizes).orders);
-    }
+    const std::vector<std::int64_t> orders = orders_by_stages(layout);
     // Where it makes no difference, it is told.
     if (*std::max_element(orders.begin(), orders.end()) == 1) layout.order = RankOrder{};
     for (const Share& share : space_.shares(layout)) {
-      SearchNode node{.level = Level::share,
-                      .sizes = layout,
-                      .share = share,
-                      .units = &bounds_.units(layout, share),
-                      .count = 0};
-      Duration least = Duration::max();
-      for (Sizes sizes = layout; sizes.pp >= fewest; --sizes.pp) {
-        least = std::min(least, bounds_.of(sizes, share, *node.units));
-        node.count +=
-            orders[static_cast<std::size_t>(sizes.pp - fewest)] * space_.count(sizes, share);
+      all.emplace_back(layout, share);
+      std::int64_t& below = strategies.emplace_back(0);
+      for (Sizes sizes = layout; layout.pp - sizes.pp < std::ssize(orders); --sizes.pp) {
+        below +=
+            orders[static_cast<std::size_t>(layout.pp - sizes.pp)] * space_.count(sizes, share);
       }
-      certificate_.strategies += node.count;
-      push({least, layout.tp * layout.cp * layout.dp}, std::move(node));
     }
+  }
+  bounds_.total(all, runner_.workers());
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    const auto& [layout, share] = all[i];
+    const UnitTotals& units = bounds_.totals(layout, share);
+    const int fewest = space_.fewest_stages(layout);
+    Duration least = Duration::max();
+    for (Sizes sizes = layout; sizes.pp >= fewest; --sizes.pp) {
+      least = std::min(least, bounds_.of(sizes, share, units));
+    }
+    certificate_.strategies += strategies[i];
+    push({least, layout.tp * layout.cp * layout.dp},
+         {.level = Level::share, .sizes = layout, .share = share, .count = strategies[i]});
   }
   plant_apart();
 }
@@ -212,6 +230,8 @@ void Search::expand(SearchNode node) {
     case Level::order:
       return add_courses(std::move(node));
     case Level::course:
+      return fit(std::move(node));
+    case Level::fitting:
       return add_partitions(std::move(node));
     case Level::partition:
       return add_leaves(std::move(node));
@@ -223,17 +243,45 @@ void Search::expand(SearchNode node) {
   }
 }
 
+KeepingBounds Search::keeping_bounds(const SearchNode& node) {
+  return {bounds_, node.sizes, node.share, *node.units, *node.facts};
+}
+
+/// Of the node's keepings some only: under the others nothing fits. False where none is left.
+bool Search::keep(SearchNode& node, Keepings some) {
+  const std::int64_t each = node.count / std::popcount(node.keepings);
+  const std::int64_t left = each * std::popcount(some);
+  certificate_.out_of_memory += node.count - left;
+  node.count = left;
+  node.keepings = some;
+  return some != 0;
+}
+
 void Search::add_stages(SearchNode node) {
+  node.units = &bounds_.units(node.sizes, node.share);
   for (const int fewest = space_.fewest_stages(node.sizes); node.sizes.pp >= fewest;
        --node.sizes.pp) {
     const OrderSets& orders = space_.orders(node.sizes);
     SearchNode child = node;
-    child.level = orders.sets.size() == 1 ? Level::order : Level::stages;
-    if (orders.sets.size() == 1) tell_orders(child, orders.sets.front());
+    child.level = Level::stages;
     child.count = orders.orders * space_.count(child.sizes, child.share);
-    const Duration bound = bounds_.of(child.sizes, child.share, *child.units);
+    if (orders.sets.size() == 1) {
+      tell_orders(child, orders.sets.front());
+      add_order(std::move(child));
+      continue;
+    }
+    const Duration bound = bounds_.of(child.sizes, child.share, child.units->totals[0]);
     push({bound, child.sizes.devices()}, std::move(child));
   }
+}
+
+/// Leaves out what holds no state.
+void Search::add_order(SearchNode node) {
+  node.level = Level::order;
+  KeepingBounds bounds = keeping_bounds(node);
+  node.keepings = bounds.all();
+  if (!options_.exhaustive && !keep(node, bounds.holding())) return;
+  push({bounds.of(node.keepings), node.sizes.devices()}, std::move(node));
 }
 
 /// A leaf whose order is still open.
@@ -266,7 +314,7 @@ void Search::add_orders(SearchNode node) {
   for (const OrderSet& orders : space_.orders(node.sizes).sets) {
     OrdersNode next{.node = node, .orders = orders};
     tell_order(next.node, orders.front());
-    next.bound = bounds_.of(node.sizes, node.share, *next.node.units);
+    next.bound = bounds_.of(node.sizes, node.share, next.node.units->totals[0]);
     const auto host = std::find_if(open.begin(), open.end(),
                                    [&](const OrdersNode& other) { return takes_in(other, next); });
     if (host == open.end() || options_.exhaustive) {
@@ -277,9 +325,8 @@ void Search::add_orders(SearchNode node) {
   }
   for (OrdersNode& each : open) {
     tell_orders(each.node, *order_sets_.insert(std::move(each.orders)).first);
-    each.node.level = Level::order;
     each.node.count = each.node.ways() * space_.count(node.sizes, node.share);
-    push({each.bound, node.sizes.devices()}, std::move(each.node));
+    add_order(std::move(each.node));
   }
 }
 
@@ -304,24 +351,22 @@ void Search::take_in(OrdersNode& host, const OrderSet& guests, std::int64_t stra
 
 void Search::add_courses(SearchNode node) {
   node.level = Level::course;
+  KeepingBounds bounds = keeping_bounds(node);
+  const int keepings = std::popcount(node.keepings);
   for (const Course& course : space_.courses(node.sizes, node.share)) {
     node.course = course;
-    node.count = node.ways() * space_.count(node.sizes, node.share, course);
-    const Duration bound = bounds_.of(node.sizes, node.share, course, *node.units, *node.facts);
-    push({bound, node.sizes.devices()}, node);
+    node.count = keepings * node.ways() * space_.count(node.sizes.pp, course.vpp, course.again);
+    push({bounds.of(course, node.keepings), node.sizes.devices()}, node);
   }
 }
 
-/// The keepings under which some partition may fit.
-std::uint32_t Search::may_fit(const SearchNode& node) {
-  const std::vector<Keeping>& keepings = space_.keepings(node.sizes, node.share);
-  std::uint32_t fitting = 0;
-  for (std::size_t k = 0; k < keepings.size(); ++k) {
-    const bool may = options_.exhaustive || bounds_.may_fit(node.sizes, node.share, node.course,
-                                                            keepings[k], *node.units, *node.facts);
-    if (may) fitting |= std::uint32_t{1} << k;
-  }
-  return fitting;
+/// Leaves out what fits with no partition; what is left may take longer.
+void Search::fit(SearchNode node) {
+  node.level = Level::fitting;
+  KeepingBounds bounds = keeping_bounds(node);
+  const bool all = options_.exhaustive;
+  if (!all && !keep(node, bounds.fitting(node.course, node.keepings))) return;
+  push({bounds.of(node.course, node.keepings), node.sizes.devices()}, std::move(node));
 }
 
 StepBound Search::bound_of(const SearchNode& node) {
@@ -342,12 +387,7 @@ int Search::most_recomputed(const SearchNode& node) const {
 
 void Search::add_partitions(SearchNode node) {
   node.level = Level::partition;
-  node.keepings = may_fit(node);
-  const auto all = std::ssize(space_.keepings(node.sizes, node.share));
   const int fitting = std::popcount(node.keepings);
-  certificate_.out_of_memory += (all - fitting) * node.ways() *
-                                space_.count(node.sizes.pp, node.course.vpp, node.course.again);
-  if (fitting == 0) return;
   node.recomputed = node.course.again == Again::some ? 1 : 0;
   node.count = fitting * node.ways() * std::max(1, most_recomputed(node));
   const std::vector<Borders> partitions = bounds_.partitions(node.sizes, node.share, node.course);

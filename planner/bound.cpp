@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <exception>
 #include <limits>
 
 #include "planner/ceil_div.hpp"
@@ -38,29 +39,32 @@ double inverse_sum(double m, double p, double a) {
   return flat / ((m - 1) * (1 - a)) + rest * (1 / lowest + 1 / highest) / 2;
 }
 
+/// Of chunk `c`. Those before are no less often in flight.
+std::int64_t held_chunk(const PipelineShape& shape, int stage, std::int64_t c) {
+  const std::int64_t p = shape.stages, v = shape.chunks, m = shape.micro_batches;
+  switch (shape.schedule) {
+    case Schedule::gpipe:
+      return m;
+    case Schedule::zb_h1:
+      return std::min(m, p);
+    case Schedule::interleaved: {
+      const std::int64_t forwards = std::min(m * v, 2 * (p - stage - 1) + (v - 1) * p + 1);
+      return forwards / (p * v) * p + std::clamp<std::int64_t>(forwards % (p * v) - c * p, 0, p);
+    }
+    default:
+      return std::min(m, p - stage);
+  }
+}
+
 }  // namespace
 
 void held_chunks(const PipelineShape& shape, int stage, std::vector<std::int64_t>& held) {
-  const std::int64_t p = shape.stages, v = shape.chunks, m = shape.micro_batches;
-  held.assign(static_cast<std::size_t>(v), 0);
-  switch (shape.schedule) {
-    case Schedule::gpipe:
-      held[0] = m;
-      return;
-    case Schedule::zb_h1:
-      held[0] = std::min(m, p);
-      return;
-    case Schedule::interleaved: {
-      const std::int64_t forwards = std::min(m * v, 2 * (p - stage - 1) + (v - 1) * p + 1);
-      for (std::int64_t c = 0; c < v; ++c) {
-        held[static_cast<std::size_t>(c)] =
-            forwards / (p * v) * p + std::clamp<std::int64_t>(forwards % (p * v) - c * p, 0, p);
-      }
-      return;
-    }
-    default:
-      held[0] = std::min(m, p - stage);
-  }
+  held.clear();
+  for (int c = 0; c < shape.chunks; ++c) held.push_back(held_chunk(shape, stage, c));
+}
+
+std::int64_t least_held(const PipelineShape& shape, int stage) {
+  return held_chunk(shape, stage, shape.chunks - 1);
 }
 
 Bounds::Bounds(const Task& task, const StrategySpace& space)
@@ -78,6 +82,10 @@ Bounds::Bounds(const Task& task, const StrategySpace& space)
   for (std::size_t i = chain.units.size(); i-- > 0;) {
     const bool goes_on = i + 1 < chain.units.size() && chain.units[i] == chain.units[i + 1];
     run_ends_[i] = goes_on ? run_ends_[i + 1] : static_cast<std::int32_t>(i) + 1;
+  }
+  for (std::size_t k = 0; k < kinds_.size(); ++k) {
+    fastest_host_ = std::max(fastest_host_, host_bandwidth(k));
+    largest_ = std::max(largest_, capacity(k));
   }
 }
 
@@ -132,9 +140,8 @@ bool Bounds::as_usual(const UnitTable& table, const Sizes& sizes) {
 }
 
 const UnitSums& Bounds::units(const Sizes& sizes, const Share& share) {
-  const Where any{.reached = groups_reached(task_.cluster, sizes.devices()),
-                  .places = {.tensor = 0, .context = 0, .expert = 0}};
-  const auto open = units_.find(unit_key(sizes, share, any));
+  const UnitKey any = any_order(sizes, share);
+  const auto open = units_.find(any);
   if (!sizes.order && open != units_.end()) return *open->second;
   const UnitKey told = unit_key(sizes, share, where(sizes));
   if (sizes.order) {
@@ -143,12 +150,57 @@ const UnitSums& Bounds::units(const Sizes& sizes, const Share& share) {
     if (!place) place = priced(sizes, share, facts(sizes).groups(), lowered);
     return *place;
   }
-  RankGroups groups = facts(sizes).groups();
-  groups.allow_any_order();
-  const auto made = priced(sizes, share, groups, nullptr);
-  units_.emplace(unit_key(sizes, share, any), made);
+  const auto made = priced(sizes, share, groups_of(sizes), nullptr);
+  units_.emplace(any, made);
   if (as_usual(*made->table, sizes)) units_.emplace(told, made);
   return *made;
+}
+
+Bounds::UnitKey Bounds::any_order(const Sizes& sizes, const Share& share) const {
+  return unit_key(sizes, share,
+                  {.reached = groups_reached(task_.cluster, sizes.devices()),
+                   .places = {.tensor = 0, .context = 0, .expert = 0}});
+}
+
+Bounds::UnitKey Bounds::total_key(const Sizes& sizes, const Share& share) const {
+  return sizes.order ? unit_key(sizes, share, where(sizes)) : any_order(sizes, share);
+}
+
+/// Where the order told puts them, or where exchanges take least.
+RankGroups Bounds::groups_of(const Sizes& sizes) const {
+  RankGroups groups(task_.cluster, strategy_of(sizes, {}), task_.collectives, &task_.costs);
+  if (!sizes.order) groups.allow_any_order();
+  return groups;
+}
+
+const UnitTotals& Bounds::totals(const Sizes& sizes, const Share& share) {
+  const auto [place, fresh] = totals_.try_emplace(total_key(sizes, share));
+  if (fresh) {
+    place->second =
+        unit_totals(task_, space_.chain(), strategy_of(sizes, share), groups_of(sizes), kinds_);
+  }
+  return place->second;
+}
+
+void Bounds::total(std::span<const std::pair<Sizes, Share>> all, WorkerPool& workers) {
+  std::vector<std::pair<const std::pair<Sizes, Share>*, UnitTotals*>> jobs;
+  for (const auto& each : all) {
+    const auto [place, fresh] = totals_.try_emplace(total_key(each.first, each.second));
+    if (fresh) jobs.emplace_back(&each, &place->second);
+  }
+  std::vector<std::exception_ptr> errors(jobs.size());
+  workers.run(jobs.size(), [&](std::size_t i, std::size_t) {
+    const auto& [sizes, share] = *jobs[i].first;
+    try {
+      *jobs[i].second =
+          unit_totals(task_, space_.chain(), strategy_of(sizes, share), groups_of(sizes), kinds_);
+    } catch (...) {
+      errors[i] = std::current_exception();
+    }
+  });
+  for (const std::exception_ptr& error : errors) {
+    if (error) std::rethrow_exception(error);
+  }
 }
 
 LayoutFacts& Bounds::facts(const Sizes& sizes) {
@@ -168,6 +220,19 @@ LayoutFacts& Bounds::facts(const Sizes& sizes, const OrderSet& orders) {
       .first->second;
 }
 
+Bytes Bounds::capacity(std::size_t kind) const {
+  return task_.cluster.specs()[static_cast<std::size_t>(kinds_[kind].spec)].memory -
+         task_.stack.context_bytes;
+}
+
+const std::vector<EndStages>& Bounds::end_stages(int pp, int vpp) {
+  const auto [place, fresh] = end_stages_.try_emplace({pp, vpp});
+  if (fresh) {
+    place->second = foreplan::end_stages(space_.chain(), space_.partitions(pp, vpp).listed(), pp);
+  }
+  return place->second;
+}
+
 const Bounds::Devices& Bounds::devices(const Sizes& sizes) {
   Sizes key{.pp = sizes.pp};  // where devices are alike, all replicas are
   if (kinds_.size() > 1) {
@@ -177,10 +242,6 @@ const Bounds::Devices& Bounds::devices(const Sizes& sizes) {
   const auto [place, fresh] = devices_.try_emplace(key);
   Devices& found = place->second;
   if (!fresh) return found;
-  const auto capacity = [&](std::size_t kind) {
-    return task_.cluster.specs()[static_cast<std::size_t>(kinds_[kind].spec)].memory -
-           task_.stack.context_bytes;
-  };
   for (const Replica& replica : distinct_replicas(task_, strategy_of(sizes, {}))) {
     std::vector<std::size_t>& stages = found.replicas.emplace_back();
     for (const DeviceKind& kind : replica) {
@@ -204,39 +265,55 @@ Duration Bounds::update(std::int64_t own, std::int64_t fp8, std::size_t kind) {
   return place->second;
 }
 
+Duration Bounds::behind(const Optimized& stage, std::size_t kind, const Keeping& keeping,
+                        LayoutFacts& facts) {
+  const StageState& state = stage.state;
+  const std::int64_t own = own_parameters(state, {.zero = keeping.zero}, facts.groups());
+  Duration update{};
+  if (stage.unmeasured > 0) {
+    update = this->update(own, state.fp8, kind);
+  } else if (state.dense + state.expert > 0) {
+    // What was measured of all layers, of which a rank does its share; to the picosecond below.
+    const double share = static_cast<double>(own) / static_cast<double>(state.dense + state.expert);
+    update = Duration{static_cast<std::int64_t>(static_cast<double>(stage.update) * share)};
+  }
+  if (moves_state(keeping)) {
+    const Bytes bytes{own * state_bytes(task_)};
+    update = std::max(update, bytes / host_bandwidth(kind));
+  }
+  return update + facts.gather(state, keeping.zero);
+}
+
 /// What the stage that works longest on a micro-batch takes at least: the mean over stages, each as fast as
 /// its device; and a stage of the layers that are left to one however they are dealt.
-std::int64_t Bounds::heaviest(const Sizes& sizes, const UnitSums& units, Recompute recompute) {
-  const UnitSums::Times& first = units.of(0, recompute);
-  const UnitSums::Times& least = units.least[static_cast<std::size_t>(recompute)];
+std::int64_t Bounds::heaviest(const Sizes& sizes, const UnitTotals& units) {
   const auto layers = static_cast<std::int64_t>(layers_.size());
-  const std::int64_t share = ceil_div(layers, sizes.pp) * least.least_layer;
-  if (kinds_.size() == 1) return std::max(share, first.whole.back() / sizes.pp);
-  if (sizes.order) return std::max(share, rounded_down(slowest_replica(sizes, units, recompute)));
+  const std::int64_t share = ceil_div(layers, sizes.pp) * units.least_layer;
+  if (kinds_.size() == 1) return std::max(share, units.whole / sizes.pp);
+  if (sizes.order) return std::max(share, rounded_down(slowest_replica(sizes, units)));
   double slowest = std::numeric_limits<double>::infinity();
   for (const OrderSet& orders : space_.orders(sizes).sets) {
     Sizes told = sizes;
     told.order = orders.front();
-    slowest = std::min(slowest, slowest_replica(told, units, recompute));
+    slowest = std::min(slowest, slowest_replica(told, units));
   }
   return std::max(share, rounded_down(slowest));
 }
 
 /// Of the replica that comes off worst: the mean over its stages.
-double Bounds::slowest_replica(const Sizes& sizes, const UnitSums& units, Recompute recompute) {
+double Bounds::slowest_replica(const Sizes& sizes, const UnitTotals& units) {
   double slowest = 0;
   for (const std::vector<std::size_t>& replica : devices(sizes).replicas) {
     double rate = 0;
-    for (const std::size_t kind : replica) rate += 1 / units.of(kind, recompute).pace;
-    slowest = std::max(slowest, static_cast<double>(units.of(0, recompute).whole.back()) / rate);
+    for (const std::size_t kind : replica) rate += 1 / units.paces[kind];
+    slowest = std::max(slowest, static_cast<double>(units.whole) / rate);
   }
   return slowest;
 }
 
-Duration Bounds::of(const Sizes& sizes, const Share& share, const UnitSums& units) {
-  const UnitSums::Times& least = units.least[0];
-  const std::int64_t path = least.forward.back() + least.input.back();
-  return Duration{std::max(path, share.micro_batches * heaviest(sizes, units, Recompute::none))};
+Duration Bounds::of(const Sizes& sizes, const Share& share, const UnitTotals& units) {
+  const std::int64_t path = units.forward + units.input;
+  return Duration{std::max(path, share.micro_batches * heaviest(sizes, units))};
 }
 
 /// From the first virtual stage to the last [ps].
@@ -251,8 +328,8 @@ std::int64_t Bounds::hops(const Sizes& sizes, const Share& share, int vpp, const
 Duration Bounds::of(const Sizes& sizes, const Share& share, const Course& course,
                     const UnitSums& units, LayoutFacts& facts) {
   const Recompute recompute = least_recompute(course.again);
-  const UnitSums::Times& least = units.least[static_cast<std::size_t>(recompute)];
-  const std::int64_t slowest = heaviest(sizes, units, recompute);
+  const UnitSums::Times& least = units.least(recompute);
+  const std::int64_t slowest = heaviest(sizes, units.totals[static_cast<std::size_t>(recompute)]);
   const std::int64_t way = hops(sizes, share, course.vpp, units, facts);
   const std::int64_t whole = least.whole.back() + 2 * way;
   const std::int64_t path = least.forward.back() + least.input.back() + 2 * way;
@@ -265,31 +342,7 @@ Duration Bounds::of(const Sizes& sizes, const Share& share, const Course& course
   if (plain && m > 1 && p > 1 && least.forward_share < 1) {
     time = std::max(time, whole + filled(m, p, slowest, least));
   }
-  if (course.schedule == Schedule::interleaved) {
-    time = std::max(time, last_stage(sizes, course, m, units, facts, share.sp));
-  }
   return Duration{time};
-}
-
-/// Interleaved, where the partitions hang on no price: of each the last stage, which works behind the first
-/// chunks of all others, and they behind it.
-std::int64_t Bounds::last_stage(const Sizes& sizes, const Course& course, std::int64_t m,
-                                const UnitSums& units, LayoutFacts& facts, bool sp) {
-  const UnitSums::Times& least =
-      units.least[static_cast<std::size_t>(least_recompute(course.again))];
-  const auto p = static_cast<std::size_t>(sizes.pp);
-  const std::int64_t way = facts.way(sizes.pp, units.least_leaving, sp).count();
-  std::int64_t shortest = std::numeric_limits<std::int64_t>::max();
-  for (const Borders& borders : space_.partitions(sizes.pp, course.vpp).listed()) {
-    std::int64_t work = 0;
-    for (std::size_t j = p - 1; j + 1 < borders.size(); j += p) {
-      work += least.whole[static_cast<std::size_t>(borders[j + 1])] -
-              least.whole[static_cast<std::size_t>(borders[j])];
-    }
-    const std::int64_t around = least.whole[static_cast<std::size_t>(borders[p - 1])] + 2 * way;
-    shortest = std::min(shortest, around + m * work);
-  }
-  return shortest == std::numeric_limits<std::int64_t>::max() ? 0 : shortest;
 }
 
 /// 1F1B, beyond a micro-batch's whole way: stage i has, behind its first backward, all backwards and but
@@ -311,56 +364,6 @@ std::int64_t Bounds::filled(std::int64_t m, std::int64_t p, std::int64_t slowest
   if (kinds_.size() > 1) return rounded_down(most - off);
   const double mean = static_cast<double>(times.whole.back()) / inverse_sum(dm, dp, a);
   return rounded_down(std::max(most, mean) - off);
-}
-
-bool Bounds::may_fit(const Sizes& sizes, const Share& share, const Course& course,
-                     const Keeping& keeping, const UnitSums& units, LayoutFacts& facts) {
-  const RankGroups& groups = facts.groups();
-  const auto shared = [&](std::int64_t dense, std::int64_t expert, bool sharded) {
-    if (!sharded) return static_cast<double>(dense + expert);
-    return static_cast<double>(dense) / groups.data_ranks() +
-           static_cast<double>(expert) / groups.expert_data_ranks();
-  };
-  const auto number = static_cast<double>(element_size(task_.precision).count);
-  const auto stored = static_cast<double>(element_size(task_.stack.stored(task_.precision)).count);
-  const bool on_host = keeping.offload == Offload::optimizer || keeping.offload == Offload::all;
-  const auto kept = static_cast<double>(on_host ? 0 : state_bytes(task_));
-  const auto state = [&](std::int64_t dense, std::int64_t expert) {
-    return shared(dense, expert, keeping.zero >= 3) * stored +
-           shared(dense, expert, keeping.zero >= 2) * task_.stack.gradient_bytes +
-           shared(dense, expert, keeping.zero >= 1) * kept;
-  };
-  const bool moving = keeping.offload == Offload::activations || keeping.offload == Offload::all;
-  const auto r = static_cast<std::size_t>(recompute_of(course.again));
-  std::int64_t saved = units.least_saved[r];
-  if (course.again == Again::some) saved = std::min(saved, units.least_saved[0]);
-  double transient = 0;
-  if (keeping.zero == 3) {
-    transient += 2 * number * static_cast<double>(units.least_dense + units.least_expert);
-  }
-  const PipelineShape shape{course.schedule, sizes.pp, course.vpp,
-                            static_cast<int>(share.micro_batches)};
-  const auto first = static_cast<std::size_t>(space_.chain().first_layer);
-  const std::size_t end = first + static_cast<std::size_t>(space_.chain().layers);
-  const auto outside = [&](std::size_t from, std::size_t to) {
-    return state(units.dense[to] - units.dense[from], units.expert[to] - units.expert[from]);
-  };
-  const std::vector<Bytes>& capacity = devices(sizes).capacity;
-  const double layer = state(units.least_dense, units.least_expert);
-  double room = 0, wanted = static_cast<double>(layers_.size());
-  for (int s = 0; s < sizes.pp; ++s) {
-    held_chunks(shape, s, held_);
-    double at_once = static_cast<double>(*std::min_element(held_.begin(), held_.end()));
-    if (moving) at_once = std::min(at_once, 2.0 / course.vpp);
-    double left = static_cast<double>(capacity[static_cast<std::size_t>(s)].count) - transient;
-    if (s == 0) left -= outside(0, first);
-    if (s + 1 == sizes.pp) left -= outside(end, units.dense.size() - 1);
-    const double each = layer + at_once * static_cast<double>(saved);
-    const double most = each > 0 ? std::floor(left / each * (1 + 1e-9)) : wanted;
-    if (left < 0 || most < course.vpp) return false;
-    room += std::min(most, wanted);
-  }
-  return room >= wanted;
 }
 
 const BalancedPartition& Bounds::by_time(const Sizes& sizes, const Course& course,
@@ -393,21 +396,27 @@ std::vector<Borders> Bounds::partitions(const Sizes& sizes, const Share& share,
   return found;
 }
 
-Borders Bounds::by_memory(const Sizes& sizes, const Share& share, const Course& course,
-                          const UnitSums& units) {
+const Borders& Bounds::by_memory(const Sizes& sizes, const Share& share, const Course& course,
+                                 const UnitSums& units) {
   const PipelineShape shape{course.schedule, sizes.pp, course.vpp,
                             static_cast<int>(share.micro_batches)};
-  const WeightSums& saved = units.saved[static_cast<std::size_t>(recompute_of(course.again))];
+  const Recompute recompute = recompute_of(course.again);
+  // What is in flight hangs on no more micro-batches than the first stage can hold.
+  const std::int64_t most = held_chunk(shape, 0, 0);
+  const auto [place, fresh] =
+      by_memory_.try_emplace({&units, recompute, course.schedule, sizes.pp, course.vpp, most});
+  if (!fresh) return place->second;
+  const WeightSums& saved = units.saved[static_cast<std::size_t>(recompute)];
   std::vector<StageWeight> weights(static_cast<std::size_t>(sizes.pp * course.vpp));
   for (int s = 0; s < sizes.pp; ++s) {
-    held_chunks(shape, s, held_);
     for (int c = 0; c < course.vpp; ++c) {
       weights[static_cast<std::size_t>(c * sizes.pp + s)] = {&units.state, &saved,
-                                                             held_[static_cast<std::size_t>(c)]};
+                                                             held_chunk(shape, s, c)};
     }
   }
   const std::int64_t heaviest = weights.front().of(0, saved.size() - 1);
-  return balance(space_.chain(), weights, 1 + heaviest / (1000 * std::ssize(weights))).front;
+  const std::int64_t resolution = 1 + heaviest / (1000 * std::ssize(weights));
+  return place->second = balance(space_.chain(), weights, resolution).front;
 }
 
 }  // namespace foreplan

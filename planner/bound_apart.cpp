@@ -10,11 +10,11 @@ namespace {
 
 /// Layers [0, from) as data parallelism has them; what lies behind may cost nothing.
 Duration split_bound(const UnitSums& units, int from) {
-  return Duration{units.least[0].whole[static_cast<std::size_t>(from)]};
+  return Duration{units.least(Recompute::none).whole[static_cast<std::size_t>(from)]};
 }
 
 Duration branches_bound(const std::vector<Stretch>& stretches, const UnitSums& units, int bp) {
-  const UnitSums::Times& times = units.least[0];
+  const UnitSums::Times& times = units.least(Recompute::none);
   Duration sum{};
   for (const Stretch& stretch : stretches) {
     StretchCost cost;
@@ -40,7 +40,7 @@ Duration Bounds::of(const Strategy& apart) {
   if (apart.split_from > 0) return each.micro_batches * split_bound(units, apart.split_from);
   if (apart.bp > 1) return each.micro_batches * branches_bound(stretches_, units, apart.bp);
   // DataParallel. The last unit holds the loss, which one device computes.
-  const WeightSums& whole = units.least[0].whole;
+  const WeightSums& whole = units.least(Recompute::none).whole;
   return Duration{whole[whole.size() - 2]};
 }
 

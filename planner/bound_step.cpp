@@ -4,17 +4,8 @@
 #include <limits>
 
 #include "planner/ceil_div.hpp"
-#include "planner/optimizer_update.hpp"
 
 namespace foreplan {
-namespace {
-
-bool moves_state(const Keeping& keeping) {
-  return keeping.offload == Offload::optimizer || keeping.offload == Offload::all;
-}
-
-}  // namespace
-
 StepBound::StepBound(Bounds& bounds, const Place& place)
     : bounds_(bounds),
       at_(place),
@@ -91,9 +82,7 @@ void StepBound::shard(Chunk& chunk, const Span& span, std::size_t kind, int zero
 }
 
 void StepBound::move(Chunk& chunk, const Span& span, std::size_t kind) const {
-  const auto spec = static_cast<std::size_t>(bounds_.kinds_[kind].spec);
-  const std::int64_t time =
-      (saved(span) / bounds_.task_.cluster.specs()[spec].host_bandwidth).count();
+  const std::int64_t time = (saved(span) / bounds_.host_bandwidth(kind)).count();
   chunk.forward = std::max(chunk.forward, time);
   chunk.input += std::max<std::int64_t>(0, time - chunk.back());
 }
@@ -243,27 +232,6 @@ std::int64_t StepBound::ready(int stage, const Keeping& keeping) const {
       {ready, start + chunk.first_unit + all, start + chunk.backward + buckets.last.count()});
 }
 
-/// The optimizer, and updated parameters gathered.
-std::int64_t StepBound::behind(int stage, std::size_t kind, const Keeping& keeping) const {
-  const Held& held = held_[static_cast<std::size_t>(stage)];
-  const StageState& state = held.state;
-  const std::int64_t own = own_parameters(state, {.zero = keeping.zero}, at_.facts.groups());
-  Duration update{};
-  if (held.unmeasured > 0) {
-    update = bounds_.update(own, state.fp8, kind);
-  } else if (state.dense + state.expert > 0) {
-    // What was measured of all layers, of which a rank does its share; to the picosecond below.
-    const double share = static_cast<double>(own) / static_cast<double>(state.dense + state.expert);
-    update = Duration{static_cast<std::int64_t>(static_cast<double>(held.update) * share)};
-  }
-  if (moves_state(keeping)) {
-    const auto spec = static_cast<std::size_t>(bounds_.kinds_[kind].spec);
-    const Bytes bytes{own * state_bytes(bounds_.task_)};
-    update = std::max(update, bytes / bounds_.task_.cluster.specs()[spec].host_bandwidth);
-  }
-  return (update + at_.facts.gather(state, keeping.zero)).count();
-}
-
 /// Stages that hold the same table wait for each other, and all for the norm of all gradients. Until the
 /// last knows it.
 std::int64_t StepBound::finish(std::vector<std::int64_t>& ready) const {
@@ -294,7 +262,9 @@ std::int64_t StepBound::time(const std::vector<std::size_t>& replica, const Keep
   std::int64_t end = 0;
   for (int s = 0; s < p_; ++s) {
     const auto here = static_cast<std::size_t>(s);
-    end = std::max(end, done[here] + behind(s, replica[here], keeping));
+    const Duration behind =
+        bounds_.behind(held_[here].optimized, replica[here], keeping, at_.facts);
+    end = std::max(end, done[here] + behind.count());
   }
   return end;
 }
@@ -339,12 +309,13 @@ StepBound::Held StepBound::held_by(int stage) const {
   held_chunks(shape_, stage, bounds_.held_);
   for (int c = 0; c < v_; ++c) {
     const Span& span = spans_[static_cast<std::size_t>(c * p_ + stage)];
-    held.state.dense += of(at_.units.dense, span.begin, span.end);
-    if (p_ > 1) held.state.dense += of(at_.units.tied, span.begin, span.end);
-    held.state.expert += of(at_.units.expert, span.begin, span.end);
-    held.update += of(at_.units.update, span.begin, span.end);
-    held.unmeasured += of(at_.units.unmeasured, span.begin, span.end);
-    held.state.fp8 += of(at_.units.fp8, span.begin, span.end);
+    StageState& state = held.optimized.state;
+    state.dense += of(at_.units.dense, span.begin, span.end);
+    if (p_ > 1) state.dense += of(at_.units.tied, span.begin, span.end);
+    state.expert += of(at_.units.expert, span.begin, span.end);
+    state.fp8 += of(at_.units.fp8, span.begin, span.end);
+    held.optimized.update += of(at_.units.update, span.begin, span.end);
+    held.optimized.unmeasured += of(at_.units.unmeasured, span.begin, span.end);
     const Bytes chunk = saved(span);
     held.activations += bounds_.held_[static_cast<std::size_t>(c)] * chunk;
     held.largest_chunk = std::max(held.largest_chunk, chunk);
@@ -373,7 +344,7 @@ Bytes StepBound::over(const Keeping& keeping) {
                       .chain = bounds_.space_.chain(),
                       .works = at_.units.table->works(),
                       .chunks = held.chunks,
-                      .state = held.state,
+                      .state = held.optimized.state,
                       .activations = moving ? std::min(held.activations, 2 * held.largest_chunk)
                                             : held.activations});
     most = std::max(most, memory.peak - capacity[s]);

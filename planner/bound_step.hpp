@@ -48,8 +48,7 @@ class StepBound {
   };
   /// What a stage holds, as far as it hangs on no keeping.
   struct Held {
-    StageState state{};
-    std::int64_t update = 0, unmeasured = 0;  ///< UnitSums
+    Bounds::Optimized optimized{};
     Bytes activations{}, largest_chunk{};
     std::vector<std::vector<UnitPiece>> chunks{};
   };
@@ -77,7 +76,6 @@ class StepBound {
   Keeping plain() const { return {.zero = at_.share.sharded ? 2 : 0}; }
   std::int64_t finish(std::vector<std::int64_t>& ready) const;
   std::int64_t ready(int stage, const Keeping& keeping) const;
-  std::int64_t behind(int stage, std::size_t kind, const Keeping& keeping) const;
   std::int64_t time(const std::vector<std::size_t>& replica, const Keeping& keeping);
 
   Bounds& bounds_;

@@ -67,8 +67,7 @@ void FoldedStep::plan_ends() {
 }
 
 void FoldedStep::count_flops() {
-  const Flops once = matrix_flops(task_.model, {.samples = 1, .lengths = task_.lengths});
-  model_flops_ = once * static_cast<double>(task_.global_batch);
+  model_flops_ = sample_flops_ * static_cast<double>(task_.global_batch);
   double recomputed = 0;
   for (const std::vector<Piece>& pieces : stages_) {
     for (const Piece& piece : pieces) {

@@ -52,6 +52,10 @@ Task folded_task(Task task) {
   return task;
 }
 
+Flops flops_of_sample(const Task& task) {
+  return matrix_flops(task.model, {.samples = 1, .lengths = task.lengths});
+}
+
 PipelineShape folded_shape(const Task& task, const Strategy& strategy) {
   const BatchSplit batch = split_batch(strategy, task.global_batch);
   return pipeline_shape(strategy, static_cast<int>(batch.micro_batches));
@@ -69,7 +73,8 @@ FoldedStep::FoldedStep(const Task& task, const Strategy& strategy, const SharedP
       groups_(task.cluster, strategy_, task.collectives, &task.costs),
       units_(shared_or(shared.units, [&] { return UnitTable(task_, chain_, strategy_, groups_); })),
       works_(units_->works()),
-      replicas_(distinct_replicas(task_, strategy_)) {
+      replicas_(distinct_replicas(task_, strategy_)),
+      sample_flops_(shared.sample_flops ? *shared.sample_flops : flops_of_sample(task)) {
   lay_out_stages();
   count_state();
   plan_exchanges();

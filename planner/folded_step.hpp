@@ -33,10 +33,14 @@ struct SharedParts {
   std::shared_ptr<const UnitChain> chain{};
   std::shared_ptr<const UnitTable> units{};  ///< of the strategy's tp, cp, ep, sp, micro-batch
   std::shared_ptr<const PipelineEvaluator> pipeline{};  ///< of the strategy's shape
+  std::optional<Flops> sample_flops{};                  ///< of one sample's products
 };
 
 /// The task as folded steps take it: a device that does everything itself hides nothing.
 Task folded_task(Task task);
+
+/// Of the products that one sample takes, forward and backward.
+Flops flops_of_sample(const Task& task);
 
 /// The pipeline that a strategy of the task is.
 /// @throws Error(invalid_argument) as pipeline_shape()
@@ -191,7 +195,7 @@ class FoldedStep {
   std::vector<Duration> gathers_;         ///< by stage: updated parameters
   std::vector<std::vector<Op>> updates_;  ///< by stage: the optimizer's ops
   Estimate base_;                         ///< what no cost changes: strategy, memory
-  Flops model_flops_, executed_flops_;
+  Flops sample_flops_, model_flops_, executed_flops_;
 };
 
 }  // namespace foreplan

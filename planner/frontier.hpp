@@ -12,19 +12,21 @@ namespace foreplan {
 
 /// A set of strategies of a StrategySpace: all that share what is told so far.
 struct SearchNode {
-  enum class Level : std::uint8_t { share, stages, order, course, partition, leaf, apart };
+  enum class Level : std::uint8_t { share, stages, order, course, fitting, partition, leaf, apart };
   Level level = Level::share;
-  Sizes
-      sizes{};  ///< at Level::share with the most stages; where order matters, told from Level::order on
+  /// At Level::share with the most stages; where order matters, told from Level::order on.
+  Sizes sizes{};
   Share share{};
   Course course{};
-  std::uint32_t keepings = 0;  ///< at Level::partition: of StrategySpace::keepings(), a bit each
-  const OrderSet* orders =
-      nullptr;  ///< from Level::order on: of ranks; null: the one that `sizes` tell
+  /// From Level::order on: of StrategySpace::keepings(), a bit each; from Level::fitting on, those that some
+  /// partition might fit under.
+  std::uint32_t keepings = 0;
+  /// From Level::order on: of ranks; null: the one that `sizes` tell.
+  const OrderSet* orders = nullptr;
   Keeping keeping{};
   int recomputed = 0;  ///< layers of each virtual stage; at Level::partition: or more
   std::shared_ptr<const Borders> borders{};
-  const UnitSums* units = nullptr;
+  const UnitSums* units = nullptr;  ///< from Level::stages on
   LayoutFacts* facts = nullptr;
   std::int64_t count = 1;           ///< strategies
   const Strategy* apart = nullptr;  ///< at Level::apart: of StrategySpace::apart()

@@ -5,12 +5,17 @@
 namespace foreplan {
 
 LeafRunner::LeafRunner(const Task& task, std::shared_ptr<const UnitChain> chain, int threads)
-    : task_(task), chain_(std::move(chain)), workers_(threads), workspaces_(workers_.threads()) {}
+    : task_(task),
+      chain_(std::move(chain)),
+      sample_flops_(flops_of_sample(task)),
+      workers_(threads),
+      workspaces_(workers_.threads()) {}
 
 SharedParts LeafRunner::parts(const LeafJob& job) {
   const PipelineShape shape = folded_shape(task_, job.strategy);
   const auto key = std::tuple(shape.schedule, shape.stages, shape.chunks, shape.micro_batches);
-  SharedParts parts{.chain = chain_, .units = job.units, .pipeline = {}};
+  SharedParts parts{
+      .chain = chain_, .units = job.units, .pipeline = {}, .sample_flops = sample_flops_};
   {
     const std::lock_guard lock(mutex_);
     const auto found = pipelines_.find(key);

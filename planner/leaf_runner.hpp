@@ -44,6 +44,7 @@ class LeafRunner {
 
   const Task& task_;
   std::shared_ptr<const UnitChain> chain_;
+  Flops sample_flops_;
   WorkerPool workers_;
   std::vector<FoldedStep::Workspace> workspaces_;  ///< by worker
   std::mutex mutex_;

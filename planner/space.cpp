@@ -289,14 +289,15 @@ std::int64_t StrategySpace::count(const Sizes& sizes, const Share& share,
 }
 
 std::int64_t StrategySpace::courses_count(int pp, bool chunks) const {
-  const auto [place, fresh] = courses_counts_.try_emplace({pp, chunks}, 0);
-  if (!fresh) return place->second;
-  std::int64_t all = 0;
+  courses_counts_.resize(2 * static_cast<std::size_t>(most_stages_ + 1), -1);
+  std::int64_t& all = courses_counts_[2 * static_cast<std::size_t>(pp) + (chunks ? 1 : 0)];
+  if (all >= 0) return all;
+  all = 0;
   const Share share{.micro_batch = 1, .micro_batches = chunks ? pp : 1};
   for (const Course& course : courses({.pp = pp}, share)) {
     all += count(pp, course.vpp, course.again);
   }
-  return place->second = all;
+  return all;
 }
 
 std::int64_t StrategySpace::count(const Sizes& sizes, const Share& share) const {

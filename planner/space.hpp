@@ -53,6 +53,10 @@ constexpr bool moves_activations(const Keeping& keeping) {
   return keeping.offload == Offload::activations || keeping.offload == Offload::all;
 }
 
+constexpr bool moves_state(const Keeping& keeping) {
+  return keeping.offload == Offload::optimizer || keeping.offload == Offload::all;
+}
+
 inline constexpr std::size_t kMostSplitPlaces = 64;
 
 /// Every strategy that a search looks at, as a tree:
@@ -136,7 +140,8 @@ class StrategySpace {
   RankOrders distinct_orders_;
   mutable std::map<Sizes, OrderSets> orders_;
   mutable std::map<std::pair<int, bool>, PartitionSpace> partitions_;
-  mutable std::map<std::pair<int, bool>, std::int64_t> courses_counts_;
+  mutable std::vector<std::int64_t>
+      courses_counts_;  ///< by stages, chunks or not; -1: not yet known
 };
 
 }  // namespace foreplan

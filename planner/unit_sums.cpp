@@ -46,8 +46,7 @@ UnitSums::Times times_of(const UnitChain& chain, const std::vector<UnitCost>& co
   UnitSums::Times times{.forward = sums_of(chain, forward),
                         .input = sums_of(chain, input),
                         .weight = sums_of(chain, weight),
-                        .whole = sums_of(chain, whole),
-                        .least_layer = least_of(chain, whole)};
+                        .whole = sums_of(chain, whole)};
   for (std::size_t c = 0; c < chain.classes.size(); ++c) {
     if (chain.classes[c].role == BlockRole::embedding || whole(c) == 0) continue;
     times.forward_share = std::max(times.forward_share,
@@ -67,29 +66,6 @@ std::vector<UnitCost> costs_of(const UnitChain& chain, const UnitTable& table,
   return each;
 }
 
-/// Forward, backward of the input and of the weights, each the least.
-void lower(UnitCost& least, const UnitCost& other) {
-  const auto whole = [](const UnitCost& cost) {
-    return UnitCost{.forward = cost.whole_forward(),
-                    .backward_input = cost.whole_backward_input(),
-                    .backward_weight = cost.backward_weight};
-  };
-  const UnitCost a = whole(least), b = whole(other);
-  least = {.forward = std::min(a.forward, b.forward),
-           .backward_input = std::min(a.backward_input, b.backward_input),
-           .backward_weight = std::min(a.backward_weight, b.backward_weight)};
-}
-
-/// The least ratio of a unit's times on two kinds of devices.
-double pace_of(const WeightSums& here, const WeightSums& first) {
-  double least = std::numeric_limits<double>::infinity();
-  for (std::size_t i = 0; i + 1 < here.size(); ++i) {
-    const std::int64_t mine = here[i + 1] - here[i], other = first[i + 1] - first[i];
-    if (other > 0) least = std::min(least, static_cast<double>(mine) / static_cast<double>(other));
-  }
-  return least == std::numeric_limits<double>::infinity() ? 0 : least;
-}
-
 }  // namespace
 
 UnitSums::UnitSums(const Task& task, const UnitChain& chain,
@@ -99,14 +75,13 @@ UnitSums::UnitSums(const Task& task, const UnitChain& chain,
   times.resize(kinds.size());
   for (const Recompute recompute : kRecomputes) {
     const auto r = static_cast<std::size_t>(recompute);
-    std::vector<UnitCost> lowest = costs_of(chain, *table, kinds.front(), recompute, task.costs);
+    std::vector<std::vector<UnitCost>> costs;
     for (std::size_t k = 0; k < kinds.size(); ++k) {
-      const std::vector<UnitCost> here = costs_of(chain, *table, kinds[k], recompute, task.costs);
-      times[k][r] = times_of(chain, here);
-      times[k][r].pace = pace_of(times[k][r].whole, times[0][r].whole);
-      for (std::size_t c = 0; c < here.size(); ++c) lower(lowest[c], here[c]);
+      costs.push_back(costs_of(chain, *table, kinds[k], recompute, task.costs));
+      times[k][r] = times_of(chain, costs.back());
     }
-    least[r] = times_of(chain, lowest);
+    totals[r] = unit_totals(chain, costs);
+    if (kinds.size() > 1) least_[r] = times_of(chain, least_costs(costs));
   }
   const auto work = [&](std::size_t c) -> const UnitWork& { return table->works()[c]; };
   const auto kept = [&](std::size_t c, Recompute recompute) {
@@ -118,6 +93,10 @@ UnitSums::UnitSums(const Task& task, const UnitChain& chain,
     saved[r] = sums_of(chain, value);
     least_saved[r] = least_of(chain, value);
   }
+  saved_least = sums_of(chain, [&](std::size_t c) {
+    return std::min(
+        {kept(c, Recompute::none), kept(c, Recompute::selective), kept(c, Recompute::full)});
+  });
   dense = sums_of(chain, [&](std::size_t c) { return work(c).dense_parameters; });
   expert = sums_of(chain, [&](std::size_t c) { return work(c).expert_parameters; });
   tied = sums_of(chain, [&](std::size_t c) { return work(c).tied_parameters; });

@@ -50,7 +50,7 @@ class UnitLowering {
     if (setting_.tp > 1) add_tensor_exchanges();
     if (setting_.cp > 1) add_context_exchanges();
     if (setting_.ep > 1) add_expert_exchanges();
-    add_memory(model_, range_, setting_, shardings_, work_);
+    if (setting_.memory) add_memory(model_, range_, setting_, shardings_, work_);
     if (setting_.stack.selective == SelectiveRecompute::operations) note_recomputed();
     work_.leaving = tensor_bytes(range_.last);
     return std::move(work_);

@@ -34,6 +34,7 @@ struct UnitSetting {
   /// Of a flat graph: the ranks of tp share this layer and those behind it only.
   LayerId split_from{0};
   bool whole_experts = false;  ///< Strategy::deals_whole_experts
+  bool memory = true;          ///< to tell what is kept, too; prices hang on none of it
   Stack stack{};
 };
 

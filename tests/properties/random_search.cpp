@@ -6,6 +6,7 @@
 #include <fstream>
 
 #include "models/model_io.hpp"
+#include "planner/bound_keeping.hpp"
 #include "planner/bound_step.hpp"
 #include "planner/folded_step.hpp"
 #include "sim/cluster_io.hpp"
@@ -94,13 +95,14 @@ class Walk {
     choose();
     Sizes any_order = sizes_;
     any_order.order.reset();
-    const Duration wherever = bounds_.of(any_order, share_, bounds_.units(any_order, share_));
+    const Duration wherever = bounds_.of(any_order, share_, bounds_.totals(any_order, share_));
     const UnitSums& units = bounds_.units(sizes_, share_);
     LayoutFacts& facts = bounds_.facts(sizes_);
     StepBound step(bounds_, {sizes_, share_, course_, borders_, recomputed_, units, facts});
     LayoutFacts& least = bounds_.facts(sizes_, orders_);
     StepBound open(bounds_, {sizes_, share_, course_, borders_, recomputed_, units, least});
-    const bool may_fit = bounds_.may_fit(sizes_, share_, course_, keeping_, units, facts) &&
+    KeepingBounds kept(bounds_, sizes_, share_, units, least);
+    const bool may_fit = kept.holding() >> keeping_at_ & 1 && kept.fitting(course_, kept_) != 0 &&
                          step.over(keeping_) <= Bytes{};
     const FoldedStep exact(task_, strategy(),
                            {.chain = space_.shared_chain(), .units = units.table, .pipeline = {}});
@@ -111,8 +113,10 @@ class Walk {
     verdict.tightness = seconds(leaf) / seconds(time);
     const std::pair<const char*, Duration> ways[] = {
         {"stages", wherever},
-        {"order", bounds_.of(sizes_, share_, units)},
+        {"order", bounds_.of(sizes_, share_, units.totals[0])},
+        {"order kept so", kept.of(kept_)},
         {"course", bounds_.of(sizes_, share_, course_, units, least)},
+        {"course kept so", kept.of(course_, kept_)},
         {"partition", open.least()},
         {"leaf of any order", open.time(keeping_)},
         {"leaf", leaf}};
@@ -139,7 +143,10 @@ class Walk {
     sizes_.order = any(orders_);
     share_ = any(space_.shares(sizes_));
     course_ = any(space_.courses(sizes_, share_));
-    keeping_ = any(space_.keepings(sizes_, share_));
+    const std::vector<Keeping>& keepings = space_.keepings(sizes_, share_);
+    keeping_at_ = static_cast<std::size_t>(dice_.below(std::ssize(keepings)));
+    keeping_ = keepings[keeping_at_];
+    kept_ = Keepings{1} << keeping_at_;
     borders_ = any(bounds_.partitions(sizes_, share_, course_));
     const int parts = sizes_.pp * course_.vpp;
     const bool some = course_.again == Again::some;
@@ -174,6 +181,8 @@ class Walk {
   Share share_;
   Course course_;
   Keeping keeping_;
+  std::size_t keeping_at_ = 0;
+  Keepings kept_ = 0;
   Borders borders_;
   int recomputed_ = 0;
 };
