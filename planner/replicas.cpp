@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <set>
 
+#include "planner/step_check.hpp"
+
 #include "planner/rank_layout.hpp"
 
 namespace foreplan {
@@ -11,6 +13,7 @@ namespace {
 bool alike(const Task& task) { return task.cluster.specs().size() == 1 && task.slow.empty(); }
 
 std::vector<DeviceKind> kinds_by_device(const Task& task) {
+  check_slow(task);
   const Cluster& cluster = task.cluster;
   std::vector<DeviceKind> kinds;
   kinds.reserve(static_cast<std::size_t>(cluster.devices()));

@@ -15,6 +15,7 @@ struct DeviceKind {
 };
 
 /// The kinds of devices of a task's cluster, each once, in order.
+/// @throws Error(invalid_argument) as check_slow()
 std::vector<DeviceKind> device_kinds(const Task& task);
 
 /// Whether the first `devices` are of one kind, and none of them slow.

@@ -101,6 +101,17 @@ void check_lengths(const Task& task) {
   check(rows.target, task.lengths.target);
 }
 
+void check_stack(const Stack& stack) {
+  if (stack.first_bucket < Bytes{1} || stack.bucket < Bytes{1} || stack.gradient_bytes < 1) {
+    reject(fmt::format(
+        "stack: {}: expected buckets and gradients of at least a byte, got {}, {} "
+        "and {} bytes",
+        stack.name, stack.first_bucket.count, stack.bucket.count, stack.gradient_bytes));
+  }
+}
+
+}  // namespace
+
 void check_slow(const Task& task) {
   for (const auto& [device, factor] : task.slow) {
     const auto number = static_cast<std::int32_t>(device);
@@ -113,17 +124,6 @@ void check_slow(const Task& task) {
     }
   }
 }
-
-void check_stack(const Stack& stack) {
-  if (stack.first_bucket < Bytes{1} || stack.bucket < Bytes{1} || stack.gradient_bytes < 1) {
-    reject(fmt::format(
-        "stack: {}: expected buckets and gradients of at least a byte, got {}, {} "
-        "and {} bytes",
-        stack.name, stack.first_bucket.count, stack.bucket.count, stack.gradient_bytes));
-  }
-}
-
-}  // namespace
 
 bool only_replicates(const Strategy& strategy) {
   return strategy == Strategy{.dp = strategy.dp,

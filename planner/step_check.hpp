@@ -11,6 +11,10 @@ namespace foreplan {
 /// @throws Error(invalid_argument) with the reason
 void check_step(const Task& task, const Strategy& strategy);
 
+/// Refuses slow devices that the cluster does not have, and factors that are none.
+/// @throws Error(invalid_argument) naming them
+void check_slow(const Task& task);
+
 /// Whether a strategy tells nothing but ranks of dp and bp, their micro-batch, how they replicate and where
 /// they split.
 bool only_replicates(const Strategy& strategy);
