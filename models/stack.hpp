@@ -41,6 +41,13 @@ enum class Fp8Scaling : std::uint8_t {
   rows,  ///< by the largest of each row of a product, along the other side another: each cast is made apart
 };
 
+/// How far the thread that hands out kernels gets.
+enum class HostPace : std::uint8_t {
+  ahead,        ///< of the device, unless it is slower over a whole pass of a unit
+  starts_idle,  ///< as far, but each pass begins with an idle device: layers that are timed one by one
+  waits,        ///< for each kernel to end (CUDA_LAUNCH_BLOCKING=1)
+};
+
 /// The software that trains, by what it does: features, not efficiencies.
 struct Stack {
   std::string name = "default";
@@ -112,10 +119,7 @@ struct Stack {
   /// Of the thread that hands out a device's kernels: for each, its framework's work included; 0: it never
   /// keeps a device waiting (CUDA graphs).
   Duration host_launch{};
-  /// Whether kernels wait in a queue when a unit's pass begins. If not, its first one is handed out to an
-  /// idle device: so are layers that are timed one by one.
-  bool host_runs_ahead = true;
-  bool blocking_launches = false;  ///< it waits for each (CUDA_LAUNCH_BLOCKING=1)
+  HostPace host_pace = HostPace::ahead;
   Duration host_step{};  ///< of a step, while devices wait: samples, logging, the scaler of losses
   std::string source{};
 

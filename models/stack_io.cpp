@@ -39,6 +39,14 @@ Fp8Scaling read_scaling(const JsonValue& value) {
   value.expected("delayed, tensor or rows");
 }
 
+HostPace read_pace(const JsonValue& value) {
+  const std::string name = value.text();
+  if (name == "ahead") return HostPace::ahead;
+  if (name == "starts_idle") return HostPace::starts_idle;
+  if (name == "waits") return HostPace::waits;
+  value.expected("ahead, starts_idle or waits");
+}
+
 Blocking read_blocking(const JsonValue& value) {
   const std::string text = value.text();
   if (text == "never") return Blocking::never;
@@ -82,7 +90,6 @@ void read_features(JsonObject& root, Stack& stack) {
   read_flag(root, "overlap_tensor", stack.overlap_tensor);
   read_flag(root, "context_heads", stack.context_heads);
   read_flag(root, "copies_sequence", stack.copies_sequence);
-  read_flag(root, "blocking_launches", stack.blocking_launches);
   read_flag(root, "pipeline_tensor", stack.pipeline_tensor);
   if (const auto block = root.optional("messages_block")) {
     stack.messages_block = read_blocking(*block);
@@ -126,7 +133,7 @@ Stack read_stack(const std::filesystem::path& path) {
   read_kernels(root, stack.kernels);
   read_memory(root, stack);
   if (const auto time = root.optional("host_launch_s")) stack.host_launch = read_seconds(*time);
-  read_flag(root, "host_runs_ahead", stack.host_runs_ahead);
+  if (const auto pace = root.optional("host_pace")) stack.host_pace = read_pace(*pace);
   if (const auto time = root.optional("host_step_s")) stack.host_step = read_seconds(*time);
   if (const auto bytes = root.optional("gradient_bytes")) {
     stack.gradient_bytes = read_gradient_bytes(*bytes);

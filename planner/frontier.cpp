@@ -2,6 +2,21 @@
 
 namespace foreplan {
 
+Strategy strategy_of(const UnitChain& chain, const SearchNode& leaf) {
+  if (leaf.level == SearchNode::Level::apart) return *leaf.apart;
+  Strategy strategy = leaf.sizes.strategy();
+  strategy.micro_batch = leaf.share.micro_batch;
+  strategy.sp = leaf.share.sp;
+  strategy.vpp = leaf.course.vpp;
+  strategy.schedule = leaf.course.schedule;
+  strategy.recompute = recompute_of(leaf.course.again);
+  if (leaf.course.again == Again::some) strategy.recompute_layers = leaf.recomputed;
+  strategy.zero = leaf.keeping.zero;
+  strategy.offload = leaf.keeping.offload;
+  strategy.layers = layers_of(chain, *leaf.borders);
+  return strategy;
+}
+
 void Frontier::push(const Rank& rank, SearchNode node) {
   std::size_t place = nodes_.size();
   const int depth = static_cast<int>(node.level);

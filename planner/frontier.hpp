@@ -34,6 +34,9 @@ struct SearchNode {
   std::int64_t ways() const { return orders == nullptr ? 1 : std::ssize(*orders); }
 };
 
+/// What a leaf says.
+Strategy strategy_of(const UnitChain& chain, const SearchNode& leaf);
+
 /// What a node is worth: its bound, then its devices.
 struct Rank {
   Duration bound{};

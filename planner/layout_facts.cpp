@@ -5,15 +5,6 @@
 namespace foreplan {
 namespace {
 
-Strategy strategy_of(const Sizes& sizes, const RankOrder& order) {
-  return {.dp = sizes.dp,
-          .tp = sizes.tp,
-          .pp = sizes.pp,
-          .cp = sizes.cp,
-          .ep = sizes.ep,
-          .order = order};
-}
-
 template <typename Value>
 WeightSums sums_of(const UnitChain& chain, const Value& value) {
   std::vector<std::int64_t> each;
@@ -31,8 +22,10 @@ LayoutFacts::LayoutFacts(const Task& task, const UnitChain& chain, const Sizes& 
                          const OrderSet& orders)
     : task_(task), chain_(chain), shorthand_(!task.cluster.node_groups().empty()) {
   groups_.reserve(orders.size());
+  Strategy strategy = sizes.strategy();
   for (const RankOrder& order : orders) {
-    groups_.emplace_back(task.cluster, strategy_of(sizes, order), task.collectives, &task.costs);
+    strategy.order = order;
+    groups_.emplace_back(task.cluster, strategy, task.collectives, &task.costs);
   }
 }
 

@@ -16,10 +16,6 @@
 namespace foreplan {
 namespace {
 
-Strategy strategy_of(const Sizes& sizes) {
-  return {.dp = sizes.dp, .tp = sizes.tp, .pp = sizes.pp, .cp = sizes.cp, .ep = sizes.ep};
-}
-
 void add_divisors(std::set<int>& found, std::int64_t number, int most) {
   for (const std::int64_t d : divisors(number, most)) found.insert(static_cast<int>(d));
 }
@@ -249,13 +245,13 @@ const OrderSets& StrategySpace::orders(const Sizes& sizes) const {
   Sizes key = sizes;
   key.order.reset();
   const auto [place, fresh] = orders_.try_emplace(key);
-  if (fresh) place->second = distinct_orders_.of(strategy_of(sizes));
+  if (fresh) place->second = distinct_orders_.of(key.strategy());
   return place->second;
 }
 
 bool StrategySpace::stand_for(const Sizes& sizes, const OrderSet& orders,
                               const RankOrder& other) const {
-  return distinct_orders_.stand_for(strategy_of(sizes), orders, other);
+  return distinct_orders_.stand_for(sizes.strategy(), orders, other);
 }
 
 const PartitionSpace& StrategySpace::partitions(int pp, int vpp) const {

@@ -18,6 +18,10 @@ struct Sizes {
   int tp = 1, cp = 1, ep = 1, dp = 1, pp = 1;
   std::optional<RankOrder> order{};  ///< empty: any
   int devices() const { return tp * cp * dp * pp; }
+  /// Of these ranks, in the usual order where none is told, all else neutral.
+  Strategy strategy() const {
+    return {.dp = dp, .tp = tp, .pp = pp, .cp = cp, .ep = ep, .order = order.value_or(RankOrder{})};
+  }
   /// As Strategy::deals_whole_experts().
   bool deals_whole_experts() const { return ep > 1 && std::int64_t{cp} * dp % ep != 0; }
   friend auto operator<=>(const Sizes&, const Sizes&) = default;

@@ -104,12 +104,12 @@ class UnitPricer {
   /// How much longer than the device alone a pass takes for the host that hands it out.
   Duration host_wait(double kernels, Duration device) const {
     const Duration host = scaled(pricing_.stack.host_launch, kernels);
-    if (pricing_.stack.blocking_launches) return host;
+    if (pricing_.stack.host_pace == HostPace::waits) return host;
     return std::max(Duration::zero(), host - device);
   }
 
   void wait_for_host() {
-    if (pricing_.stack.host_runs_ahead) return wait_for_slower_host();
+    if (pricing_.stack.host_pace != HostPace::starts_idle) return wait_for_slower_host();
     const Duration launch = pricing_.stack.host_launch;
     cost_.forward = end_of(handed_forward_, launch);
     cost_.backward_input = end_of(handed_backward_, launch) - cost_.backward_weight;

@@ -42,7 +42,7 @@ struct UnitCost {
 /// Where a thread hands out the kernels (Stack::host_launch), a pass takes as long as that at least:
 ///
 ///   forward = max(kernels and exchanges, their number times host_launch), and backward likewise
-///             their sum where it waits for each kernel (Stack::blocking_launches)
+///             their sum where it waits for each kernel (HostPace::waits)
 ///
 /// where it runs ahead of the device. Where it does not, kernel i ends at
 ///

@@ -122,6 +122,14 @@ class Fitter {
     return with_constants(std::move(facts), family_.constants, values);
   }
 
+  void hand_over(Duration launch, const std::vector<std::string>& heirs) {
+    for (const std::string& name : heirs) {
+      Stack stack = load_stack(name);
+      stack.host_launch = launch;
+      forecaster_.replace_stack(std::move(stack));
+    }
+  }
+
   void install(const std::vector<double>& values) {
     const KernelFacts kernels = facts(values);
     for (const std::string& name : family_.devices) {
@@ -132,6 +140,8 @@ class Fitter {
     for (std::size_t i = 0; i < family_.launches.size(); ++i) {
       Stack stack = load_stack(family_.launches[i].name);
       stack.host_launch = duration_from_seconds(values[family_.constants.size() + i]);
+      const auto heirs = family_.host_heirs.find(stack.name);
+      if (heirs != family_.host_heirs.end()) hand_over(stack.host_launch, heirs->second);
       forecaster_.replace_stack(std::move(stack));
     }
   }

@@ -32,6 +32,15 @@ std::vector<std::string> read_names(const JsonValue& value) {
   return names;
 }
 
+void read_host_heirs(const JsonValue& value, CalibrationFamily& family) {
+  for (const auto& [stack, heirs] : value.object().entries()) {
+    const bool fitted = std::any_of(family.launches.begin(), family.launches.end(),
+                                    [&](const FittedConstant& each) { return each.name == stack; });
+    if (!fitted) reject(fmt::format("{}: expected a stack of host_launch_s", heirs.place()));
+    family.host_heirs[stack] = read_names(heirs);
+  }
+}
+
 CalibrationFamily read_family(const JsonValue& value) {
   JsonObject object = value.object();
   CalibrationFamily family;
@@ -52,6 +61,7 @@ CalibrationFamily read_family(const JsonValue& value) {
       family.launches.push_back(read_constant(stack, constant));
     }
   }
+  if (const auto heirs = object.optional("host_heirs")) read_host_heirs(*heirs, family);
   object.finish();
   return family;
 }

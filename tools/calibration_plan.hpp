@@ -1,6 +1,7 @@
 #pragma once
 
 #include <filesystem>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -18,6 +19,8 @@ struct CalibrationFamily {
   std::vector<FittedConstant>
       constants{};  ///< names as in a device file's `kernels`, see constant_names()
   std::vector<FittedConstant> launches{};  ///< name of a stack: its host_launch_s
+  /// By such a name, stacks with the same host, which take it over.
+  std::map<std::string, std::vector<std::string>> host_heirs{};
 };
 
 /// What may be fitted of a device: keys of `kernels`, those of matrix_efficiency as "matrix_efficiency.fp8";

@@ -78,8 +78,14 @@ void write_family(const CalibratedFamily& found, const CalibrateCommand& command
                kernels_json(rounded(found, device, command.date)));
   }
   for (std::size_t i = 0; i < family.launches.size(); ++i) {
-    write_with(command.output, "stacks", family.launches[i].name, "host_launch_s",
-               rounded(found.launches[i]));
+    std::vector<std::string> stacks{family.launches[i].name};
+    const auto heirs = family.host_heirs.find(stacks.front());
+    if (heirs != family.host_heirs.end()) {
+      stacks.insert(stacks.end(), heirs->second.begin(), heirs->second.end());
+    }
+    for (const std::string& name : stacks) {
+      write_with(command.output, "stacks", name, "host_launch_s", rounded(found.launches[i]));
+    }
   }
 }
 

@@ -20,9 +20,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// Megatron-LM pads the vocabulary so that each rank of tp has a multiple of 128 rows.
-constexpr std::int64_t kVocabularyRows = 128;
-
 /// GPUs of a domain that one job of several takes: as many as its number divides.
 int power_of_two_below(int value) {
   int power = 1;
@@ -151,14 +148,13 @@ void PublishedForecaster::replace_stack(Stack stack) {
 }
 
 const OpGraph& PublishedForecaster::model_of(const PublishedRow& row, const PublishedSource& facts,
-                                             std::int64_t vocabulary_multiple) {
+                                             int tp) {
   const std::string key =
-      fmt::format("{}/{}/{}/{}/{}/{}", shape_key(row.model), vocabulary_multiple, facts.dropout,
-                  facts.alibi, facts.packed, facts.tied ? 1 + int{*facts.tied} : 0);
+      fmt::format("{}/{}/{}/{}/{}/{}/{}/{}", shape_key(row.model), tp, facts.vocabulary_multiple,
+                  facts.vocabulary_cut, facts.dropout, facts.alibi, facts.packed,
+                  facts.tied ? 1 + int{*facts.tied} : 0);
   std::unique_ptr<OpGraph>& model = models_[key];
-  if (!model) {
-    model = std::make_unique<OpGraph>(published_model(row, facts, sources_, vocabulary_multiple));
-  }
+  if (!model) model = std::make_unique<OpGraph>(published_model(row, facts, sources_, tp));
   return *model;
 }
 
@@ -166,7 +162,7 @@ const Stack& PublishedForecaster::stack_of(const PublishedSource& facts) {
   const Stack& stack = named_stack(facts);
   if (!facts.layers_timed_apart) return stack;
   Stack& apart = stacks_apart_[facts.stack] = stack;
-  apart.host_runs_ahead = false;
+  apart.host_pace = HostPace::starts_idle;
   return apart;
 }
 
@@ -265,10 +261,7 @@ PublishedForecast PublishedForecaster::forecast(const PublishedRow& row,
   const Optimizer optimizer = published_optimizer(row, result.assumed);
   const NumberFormats formats = formats_of(published_precision(row));
   Strategy strategy = published_strategy(row, facts, result.assumed);
-  const std::int64_t megatron = strategy.tp > 1 ? kVocabularyRows * strategy.tp : 1;
-  const std::int64_t padding = facts.vocabulary_multiple > 0 ? facts.vocabulary_multiple : megatron;
-  const OpGraph& model =
-      facts.vocabulary_cut ? model_of(row, facts, -strategy.tp) : model_of(row, facts, padding);
+  const OpGraph& model = model_of(row, facts, strategy.tp);
   const std::int64_t tokens = row.model.sequence.value_or(1);
   if (facts.recompute_every > 1) {
     const auto layers = static_cast<int>(model.block_count(BlockRole::layer));

@@ -72,8 +72,7 @@ class PublishedForecaster {
 
  private:
   const Cluster& cluster_of(const PublishedRow& row, std::vector<std::string>& assumed);
-  const OpGraph& model_of(const PublishedRow& row, const PublishedSource& facts,
-                          std::int64_t vocabulary_multiple);
+  const OpGraph& model_of(const PublishedRow& row, const PublishedSource& facts, int tp);
   const Stack& stack_of(const PublishedSource& facts);
   const Stack& named_stack(const PublishedSource& facts);
   const CostModel& costs_of(const PublishedSource& facts);

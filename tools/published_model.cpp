@@ -169,16 +169,24 @@ TransformerShape shape_of(const PublishedRow& row, const PublishedSource& facts)
   reject(fmt::format("model.kind: foreplan has no {}", kind));
 }
 
+/// Megatron-LM pads the vocabulary so that each rank of tp has a multiple of 128 rows.
+constexpr std::int64_t kVocabularyRows = 128;
+
+std::int64_t shared_vocabulary(std::int64_t vocabulary, const PublishedSource& facts, int tp) {
+  if (facts.vocabulary_cut) return vocabulary - vocabulary % tp;
+  const std::int64_t megatron = tp > 1 ? kVocabularyRows * tp : 1;
+  return multiple_above(vocabulary,
+                        facts.vocabulary_multiple > 0 ? facts.vocabulary_multiple : megatron);
+}
+
 }  // namespace
 
 OpGraph published_model(const PublishedRow& row, const PublishedSource& facts,
-                        const PublishedSources& sources, std::int64_t vocabulary_multiple) {
+                        const PublishedSources& sources, int tp) {
   const auto known = sources.models.find(row.model.name);
   if (known != sources.models.end()) return load_model(known->second);
   TransformerShape shape = shape_of(row, facts);
-  const bool cut = vocabulary_multiple < 0;
-  shape.vocabulary = cut ? shape.vocabulary - shape.vocabulary % -vocabulary_multiple
-                         : multiple_above(shape.vocabulary, vocabulary_multiple);
+  shape.vocabulary = shared_vocabulary(shape.vocabulary, facts, tp);
   // A sample's tokens see those of their own sample alone.
   for (TransformerLayer& layer : shape.layers) layer.window = facts.packed;
   return build_transformer(shape);

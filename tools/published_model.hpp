@@ -13,9 +13,9 @@ namespace foreplan {
 /// kind gpt: norms with gain and shift, biases, GELU, a table of positions, tied head (Nemotron: rotary
 /// positions, no biases, untied); llama and moe: RMS norms, rotary positions, a gated MLP or experts,
 /// untied; bert: masked words and sentence pairs. What a source does otherwise stands in `facts`.
-/// @param vocabulary_multiple  the vocabulary is padded to a multiple of this; negative: cut to one
+/// @param tp  ranks that share the vocabulary, which is padded or cut for them as the source does
 /// @throws Error(invalid_argument) naming the field that is missing, or the kind that is not known
 OpGraph published_model(const PublishedRow& row, const PublishedSource& facts,
-                        const PublishedSources& sources, std::int64_t vocabulary_multiple);
+                        const PublishedSources& sources, int tp);
 
 }  // namespace foreplan

@@ -110,9 +110,9 @@ Strategy published_strategy(const PublishedRow& row, const PublishedSource& fact
 
 std::optional<Recompute> published_recompute(const PublishedRow& row,
                                              const PublishedSource& facts) {
-  if (!facts.recompute_instead.empty()) return recompute_in(facts.recompute_instead);
+  if (facts.recompute_instead) return facts.recompute_instead;
   const std::optional<Recompute> told = recompute_in(row.parallel.recompute);
-  return told ? told : recompute_in(facts.recompute);
+  return told ? told : facts.recompute;
 }
 
 DType published_precision(const PublishedRow& row) {

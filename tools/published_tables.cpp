@@ -48,6 +48,16 @@ std::string text_or_empty(JsonObject& object, const char* key) {
   return value ? value->text() : std::string();
 }
 
+std::optional<Recompute> recompute_or_none(JsonObject& object, const char* key) {
+  const auto value = object.optional(key);
+  if (!value) return std::nullopt;
+  const std::string text = value->text();
+  for (const Recompute recompute : kRecomputes) {
+    if (text == name(recompute)) return recompute;
+  }
+  value->expected("none, selective or full");
+}
+
 PublishedSource read_source(JsonObject object) {
   PublishedSource source{.source = object.required("source").text(),
                          .id = text_or_empty(object, "id"),
@@ -66,7 +76,7 @@ PublishedSource read_source(JsonObject object) {
   if (const auto packed = object.optional("packed_tokens")) {
     source.packed = packed->integer(1, 1'000'000);
   }
-  source.recompute = text_or_empty(object, "recompute");
+  source.recompute = recompute_or_none(object, "recompute");
   if (const auto every = object.optional("recompute_every")) {
     source.recompute_every = static_cast<int>(every->integer(1, 1'000));
   }
@@ -74,7 +84,7 @@ PublishedSource read_source(JsonObject object) {
     source.vpp = static_cast<int>(vpp->integer(1, 1'000));
   }
   if (const auto tied = object.optional("tied")) source.tied = tied->boolean();
-  source.recompute_instead = text_or_empty(object, "recompute_instead");
+  source.recompute_instead = recompute_or_none(object, "recompute_instead");
   if (const auto apart = object.optional("layers_timed_apart")) {
     source.layers_timed_apart = apart->boolean();
   }

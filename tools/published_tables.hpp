@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "models/published.hpp"
+#include "planner/strategy.hpp"
 #include "sim/cluster.hpp"
 
 namespace foreplan {
@@ -48,8 +49,10 @@ struct PublishedSource {
       0;                        ///< the vocabulary is padded to; 0: as Megatron-LM with tp > 1
   bool vocabulary_cut = false;  ///< what is left of it when tp does not divide it is left out
   bool dropout = false;
-  bool sp = false;          ///< sequence parallel with tp > 1, where a row does not tell
-  std::string recompute{};  ///< where a row does not tell, as rows tell it; empty: nobody does
+  bool sp = false;  ///< sequence parallel with tp > 1, where a row does not tell
+  std::optional<Recompute> recompute{};  ///< where a row does not tell; empty: nobody does
+  std::optional<Recompute>
+      recompute_instead{};  ///< of what rows tell, where that is known to be wrong
   int recompute_every = 1;  ///< of so many layers one is recomputed
   std::int64_t packed = 0;  ///< tokens of a sample where a sequence packs several; 0: it is one
   int vpp = 0;              ///< of a pipeline where a row does not tell; 0: 1
@@ -57,8 +60,7 @@ struct PublishedSource {
   bool alibi = false;  ///< no table of positions, and a norm behind the embedding, as BLOOM has
   std::optional<bool>
       tied{};  ///< the head's weights are the embedding's; empty: as the kind has it
-  std::string recompute_instead{};  ///< of what rows tell, where that is known to be wrong
-  /// Step times were put together from layers that were timed one by one: Stack::host_runs_ahead is false.
+  /// Step times were put together from layers that were timed one by one: HostPace::starts_idle.
   bool layers_timed_apart = false;
 };
 struct PublishedSources {

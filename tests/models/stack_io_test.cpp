@@ -87,25 +87,26 @@ TEST(StackFile, TellsWhatItsHostTakes) {
   EXPECT_EQ(stack.host_launch, std::chrono::microseconds(5));
   EXPECT_EQ(stack.host_step, std::chrono::milliseconds(250));
   EXPECT_EQ(read("").host_launch, Duration::zero());
-  EXPECT_TRUE(read("").host_runs_ahead);
-  EXPECT_FALSE(read(R"(, "host_runs_ahead": false)").host_runs_ahead);
+  EXPECT_EQ(read("").host_pace, HostPace::ahead);
+  EXPECT_EQ(read(R"(, "host_pace": "starts_idle")").host_pace, HostPace::starts_idle);
+  EXPECT_EQ(read(R"(, "host_pace": "waits")").host_pace, HostPace::waits);
+  EXPECT_THAT(complaint(R"(, "host_pace": "slow")"), HasSubstr("/host_pace: expected ahead"));
   EXPECT_THAT(complaint(R"(, "host_launch_s": -1)"), HasSubstr("/host_launch_s: expected"));
   EXPECT_THAT(complaint(R"(, "flash_attention": 4)"), HasSubstr("/flash_attention: expected"));
   EXPECT_THAT(complaint(R"(, "fused_norms": 1)"), HasSubstr("/fused_norms: expected"));
 }
 
-TEST(StackFile, TellsWhatIsCopiedCastAndWaitedFor) {
+TEST(StackFile, TellsWhatIsCopiedAndCast) {
   const Stack stack = read(R"(, "copies_parameters": true, "copies_gradients": true,
-    "copies_sequence": true, "fp8_scaling": "rows", "fp8_gathers": true,
-    "blocking_launches": true)");
+    "copies_sequence": true, "fp8_scaling": "rows", "fp8_gathers": true)");
   EXPECT_TRUE(stack.copies_parameters && stack.copies_gradients && stack.copies_sequence);
-  EXPECT_TRUE(stack.fp8_gathers && stack.blocking_launches);
+  EXPECT_TRUE(stack.fp8_gathers);
   EXPECT_EQ(stack.fp8_scaling, Fp8Scaling::rows);
   EXPECT_EQ(read(R"(, "fp8_scaling": "tensor")").fp8_scaling, Fp8Scaling::tensor);
   const Stack usual = read(R"(, "fp8_scaling": "delayed")");
   EXPECT_EQ(usual.fp8_scaling, Stack{}.fp8_scaling);
   EXPECT_FALSE(usual.copies_parameters || usual.copies_gradients || usual.copies_sequence);
-  EXPECT_FALSE(usual.fp8_gathers || usual.blocking_launches);
+  EXPECT_FALSE(usual.fp8_gathers);
   EXPECT_THAT(complaint(R"(, "fp8_scaling": "blocks")"),
               HasSubstr("/fp8_scaling: expected delayed, tensor or rows"));
 }

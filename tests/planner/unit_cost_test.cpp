@@ -175,12 +175,9 @@ TEST(UnitCost, CopiesEveryByteOfASequence) {
   EXPECT_EQ(copied(CollectiveKind::reduce_scatter, true), Duration(320));
 }
 
-/// How far a thread that hands out kernels gets: ahead of the device, not when a pass begins, not beyond a kernel.
-enum class Host { ahead, not_ahead, waits };
-
 /// One kernel of 10 us forward, 12 us and 14 us backward, handed out by a thread.
 UnitCost handed_out(Duration host_launch, std::vector<Exchange> exchanges = {}, double kernels = 1,
-                    Recompute recompute = Recompute::none, Host host = Host::ahead) {
+                    Recompute recompute = Recompute::none, HostPace pace = HostPace::ahead) {
   FakeCostModel costs;
   costs.op = [](const OpKey& key) -> Duration {
     if (key.pass == Pass::forward) return 10us;
@@ -195,8 +192,7 @@ UnitCost handed_out(Duration host_launch, std::vector<Exchange> exchanges = {}, 
   work.exchanges = std::move(exchanges);
   Stack stack;
   stack.host_launch = host_launch;
-  stack.host_runs_ahead = host != Host::not_ahead;
-  stack.blocking_launches = host == Host::waits;
+  stack.host_pace = pace;
   const DeviceSpec device = fake_device();
   return price(work, {.costs = costs, .spec = device, .stack = stack, .recompute = recompute});
 }
@@ -236,7 +232,7 @@ TEST(UnitCost, WaitsForTheHostAgainWhereForwardComesAgain) {
 
 UnitCost timed_apart(Duration host_launch, double kernels = 1,
                      Recompute recompute = Recompute::none) {
-  return handed_out(host_launch, {}, kernels, recompute, Host::not_ahead);
+  return handed_out(host_launch, {}, kernels, recompute, HostPace::starts_idle);
 }
 
 // An idle device waits 2 us for its first kernel; the others are handed out while it computes: 2 + 10, and
@@ -281,7 +277,7 @@ TEST(UnitCost, IsNoSoonerWhereTheHostIsNotAhead) {
 // A host that waits for each kernel hides behind none: 10 + 9 us forward, 12 + 14 + 2 x 9 backward, and forward
 // again.
 TEST(UnitCost, AddsWhatTheHostTakesWhereItWaits) {
-  const UnitCost cost = handed_out(9us, {}, 1, Recompute::full, Host::waits);
+  const UnitCost cost = handed_out(9us, {}, 1, Recompute::full, HostPace::waits);
   EXPECT_EQ(cost.forward, 19us);
   EXPECT_EQ(cost.backward_input + cost.backward_weight, 44us);
   EXPECT_EQ(cost.recompute, 19us);

@@ -184,6 +184,25 @@ TEST(CalibrateCommand, PrintsOneDocument) {
   EXPECT_EQ(family["devices"][0], "v100-sxm2-16gb");
 }
 
+// Stacks that stand for the same software take over its host.
+TEST(CalibrateCommand, HandsHostsOverToHeirs) {
+  const CommandFolder folder;
+  expect_done({"calibrate", "--family", "b200", "-o", folder.path("fit")});
+  EXPECT_EQ(load_stack(folder.path("fit/stacks/megatron-bridge-a2a.json")).host_launch,
+            load_stack(folder.path("fit/stacks/megatron-bridge.json")).host_launch);
+}
+
+// What is shipped was written so.
+TEST(Calibration, ShipsHostsThatHeirsShare) {
+  for (const CalibrationFamily& family : read_calibration(kShipped / "calibration.json")) {
+    for (const auto& [stack, heirs] : family.host_heirs) {
+      for (const std::string& heir : heirs) {
+        EXPECT_EQ(load_stack(heir).host_launch, load_stack(stack).host_launch) << heir;
+      }
+    }
+  }
+}
+
 // The files that it writes are device and stack files like any other, with what it printed in them.
 TEST(CalibrateCommand, WritesFilesThatAreReadBack) {
   const CommandFolder folder;

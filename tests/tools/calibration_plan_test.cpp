@@ -43,7 +43,7 @@ TEST(CalibrationPlan, TellsStartsAndHowFarTheyMove) {
   const auto families = read(
       R"({"name": "f", "devices": ["a", "b"], "heirs": ["c"], "attention_generation": 3,
           "constants": {"memory_efficiency": [0.8, 0.2, 1], "tile_overhead_s": [2e-6, 0.6]},
-          "host_launch_s": {"stack": [5e-6, 0.5]}})");
+          "host_launch_s": {"stack": [5e-6, 0.5]}, "host_heirs": {"stack": ["like it"]}})");
   ASSERT_EQ(families.size(), 1u);
   const CalibrationFamily& f = families.front();
   EXPECT_THAT(f.devices, ElementsAre("a", "b"));
@@ -59,6 +59,7 @@ TEST(CalibrationPlan, TellsStartsAndHowFarTheyMove) {
   ASSERT_EQ(f.launches.size(), 1u);
   EXPECT_EQ(f.launches[0].name, "stack");
   EXPECT_EQ(f.launches[0].start, 5e-6);
+  EXPECT_THAT(f.host_heirs.at("stack"), ElementsAre("like it"));
 }
 
 TEST(CalibrationPlan, NeedsNoHostsAndNoHeirs) {
@@ -78,6 +79,8 @@ TEST(CalibrationPlan, SaysWhatIsWrong) {
   EXPECT_THAT(complaint(family_with(R"("memory_efficiency": [0.9, 1, 0.8])")),
               HasSubstr("expected a start that is at most the most"));
   EXPECT_THAT(complaint(family_with("", R"(, "hosts": {})")), HasSubstr("hosts"));
+  EXPECT_THAT(complaint(family_with("", R"(, "host_heirs": {"other": []})")),
+              HasSubstr("/host_heirs/other: expected a stack of host_launch_s"));
   EXPECT_THAT(complaint(R"({"name": "f", "devices": [], "attention_generation": 4,
                             "constants": {}})"),
               HasSubstr("attention_generation: expected"));

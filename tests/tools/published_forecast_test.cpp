@@ -46,6 +46,22 @@ TEST(PublishedModel, HasThePublishedParameters) {
   EXPECT_EQ(parameters("pytorch_fsdp_blogs", "fsdpblog-a100-7b"), 6'738'415'616);
 }
 
+// GPT-2's 50,257 rows and, of width 1,024, the rest of them: 4 ranks of Megatron-LM have 50,688 (99 times 512) rows
+// of the one table; where the vocabulary is cut they have 50,256.
+TEST(PublishedModel, SharesItsVocabularyAsTheSourceDoes) {
+  const PublishedRow row = shipped("vtrain_single", "vtrain-single-0000");
+  const auto count = [&](const PublishedSource& facts, int tp) {
+    return published_model(row, facts, {}, tp).parameter_count();
+  };
+  const std::int64_t rest = count({}, 1) - 50'257 * 1024;
+  EXPECT_EQ(count({}, 4), rest + 50'688 * 1024);
+  PublishedSource cuts, pads;
+  cuts.vocabulary_cut = true;
+  pads.vocabulary_multiple = 128;
+  EXPECT_EQ(count(cuts, 4), rest + 50'256 * 1024);
+  EXPECT_EQ(count(pads, 4), rest + 50'304 * 1024);
+}
+
 // 671 and 30.5 billion parameters, as their publications round them.
 TEST(PublishedModel, HasItsExperts) {
   const auto billions = [](std::int64_t count) { return std::round(count / 1e8) / 10; };

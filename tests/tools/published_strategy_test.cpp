@@ -138,7 +138,7 @@ TEST(PublishedRecompute, IsOpenWhereWordsHaveNoStrategy) {
 // A row's own word goes before its source's, unless no strategy has it.
 TEST(PublishedRecompute, IsThatOfTheSourceWhereTheRowTellsNone) {
   PublishedSource facts;
-  facts.recompute = "full";
+  facts.recompute = Recompute::full;
   PublishedRow open;
   EXPECT_EQ(published_recompute(open, facts), Recompute::full);
   open.parallel.recompute = "selective";
@@ -146,6 +146,8 @@ TEST(PublishedRecompute, IsThatOfTheSourceWhereTheRowTellsNone) {
   open.parallel.recompute = "every n-th block (selective)";
   EXPECT_EQ(published_recompute(open, facts), Recompute::full);
   EXPECT_EQ(published_recompute(open, {}), std::nullopt);
+  facts.recompute_instead = Recompute::none;
+  EXPECT_EQ(published_recompute(open, facts), Recompute::none);
 }
 
 TEST(PublishedPrecision, IsThatOfTheProducts) {

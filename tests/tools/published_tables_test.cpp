@@ -33,9 +33,10 @@ std::string complaint(const std::string& keys) {
 
 TEST(PublishedSources, TellWhatRowsDoNot) {
   const PublishedSource source = read(
-      R"(, "recompute_instead": "selective", "layers_timed_apart": true, "tied": false, "zero": 2,
+      R"(, "recompute": "full", "recompute_instead": "selective", "layers_timed_apart": true, "tied": false, "zero": 2,
                "positions": "alibi", "vocabulary_multiple": 64)");
-  EXPECT_EQ(source.recompute_instead, "selective");
+  EXPECT_EQ(source.recompute, Recompute::full);
+  EXPECT_EQ(source.recompute_instead, Recompute::selective);
   EXPECT_TRUE(source.layers_timed_apart && source.alibi);
   EXPECT_EQ(source.tied, false);
   EXPECT_EQ(source.zero, 2);
@@ -44,13 +45,14 @@ TEST(PublishedSources, TellWhatRowsDoNot) {
 
 TEST(PublishedSources, LeaveRowsAsTheyAre) {
   const PublishedSource source = read("");
-  EXPECT_TRUE(source.recompute_instead.empty());
+  EXPECT_FALSE(source.recompute || source.recompute_instead);
   EXPECT_FALSE(source.tied || source.layers_timed_apart || source.dropout);
 }
 
 TEST(PublishedSources, SayWhatIsWrong) {
-  EXPECT_THAT(complaint(R"(, "recompute_instead": 1)"),
-              HasSubstr("sources.json: /rows/0/recompute_instead: expected"));
+  EXPECT_THAT(complaint(R"(, "recompute": "most")"),
+              HasSubstr("sources.json: /rows/0/recompute: expected none, selective or full"));
+  EXPECT_THAT(complaint(R"(, "recompute_instead": 1)"), HasSubstr("recompute_instead: expected"));
   EXPECT_THAT(complaint(R"(, "layers_timed_apart": 1)"), HasSubstr("layers_timed_apart: expected"));
   EXPECT_THAT(complaint(R"(, "positions": "rotary")"), HasSubstr("positions: expected"));
   EXPECT_THAT(complaint(R"(, "reompute": "none")"), HasSubstr("reompute"));
